@@ -1,0 +1,1 @@
+"""The labelling page (FastAPI + Gradio) stands here; it meets the rest of rewardkit through the store."""

@@ -1,0 +1,1 @@
+"""Labels → soft preferences, on the human scale, split so that nothing stands on two sides."""

@@ -1,0 +1,1 @@
+"""Margins → probabilities, and how honest they are: calibrators, metrics, intervals."""

@@ -1,0 +1,309 @@
+"""One YAML file describes one job: shared settings, and a section for each stage that it runs.
+
+Defaults < file < `--set a.b=value`. The whole file is validated before anything is loaded. Relative
+paths are relative to the folder in which the command is run. Environment variables hold secrets only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rewardkit.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Base of every part of a config: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, protected_namespaces=())
+
+
+class PairsConfig(Section):
+    """How comparisons are formed from ratings: |difference| becomes the strength."""
+
+    criterion: str = Field(description="the criterion whose ratings are compared")
+    block_size: Annotated[int, Field(ge=2)] = Field(
+        4, description="responses to one prompt are dealt into blocks of this size; pairs are formed within a block"
+    )
+    min_difference: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="a pair whose ratings differ by less is not formed; 0 keeps ties"
+    )
+
+
+class ImportConfig(Section):
+    """What is read into the store."""
+
+    files: tuple[str, ...] = Field(min_length=1, description="files or Hugging Face dataset folders")
+    map: dict[str, str] = Field(default_factory=dict, description="rewardkit field: column of the file")
+    source: str | None = Field(None, description="name of the data set; the file's stem if absent")
+    task: str | None = Field(None, description="task of all prompts in these files; the row's own if absent")
+    pairs: PairsConfig | None = Field(None, description="form comparisons from ratings")
+
+
+class SimulatedAnnotatorConfig(Section):
+    """An annotator who follows logit P(A) = reliability·Δlevel + position_bias·x + length_bias·Δlog(length)."""
+
+    name: str
+    kind: Literal["human", "judge"] = "human"
+    reliability: float = Field(1.0, description="logits per level of quality")
+    position_bias: float = Field(0.0, description="logits in favour of the response shown first")
+    length_bias: float = Field(0.0, description="logits per doubling of length in favour of the longer response")
+    lapse: Fraction = Field(0.0, description="share of answers given at random")
+    tie_width: Annotated[float, Field(ge=0)] = Field(0.0, description="|logit| below which the answer is a tie")
+
+
+class SimulateConfig(Section):
+    """Labels by simulated annotators, from a level of quality that the data set states for each response."""
+
+    annotators: tuple[SimulatedAnnotatorConfig, ...] = Field(min_length=1)
+    labels_per_comparison: Count = Field(3, description="how many of the annotators label each comparison")
+    level: str = Field("level", description="key of the response's metadata that states its quality")
+    min_level_difference: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="comparisons are formed of responses to one prompt that differ by at least this"
+    )
+
+
+class JudgeConfig(Section):
+    """A judge model that labels comparisons (and rates responses) in batch."""
+
+    backend: str = Field("transformers", description="a registered judge backend")
+    model: str = Field("smollm2-135m", description="alias, folder, hub id or GGUF file")
+    rubric: str = Field("fiction", description="name of a rubric in configs/rubrics, or a path")
+    protocol: str = Field("pairwise.v1", description="a registered protocol for preferences")
+    rating_protocol: str | None = Field(None, description="a registered protocol for ratings; none if absent")
+    orders: tuple[Literal["ab", "ba"], ...] = Field(("ab", "ba"), min_length=1, description="orders shown")
+    limit: Count | None = Field(None, description="label at most this many comparisons")
+    max_tokens: Count = Field(2048, description="longest request; a longer one is a failed label, never cut")
+    batch_tokens: Count = Field(4096, description="tokens in one forward pass, padding included")
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    max_failure_rate: Fraction = Field(0.2, description="the job stops when more labels than this share fail")
+
+
+class SplitConfig(Section):
+    """How comparisons are divided, so that nothing stands on two sides."""
+
+    by: Literal["prompt", "text"] = Field(
+        "prompt", description="prompt: by prompt; text: by components of comparisons that share a text"
+    )
+    train: Fraction = 0.6
+    validation: Fraction = 0.1
+    calibration: Fraction = 0.15
+    test: Fraction = 0.15
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> SplitConfig:
+        total = self.train + self.validation + self.calibration + self.test
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"the four fractions must sum to 1, and sum to {total:g}")
+        return self
+
+
+class AggregateConfig(Section):
+    """Labels to soft preferences."""
+
+    method: str = Field("anchored", description="a registered aggregator")
+    split: SplitConfig = SplitConfig()
+    human_reliability: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(
+        0.8, description="prior probability that one human vote is right; refined where votes overlap"
+    )
+    strength_scale: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="logits per unit of strength in a human label; 0 ignores strength"
+    )
+
+
+class LoraSettings(Section):
+    """Low-rank adapters (Hu et al. 2021)."""
+
+    r: Count = 16
+    alpha: Count = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+
+
+class TrainConfig(Section):
+    """A LoRA reward model, trained on soft preferences."""
+
+    model: str = Field("smollm2-135m", description="alias, folder, hub id or GGUF file")
+    pad_token: str | None = Field(None, description="an existing token to pad with; the tokenizer's own if absent")
+    loss: str = Field("bradley_terry", description="a registered loss")
+    lora: LoraSettings = LoraSettings()
+    max_length: Count = Field(1024, description="tokens of prompt and response together")
+    too_long: Literal["truncate_prompt", "truncate_response", "drop"] = Field(
+        "truncate_prompt", description="what happens to a longer one; counted in the log"
+    )
+    epochs: Positive = 1.0
+    batch_size: Count = Field(8, description="comparisons in one forward pass and device")
+    gradient_accumulation: Count = 1
+    learning_rate: Positive = 2e-4
+    warmup_ratio: Fraction = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Positive = 1.0
+    scheduler: Literal["linear", "cosine", "constant"] = "linear"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "float32", description="dtype of the frozen base; adapters and head stay float32"
+    )
+    gradient_checkpointing: bool = False
+    evaluations: Count = Field(4, description="how often the validation loss is measured and a checkpoint saved")
+    max_examples: Count | None = Field(None, description="train on at most this many comparisons")
+
+
+class CalibrateConfig(Section):
+    """The map from margins to probabilities, fitted on held-out human labels."""
+
+    method: str = Field("temperature", description="a registered calibrator")
+
+
+class EvaluateConfig(Section):
+    """What is measured on the test split, and beside which baselines."""
+
+    baselines: tuple[Literal["longer", "shuffled_prompt", "judge", "untrained"], ...] = (
+        "longer",
+        "shuffled_prompt",
+        "judge",
+        "untrained",
+    )
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="level of the intervals")
+    min_strength: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="evaluate only comparisons whose human labels reach this mean strength"
+    )
+    report: str = Field("report.html", description="name of the page in the stage's folder")
+
+
+class JobConfig(Section):
+    """A whole job. A verb needs its own section (and shared settings); `run` runs all that are there."""
+
+    name: str = Field("default", pattern=r"^[A-Za-z0-9._-]+$", description="name of the run's folder")
+    workspace: Path = Field(Path("."), description="folder that holds the database and runs/")
+    db: str | None = Field(None, description="database file or URL; WORKSPACE/rewardkit.db if absent")
+    seed: int = 0
+    import_: ImportConfig | None = Field(None, alias="import")
+    simulate: SimulateConfig | None = None
+    judge: JudgeConfig | None = None
+    aggregate: AggregateConfig | None = None
+    train: TrainConfig | None = None
+    calibrate: CalibrateConfig | None = None
+    evaluate: EvaluateConfig | None = None
+
+    @property
+    def database(self) -> str:
+        """The database's file or URL."""
+        return self.db or str(self.workspace / "rewardkit.db")
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
+    """Read and validate a job.
+
+    Args:
+        path: The YAML file.
+        overrides: Items of the form "a.b=value"; the value is YAML.
+
+    Raises:
+        ConfigError: The file is missing or not YAML, a key is unknown (the nearest right one is
+            suggested), or a value is wrong.
+    """
+    data = _read_yaml(path)
+    for item in overrides:
+        _override(data, item)
+    try:
+        return JobConfig.model_validate(data)
+    except ValidationError as error:
+        raise _config_error(path, error) from error
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, where YAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError("the config file does not exist", where=str(path), fix="check the path") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the config file cannot be read: {error}", where=str(path)) from error
+    try:
+        data = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader subclass
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError("the file is not a mapping", where=str(path), expected="key: value lines")
+    return data
+
+
+def _override(data: dict[str, Any], item: str) -> None:
+    key, separator, value = item.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"cannot read {item!r}", where="--set", expected="a.b=value")
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = data.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{parent!r} is not a section", where=f"--set {item}")
+        data = inner
+    try:
+        data[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value is not valid YAML: {error}", where=f"--set {item}") from error
+
+
+def _config_error(path: Path, error: ValidationError) -> ConfigError:
+    """Turn pydantic's first complaint into one line that names the key and the nearest right one."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        names = _fields_at(first["loc"][:-1])
+        close = get_close_matches(str(first["loc"][-1]), names, n=1, cutoff=0.5)
+        return ConfigError(
+            f"unknown key {where!r}",
+            where=str(path),
+            expected=", ".join(names),
+            fix=f"did you mean {close[0]!r}?" if close else "",
+        )
+    others = len(error.errors()) - 1
+    more = f" (and {others} more)" if others else ""
+    return ConfigError(f"{where}: {first['msg']}{more}", where=str(path), expected=f"got {first['input']!r}")
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the section at a location takes."""
+    section: type[BaseModel] = JobConfig
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = next((f for n, f in section.model_fields.items() if part in (n, f.alias)), None)
+        found = _section_of(field.annotation) if field else None
+        if found is None:
+            return []
+        section = found
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the config section inside an annotation such as `Section | None` or `tuple[Section, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _section_of(inner)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,1 @@
+"""Backends × protocols → labels: judge models that label comparisons in batch."""

@@ -1,0 +1,83 @@
+"""Progress with time left, on stderr; a line now and then where stderr is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """Report that `count` more of the total is done."""
+
+    def __call__(self, count: int = 1, note: str = "") -> None:
+        """Advance by `count`, showing a short note."""
+
+
+def log(message: str) -> None:
+    """Write one line to stderr."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def progress(title: str, total: int | None = None) -> Iterator[Advance]:
+    """Show how far a loop is.
+
+    Args:
+        title: What is being done.
+        total: How many steps there are; None where that is unknown.
+
+    Yields:
+        A function to call as steps complete.
+    """
+    if sys.stderr.isatty():
+        with _bar(title, total) as advance:
+            yield advance
+    else:
+        yield _Lines(title, total)
+
+
+class _Lines:
+    """Progress as lines at most every ten seconds, for logs."""
+
+    def __init__(self, title: str, total: int | None) -> None:
+        self.title, self.total, self.done = title, total, 0
+        self.start = self.last = time.monotonic()
+
+    def __call__(self, count: int = 1, note: str = "") -> None:
+        """Count, and write a line when ten seconds have passed."""
+        self.done += count
+        now = time.monotonic()
+        if now - self.last >= 10 and self.done:
+            self.last = now
+            log(f"{self.title}: {self.done}{self._left(now)} {note}".rstrip())
+
+    def _left(self, now: float) -> str:
+        if not self.total:
+            return f" ({self.done / (now - self.start):.0f}/s)"
+        left = (now - self.start) / self.done * max(self.total - self.done, 0)
+        return f"/{self.total}, {left:.0f} s left"
+
+
+@contextmanager
+def _bar(title: str, total: int | None) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total, note="")
+
+        def advance(count: int = 1, note: str = "") -> None:
+            bar.update(task, advance=count, note=note)
+
+        yield advance

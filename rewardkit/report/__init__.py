@@ -1,0 +1,1 @@
+"""Result objects → figures → one self-contained HTML page."""

@@ -1,0 +1,1 @@
+"""Backbone + LoRA + head: rendering, collation, losses, training, scoring."""

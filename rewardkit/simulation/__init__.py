@@ -1,0 +1,1 @@
+"""Annotators that do not exist: labels from a stated quality, with stated reliability and bias."""

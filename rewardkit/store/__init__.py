@@ -1,0 +1,1 @@
+"""Tables, migrations, sessions, import and export: the one place where records are kept."""

@@ -1,0 +1,247 @@
+"""The records that rewardkit stores and passes between rooms.
+
+Frozen pydantic models: a record read back is a record that was valid when it was written. Identity is
+content: two imports of one file give the same ids. Labels are kept in the frame of the comparison,
+after the order in which it was shown has been undone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Role = Literal["system", "user", "assistant", "tool"]
+Split = Literal["train", "validation", "calibration", "test"]
+Choice = Literal["a", "b", "tie", "both_bad"]
+Order = Literal["ab", "ba"]
+Status = Literal["ok", "abstained", "failed"]
+Kind = Literal["human", "judge"]
+Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def content_id(*parts: str) -> str:
+    """Return the 128-bit BLAKE2b hash of the parts as 32 hex digits.
+
+    Parts are length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    """One chat message."""
+
+    role: Role
+    content: str
+
+
+class Prompt(Record):
+    """What the responses answer: a list of chat messages (it may be empty)."""
+
+    id: str
+    messages: tuple[Message, ...]
+    task: str = ""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, messages: tuple[Message, ...], *, task: str = "", **metadata: Any) -> Prompt:
+        """Build a prompt whose id is the hash of its messages."""
+        parts = [part for m in messages for part in (m.role, m.content)]
+        return cls(id=content_id("prompt", *parts), messages=messages, task=task, metadata=metadata)
+
+
+class Response(Record):
+    """One response to a prompt, and where it came from."""
+
+    id: str
+    prompt_id: str
+    text: str = Field(min_length=1)
+    model: str | None = None
+    generation: dict[str, Any] = Field(default_factory=dict)
+    edited_from: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, prompt_id: str, text: str, *, model: str | None = None, **fields: Any) -> Response:
+        """Build a response whose id is the hash of its prompt, text and model."""
+        identity = content_id("response", prompt_id, text, model or "")
+        return cls(id=identity, prompt_id=prompt_id, text=text, model=model, **fields)
+
+
+class Comparison(Record):
+    """Two responses to one prompt.
+
+    `response_a` is always the response whose id sorts first, so that the orientation carries no
+    information (in files of the chosen/rejected kind the better response always comes first) and the
+    same pair met the other way round is the same comparison. A ranking of N responses is its pairs,
+    with a common `group`.
+    """
+
+    id: str
+    prompt_id: str
+    response_a: str
+    response_b: str
+    split: Split | None = None
+    group: str | None = None
+    source: str = ""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, prompt_id: str, first: str, second: str, **fields: Any) -> Comparison:
+        """Build the comparison of two responses (ids), in canonical orientation."""
+        a, b = sorted((first, second))
+        identity = content_id("comparison", prompt_id, a, b)
+        return cls(id=identity, prompt_id=prompt_id, response_a=a, response_b=b, **fields)
+
+
+class Annotator(Record):
+    """A human or a judge (judge = model + protocol version + prompt hash), real or simulated."""
+
+    id: str
+    kind: Kind
+    name: str
+    rater_group: str = ""
+    simulated: bool = False
+    model: str | None = None
+    revision: str | None = None
+    protocol: str | None = None
+    prompt_hash: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, kind: Kind, name: str, **fields: Any) -> Annotator:
+        """Build an annotator whose id is the hash of everything that makes it this annotator."""
+        draft = cls(id="", kind=kind, name=name, **fields)
+        identity = content_id("annotator", draft.model_dump_json(exclude={"id"}))
+        return draft.model_copy(update={"id": identity})
+
+
+class Label(Record):
+    """What one annotator said about one comparison, in the comparison's frame.
+
+    `choice` is None unless status is ok; `p_a` is set for soft labels (a judge's probabilities).
+    `strength` is how strongly, on the annotator's own scale (> 0). A later version of the same label
+    names the earlier one in `supersedes`.
+    """
+
+    id: str
+    comparison_id: str
+    annotator_id: str
+    status: Status = "ok"
+    choice: Choice | None = None
+    strength: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    p_a: Probability | None = None
+    criteria: dict[str, Choice] = Field(default_factory=dict)
+    spans: tuple[dict[str, Any], ...] = ()
+    rationale: str = ""
+    reason: str = ""
+    order_shown: Order | None = None
+    repeat: int = 0
+    sampling_prob: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    guideline_version: str | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    created_at: datetime | None = None
+    supersedes: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, comparison_id: str, annotator_id: str, **fields: Any) -> Label:
+        """Build a label whose id is the hash of what was said (not of when)."""
+        draft = cls(id="", comparison_id=comparison_id, annotator_id=annotator_id, **fields)
+        said = draft.model_dump_json(exclude={"id", "created_at", "seconds", "tokens", "cost"})
+        return draft.model_copy(update={"id": content_id("label", said)})
+
+
+class Rating(Record):
+    """A number that one annotator gave one response on one criterion."""
+
+    id: str
+    response_id: str
+    annotator_id: str
+    criterion: str
+    value: Finite | None = None
+    scale: tuple[Finite, Finite]
+    status: Status = "ok"
+    reason: str = ""
+    rubric_version: str = ""
+    repeat: int = 0
+    rationale: str = ""
+    created_at: datetime | None = None
+
+    @classmethod
+    def of(cls, response_id: str, annotator_id: str, criterion: str, **fields: Any) -> Rating:
+        """Build a rating whose id is the hash of what was said (not of when)."""
+        draft = cls(id="", response_id=response_id, annotator_id=annotator_id, criterion=criterion, **fields)
+        said = draft.model_dump_json(exclude={"id", "created_at"})
+        return draft.model_copy(update={"id": content_id("rating", said)})
+
+
+class SoftPreference(Record):
+    """What all annotators together say about one comparison.
+
+    Attributes:
+        p_a: Aggregated probability that A is preferred: the training target.
+        sample_weight: How much the example counts in the loss (0 drops it).
+        human_p_a: Plain share of human votes for A (a tie counts half), None without human labels.
+            Calibration and evaluation use this, never the aggregate.
+        judge_p_a: The judges' mean probability after averaging both orders, None without judges.
+        unit: What splits and intervals go by: a prompt, or a component of comparisons that share texts.
+    """
+
+    comparison_id: str
+    p_a: Probability
+    sample_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    n_human: int = 0
+    n_judge: int = 0
+    human_p_a: Probability | None = None
+    judge_p_a: Probability | None = None
+    method: str
+    split: Split
+    unit: str
+
+
+class PreferenceExample(Record):
+    """A soft preference with its texts: all that training and evaluation need, in one line of a file."""
+
+    schema_version: int = SCHEMA_VERSION
+    preference: SoftPreference
+    prompt: tuple[Message, ...]
+    response_a: str
+    response_b: str
+    task: str = ""
+    source: str = ""
+    simulated: bool = False
+
+    def swapped(self) -> PreferenceExample:
+        """Return the same example seen the other way round (p_a becomes 1 − p_a)."""
+        preference = self.preference
+        flipped = {
+            name: None if value is None else 1.0 - value
+            for name in ("p_a", "human_p_a", "judge_p_a")
+            for value in [getattr(preference, name)]
+        }
+        return self.model_copy(
+            update={
+                "preference": preference.model_copy(update=flipped),
+                "response_a": self.response_b,
+                "response_b": self.response_a,
+            }
+        )
