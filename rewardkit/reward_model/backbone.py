@@ -1,0 +1,163 @@
+"""The network: a causal language model, LoRA adapters, and a float32 scalar head read at the last token.
+
+`RewardNetwork` holds a peft model over `AutoModelForSequenceClassification`, so that what it saves is
+what plain transformers + peft load. It pools by the attention mask; the library's own pooling looks for
+the pad id, which is wrong wherever the pad token also ends a turn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rewardkit.config import TrainConfig
+from rewardkit.errors import ModelError
+from rewardkit.extras import require
+from rewardkit.models import ModelFolder
+
+
+class RewardNetwork(nn.Module):
+    """Token ids to rewards.
+
+    Args:
+        model: A (peft-wrapped) sequence-classification model with one label and a `score` head.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def classifier(self) -> Any:
+        """The sequence-classification model inside the adapters."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the reward of each sequence.
+
+        Args:
+            input_ids: (batch, length), padded on either side.
+            attention_mask: (batch, length), 1 for tokens and 0 for padding.
+
+        Returns:
+            Rewards in float32, (batch,).
+        """
+        classifier = self.classifier
+        positions = (attention_mask.cumsum(-1) - 1).clamp_min(0)
+        hidden = classifier.base_model(
+            input_ids=input_ids, attention_mask=attention_mask, position_ids=positions, use_cache=False
+        ).last_hidden_state
+        columns = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+        last = (attention_mask * columns).argmax(-1)
+        pooled = hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
+        reward: Tensor = classifier.score(pooled.float()).squeeze(-1)
+        return reward
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+
+def load_tokenizer(path: Path, pad_token: str | None = None) -> Any:
+    """Load a tokenizer whose pad token is not the token at which rewards are read.
+
+    Raises:
+        ModelError: It cannot be loaded, or no pad token can be chosen.
+    """
+    transformers = require("transformers", "train")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"no tokenizer could be loaded: {error}", where=str(path)) from error
+    tokenizer.padding_side = "right"
+    tokenizer.pad_token = pad_token or _pad_token(tokenizer)
+    if tokenizer.pad_token_id not in tokenizer.all_special_ids and tokenizer.pad_token_id == tokenizer.unk_token_id:
+        raise ModelError(f"the pad token {pad_token!r} is not in the vocabulary", where=str(path))
+    return tokenizer
+
+
+def _pad_token(tokenizer: Any) -> str:
+    """Choose the pad token: the tokenizer's own unless it ends turns, else its unknown token.
+
+    Plain transformers read the reward at the last token that is not the pad id; with a pad token that
+    also ends the response they would read it one token too early.
+    """
+    own, turn_end, unknown = tokenizer.pad_token, tokenizer.eos_token, tokenizer.unk_token
+    if own is not None and own != turn_end:
+        return str(own)
+    if unknown is not None and unknown != turn_end:
+        return str(unknown)
+    raise ModelError(
+        "the tokenizer has no pad token that differs from its end-of-turn token",
+        where=str(tokenizer.name_or_path),
+        expected=f"one of its special tokens: {', '.join(tokenizer.all_special_tokens)}",
+        fix="set train.pad_token to a special token that responses never contain",
+    )
+
+
+def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, seed: int) -> RewardNetwork:
+    """Build an untrained reward network: frozen base, fresh adapters and head.
+
+    Raises:
+        ModelError: The folder holds no model that takes a scalar head.
+    """
+    peft = require("peft", "train")
+    torch.manual_seed(seed)
+    model = load_classifier(folder.path, tokenizer, dtype=compute_dtype(config.dtype))
+    lora = config.lora
+    modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
+    adapters = peft.LoraConfig(
+        task_type="SEQ_CLS",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=modules,
+        modules_to_save=["score"],
+    )
+    model.config.use_cache = False
+    return RewardNetwork(peft.get_peft_model(model, adapters))
+
+
+def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype) -> Any:
+    """Load a base model with a scalar float32 head.
+
+    Raises:
+        ModelError: It cannot be loaded, or its class has no `score` head.
+    """
+    transformers = require("transformers", "train")
+    try:
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"no reward model can be built on it: {error}", where=str(path)) from error
+    if not isinstance(getattr(model, "score", None), nn.Linear):
+        raise ModelError(
+            f"{type(model).__name__} has no scalar `score` head",
+            where=str(path),
+            expected="a causal language model (Llama, Qwen, Gemma, Mistral, SmolLM, …)",
+        )
+    model.score.float()
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.problem_type = "regression"
+    return model
+
+
+def compute_dtype(name: str) -> torch.dtype:
+    """Resolve a dtype's name; "auto" is bfloat16 where the device computes in it."""
+    if name == "auto":
+        return torch.bfloat16 if _fast_bfloat16() else torch.float32
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def _fast_bfloat16() -> bool:
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def default_device() -> torch.device:
+    """Return the accelerator where there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,163 @@
+"""The folder of a trained reward model: written once, loaded by rewardkit or by plain transformers + peft.
+
+adapter_config.json, adapter_model.safetensors   LoRA adapters and the float32 head (`score`)
+tokenizer files                                  with a pad token that is not the end of a turn
+rewardkit.json                                   base model, renderer and its hash, resolved config
+reward_calibration.json                          margins → probabilities, written by `calibrate`
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from rewardkit.config import TrainConfig
+from rewardkit.errors import ModelError
+from rewardkit.extras import require
+from rewardkit.models import resolve
+from rewardkit.reward_model.backbone import (
+    RewardNetwork,
+    build_network,
+    compute_dtype,
+    default_device,
+    load_classifier,
+    load_tokenizer,
+)
+from rewardkit.reward_model.rendering import Renderer
+from rewardkit.runs import make_folder, versions, write_text
+from rewardkit.types import SCHEMA_VERSION, Record
+
+CARD = "rewardkit.json"
+PLAIN_LOADING = """# A rewardkit reward model
+
+Base model: `{base}`. With rewardkit: `rewardkit score THIS_FOLDER responses.jsonl`. Without it:
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER")
+base = AutoModelForSequenceClassification.from_pretrained("{base}", num_labels=1, pad_token_id=tokenizer.pad_token_id)
+model = PeftModel.from_pretrained(base, "THIS_FOLDER").eval()
+```
+
+The reward is `model(input_ids, attention_mask).logits[:, 0]`, read at the end of the response's turn: render the
+conversation with the tokenizer's chat template and strip what follows the last end-of-turn token.
+"""
+
+
+class RewardModelCard(Record):
+    """What a reward model must remember to answer as it was trained."""
+
+    schema_version: int = SCHEMA_VERSION
+    base: str
+    base_revision: str
+    renderer_hash: str
+    pad_token: str
+    config: TrainConfig
+    seed: int
+    versions: dict[str, str]
+
+
+@dataclass
+class LoadedModel:
+    """A network with the tokenizer and renderer that belong to it."""
+
+    network: RewardNetwork
+    tokenizer: Any
+    renderer: Renderer
+    card: RewardModelCard
+
+
+def create(config: TrainConfig, *, seed: int) -> LoadedModel:
+    """Build an untrained reward model from a base model."""
+    folder = resolve(config.model)
+    tokenizer = load_tokenizer(folder.path, config.pad_token)
+    network = build_network(folder, tokenizer, config, seed=seed)
+    _check_context(network, config)
+    renderer = Renderer(tokenizer, config.max_length, config.too_long)
+    card = RewardModelCard(
+        base=folder.name,
+        base_revision=folder.revision,
+        renderer_hash=renderer.hash,
+        pad_token=tokenizer.pad_token,
+        config=config,
+        seed=seed,
+        versions=versions(),
+    )
+    return LoadedModel(network.to(default_device()), tokenizer, renderer, card)
+
+
+def save(model: LoadedModel, path: Path) -> None:
+    """Write adapters, head, tokenizer and card; the card last, which makes the folder a reward model."""
+    make_folder(path)
+    model.network.model.save_pretrained(path)
+    _name_base(path / "adapter_config.json", model.card.base)
+    model.tokenizer.save_pretrained(path)
+    write_text(path / "README.md", PLAIN_LOADING.format(base=model.card.base))
+    write_text(path / CARD, model.card.model_dump_json(indent=2))
+
+
+def load(path: Path) -> LoadedModel:
+    """Load a reward model.
+
+    Raises:
+        ModelError: The folder is none, or its tokenizer no longer renders as it was trained.
+    """
+    card = read_card(path)
+    base = resolve(card.base)
+    tokenizer = load_tokenizer(path, card.pad_token)
+    renderer = Renderer(tokenizer, card.config.max_length, card.config.too_long)
+    if renderer.hash != card.renderer_hash:
+        raise ModelError(
+            "conversations would not be rendered as they were in training",
+            where=str(path),
+            expected=f"renderer hash {card.renderer_hash}, got {renderer.hash}",
+            fix="restore the tokenizer's chat template, or train again with this version",
+        )
+    classifier = load_classifier(base.path, tokenizer, dtype=compute_dtype(card.config.dtype))
+    peft = require("peft", "train")
+    network = RewardNetwork(peft.PeftModel.from_pretrained(classifier, path)).to(default_device()).eval()
+    return LoadedModel(network, tokenizer, renderer, card)
+
+
+def read_card(path: Path) -> RewardModelCard:
+    """Read the card of a reward model's folder.
+
+    Raises:
+        ModelError: There is none, or it cannot be read.
+    """
+    file = path / CARD
+    if not file.is_file():
+        raise ModelError("not a rewardkit reward model", where=str(path), expected=f"a folder with {CARD}")
+    try:
+        return RewardModelCard.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise ModelError(f"{CARD} cannot be read: {error.errors()[0]['msg']}", where=str(path)) from error
+
+
+def merged(model: LoadedModel) -> RewardNetwork:
+    """Return the network with its adapters folded into the base weights; the model itself is used up."""
+    return RewardNetwork(model.network.model.merge_and_unload()).eval()
+
+
+def _name_base(adapter_config: Path, base: str) -> None:
+    """Replace the base model's path on this machine by the name under which it was asked for."""
+    settings = json.loads(adapter_config.read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = base
+    write_text(adapter_config, json.dumps(settings, indent=2, sort_keys=True))
+
+
+def _check_context(network: RewardNetwork, config: TrainConfig) -> None:
+    longest = getattr(network.classifier.config, "max_position_embeddings", None)
+    if longest is not None and config.max_length > longest:
+        raise ModelError(
+            f"max_length {config.max_length} is longer than the model's context",
+            where=config.model,
+            expected=f"at most {longest}",
+            fix=f"set train.max_length: {longest}",
+        )

@@ -1,0 +1,280 @@
+"""Soft-label training of a reward network on transformers.Trainer.
+
+The Trainer brings resume, mixed precision, DDP and FSDP through accelerate, the best checkpoint and
+TensorBoard; here are only the loss, the batches, and what a checkpoint of adapters is.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import signal
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from rewardkit.config import TrainConfig
+from rewardkit.errors import DataError
+from rewardkit.progress import Advance, log, progress
+from rewardkit.registry import lookup
+from rewardkit.reward_model.backbone import RewardNetwork
+from rewardkit.reward_model.collation import EncodedSet, PairCollator, encode_examples, unit_mean_weights
+from rewardkit.reward_model.folder import LoadedModel
+from rewardkit.reward_model.losses import LOSSES, Loss
+from rewardkit.types import PreferenceExample
+
+ADAPTER_FILE = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training did.
+
+    Attributes:
+        history: Rows of {"step", "loss" or "validation_loss", …} in the order of steps.
+        n_train: Comparisons trained on.
+        n_validation: Comparisons that the validation loss is measured on.
+        truncated: Comparisons of which a text was cut.
+        dropped: Comparisons left out (weight 0, or too long under that policy).
+        tokens: Tokens of one epoch, padding excluded.
+        best_step: Step whose weights were kept.
+    """
+
+    history: list[dict[str, float]]
+    n_train: int
+    n_validation: int
+    truncated: int
+    dropped: int
+    tokens: int
+    best_step: int
+
+
+def train(
+    model: LoadedModel,
+    examples: Sequence[PreferenceExample],
+    config: TrainConfig,
+    *,
+    folder: Path,
+    seed: int,
+) -> TrainingResult:
+    """Train a reward network in place, from the last checkpoint in the folder if there is one.
+
+    Args:
+        model: The untrained model.
+        examples: Soft preferences; those of the splits "train" and "validation" are used.
+        config: How to train.
+        folder: Where checkpoints and TensorBoard logs are kept while training runs.
+        seed: Seed of the order of batches and of dropout.
+
+    Raises:
+        DataError: Nothing is left to train or validate on.
+        KeyboardInterrupt: Ctrl-C; a checkpoint was saved at the end of the step.
+    """
+    training = _encode(examples, "train", model, config.max_examples)
+    validation = _encode(examples, "validation", model, None)
+    arguments = _arguments(config, folder, n_train=len(training.items), seed=seed)
+    trainer = PreferenceTrainer(
+        model=model.network,
+        args=arguments,
+        train_dataset=unit_mean_weights(training.items),
+        eval_dataset=unit_mean_weights(validation.items),
+        data_collator=PairCollator(model.tokenizer.pad_token_id),
+        loss=lookup("losses", LOSSES, config.loss),
+    )
+    _announce(training, validation, trainer.args)
+    with _interruptible(trainer):
+        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+    model.network.eval()
+    best = trainer.state.best_global_step or trainer.state.global_step
+    return TrainingResult(
+        history=_history(trainer.state.log_history),
+        n_train=len(training.items),
+        n_validation=len(validation.items),
+        truncated=training.truncated + validation.truncated,
+        dropped=training.dropped + validation.dropped,
+        tokens=training.tokens,
+        best_step=int(best),
+    )
+
+
+class PreferenceTrainer(Trainer):  # type: ignore[misc]
+    """A Trainer for comparisons whose checkpoints hold the adapters and the head only."""
+
+    def __init__(self, *, loss: Loss, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._loss = loss
+        self.can_return_loss = True
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Return the mean loss of a batch of comparisons."""
+        rewards = model(inputs["input_ids"], inputs["attention_mask"])
+        reward_a, reward_b = rewards.chunk(2)
+        loss = self._loss(reward_a, reward_b, inputs["p_a"], inputs["sample_weight"]).mean()
+        return (loss, {"margins": reward_a - reward_b}) if return_outputs else loss
+
+    def prediction_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor, None, None]:
+        """Return the loss of a batch; Trainer's own looks for label columns that comparisons lack."""
+        with torch.no_grad():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs))
+        return loss.detach(), None, None
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        network: RewardNetwork = self.accelerator.unwrap_model(self.model)
+        network.model.save_pretrained(output_dir or self.args.output_dir)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        network: RewardNetwork = self.accelerator.unwrap_model(model or self.model)
+        load_adapters(network, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        if self.state.best_model_checkpoint:
+            self._load_from_checkpoint(self.state.best_model_checkpoint)
+
+
+def load_adapters(network: RewardNetwork, checkpoint: Path) -> None:
+    """Load adapters and head of a checkpoint into a network of the same shape."""
+    state = load_file(checkpoint / ADAPTER_FILE)
+    expected = set(get_peft_model_state_dict(network.model))
+    if set(state) != expected:
+        raise DataError(
+            "the checkpoint does not fit the network", where=str(checkpoint), fix="delete the run's train folder"
+        )
+    set_peft_model_state_dict(network.model, state)
+
+
+def clear_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a finished training."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+
+
+def _encode(examples: Sequence[PreferenceExample], split: str, model: LoadedModel, limit: int | None) -> EncodedSet:
+    chosen = [e for e in examples if e.preference.split == split][:limit]
+    encoded = encode_examples(chosen, model.renderer)
+    if not encoded.items:
+        raise DataError(
+            f"no comparison of the split {split!r} can be used",
+            where="the aggregated preferences",
+            expected=f"at least one; {len(chosen)} were there and {encoded.dropped} were dropped",
+            fix="add labels, change aggregate.split, or train.too_long and train.max_length",
+        )
+    return encoded
+
+
+def _arguments(config: TrainConfig, folder: Path, *, n_train: int, seed: int) -> TrainingArguments:
+    steps_per_epoch = math.ceil(math.ceil(n_train / config.batch_size) / config.gradient_accumulation)
+    total = max(1, math.ceil(steps_per_epoch * config.epochs))
+    every = max(1, total // config.evaluations)
+    return TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        num_train_epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        warmup_steps=math.ceil(config.warmup_ratio * total),
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        lr_scheduler_type=config.scheduler,
+        gradient_checkpointing=False,
+        eval_strategy="steps",
+        save_strategy="steps",
+        logging_strategy="steps",
+        eval_steps=every,
+        save_steps=every,
+        logging_steps=max(1, total // 50),
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        report_to=["tensorboard"],
+        disable_tqdm=True,
+        seed=seed,
+        data_seed=seed,
+    )
+
+
+def _announce(training: EncodedSet, validation: EncodedSet, arguments: TrainingArguments) -> None:
+    log(
+        f"train: {len(training.items)} comparisons, {training.tokens} tokens an epoch, "
+        f"{arguments.num_train_epochs:g} epochs; validation: {len(validation.items)} comparisons; "
+        f"{training.truncated} truncated, {training.dropped} left out; device {arguments.device}"
+    )
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    found = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    if found:
+        log(f"train: resuming from {Path(found).name}")
+    return str(found) if found else None
+
+
+def _history(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    kept = []
+    for row in rows:
+        if "loss" in row:
+            kept.append({"step": row["step"], "loss": row["loss"], "learning_rate": row["learning_rate"]})
+        elif "eval_loss" in row:
+            kept.append({"step": row["step"], "validation_loss": row["eval_loss"]})
+    return kept
+
+
+class _Steps(TrainerCallback):  # type: ignore[misc]
+    """Shows progress, and ends training at the end of a step once `interrupted` is set."""
+
+    def __init__(self, advance: Advance) -> None:
+        self.advance, self.interrupted, self.at = advance, False, 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count the step; on Ctrl-C ask for a checkpoint and stop."""
+        self.advance(state.global_step - self.at)
+        self.at = state.global_step
+        if self.interrupted:
+            control.should_save = control.should_training_stop = True
+
+
+@contextmanager
+def _interruptible(trainer: Trainer) -> Iterator[None]:
+    """Let Ctrl-C end the step in hand and save a checkpoint, instead of losing what was learned since the last."""
+    per_epoch = len(trainer.get_train_dataloader()) / trainer.args.gradient_accumulation_steps
+    total = math.ceil(math.ceil(per_epoch) * trainer.args.num_train_epochs)
+    with progress("train", total) as advance:
+        steps = _Steps(advance)
+        trainer.add_callback(steps)
+
+        def interrupt(_number: int, _frame: types.FrameType | None) -> None:
+            steps.interrupted = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            log("train: stopping after this step; run the same command to resume")
+
+        previous = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+    if steps.interrupted:
+        raise KeyboardInterrupt
