@@ -210,7 +210,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
         ConfigError: The file is missing or not YAML, a key is unknown (the nearest right one is
             suggested), or a value is wrong.
     """
-    data = _read_yaml(path)
+    data = read_yaml(path)
     for item in overrides:
         _override(data, item)
     try:
@@ -232,7 +232,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        ConfigError: The file is missing, unreadable, not YAML, no mapping, or gives a key twice.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
