@@ -1,1 +1,1 @@
-"""Backends × protocols → labels: judge models that label comparisons in batch."""
+"""Backends × protocols → labels: judge models that label comparisons and rate responses in batch."""

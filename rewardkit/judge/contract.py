@@ -1,0 +1,211 @@
+"""What the parts of the judge room say to each other: the seam between protocols, backends and the run.
+
+A protocol renders texts into a `Request`; a backend answers it with a `Completion`; the protocol parses
+that into a verdict or a named `Failure`; the run turns verdicts into labels. A failing item is data all
+the way through: only what concerns the whole job (no such model, labels of several tokens) is raised.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rewardkit.judge.rubric import Criterion, Rubric
+from rewardkit.types import Comparison, Order, Prompt, Response
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a judge whose answer is one of a few labels.
+
+    Attributes:
+        system: System message; trusted.
+        user: User message. It carries untrusted texts, so a backend encodes it as plain text: whatever
+            looks like a control token in it is not one.
+        prefill: The start of the judge's own answer; the label comes next.
+        labels: The possible answers.
+    """
+
+    system: str
+    user: str
+    prefill: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A backend's answer to one request.
+
+    Attributes:
+        logprobs: Log-probability (nats) of each label among all tokens, not among the labels only.
+        tokens: Tokens of the request, as the model counts them.
+        seconds: This request's share of the time that its batch took.
+        failure: Why there is no answer; empty if there is one.
+    """
+
+    logprobs: Mapping[str, float] = field(default_factory=dict)
+    tokens: int = 0
+    seconds: float = 0.0
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a completion is no verdict. Never a tie, a zero or a NaN."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class PairVerdict:
+    """A parsed preference, in the order in which the responses were shown.
+
+    Attributes:
+        p_first: Probability that the response shown first is better, among the labels.
+        mass_outside: Probability that the model gave to anything but the labels.
+    """
+
+    p_first: float
+    mass_outside: float
+
+
+@dataclass(frozen=True)
+class RatingVerdict:
+    """A parsed rating.
+
+    Attributes:
+        level: Expected place on the scale, from 0 (its lowest end) to 1 (its highest).
+        mass_outside: Probability that the model gave to anything but the labels.
+    """
+
+    level: float
+    mass_outside: float
+
+
+class PairTexts(Protocol):
+    """A comparison with its texts."""
+
+    @property
+    def comparison(self) -> Comparison:
+        """The comparison."""
+
+    @property
+    def prompt(self) -> Prompt:
+        """What both responses answer."""
+
+    @property
+    def response_a(self) -> Response:
+        """Response A, in the comparison's frame."""
+
+    @property
+    def response_b(self) -> Response:
+        """Response B, in the comparison's frame."""
+
+
+class ResponseTexts(Protocol):
+    """A response with the prompt that it answers."""
+
+    @property
+    def prompt(self) -> Prompt:
+        """What the response answers."""
+
+    @property
+    def response(self) -> Response:
+        """The response."""
+
+
+class Backend(Protocol):
+    """A model that answers requests in batch."""
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+
+    @property
+    def model(self) -> str:
+        """The model's name, as the user called it."""
+
+    @property
+    def revision(self) -> str:
+        """Changes when the model's answers may have changed."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Everything else that can change an answer."""
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer each request, in order; a request that cannot be answered has `failure` set.
+
+        Raises:
+            ModelError: The model cannot answer such requests at all.
+        """
+
+    def count_tokens(self, request: Request) -> int:
+        """Return how many tokens a request has."""
+
+
+class PairProtocol(Protocol):
+    """How a comparison becomes a request, and an answer a preference. A published version never changes."""
+
+    name: str
+    prompt_hash: str
+
+    def render(self, texts: PairTexts, rubric: Rubric, order: Order) -> Request:
+        """Ask which response is better, showing response A first (ab) or second (ba)."""
+
+    def parse(self, completion: Completion) -> PairVerdict | Failure:
+        """Read the answer; never raises."""
+
+
+class RatingProtocol(Protocol):
+    """How a response becomes a request on one criterion, and an answer a rating. Never changes once published."""
+
+    name: str
+    prompt_hash: str
+
+    def render_rating(self, texts: ResponseTexts, rubric: Rubric, criterion: Criterion) -> Request:
+        """Ask where on the scale the response stands."""
+
+    def parse_rating(self, completion: Completion) -> RatingVerdict | Failure:
+        """Read the answer; never raises."""
+
+
+@dataclass(frozen=True)
+class LabelDistribution:
+    """Probabilities of the labels given that the answer is one of them, and the mass that is not.
+
+    Attributes:
+        probabilities: Label: probability among the labels (they sum to 1).
+        mass_outside: Probability of any other token.
+    """
+
+    probabilities: Mapping[str, float]
+    mass_outside: float
+
+
+def distribution(completion: Completion, labels: tuple[str, ...], least_mass: float) -> LabelDistribution | Failure:
+    """Read a completion's label probabilities, or say what is wrong with them.
+
+    Args:
+        completion: A backend's answer.
+        labels: The labels that must be there.
+        least_mass: Below this probability of answering with a label at all, the labels mean nothing.
+    """
+    if completion.failure:
+        return Failure(completion.failure)
+    absent = [label for label in labels if label not in completion.logprobs]
+    if absent:
+        return Failure(f"no log-probability for the label {absent[0]!r}")
+    logprobs = [completion.logprobs[label] for label in labels]
+    if any(math.isnan(value) or value > 1e-3 for value in logprobs):
+        return Failure("a log-probability is not one")
+    masses = [math.exp(min(value, 0.0)) for value in logprobs]
+    inside = sum(masses)
+    if inside > 1.001:
+        return Failure("the labels' probabilities sum to more than 1")
+    if inside < least_mass:
+        return Failure(f"the labels hold less than {least_mass:g} of the probability")
+    shares = {label: mass / inside for label, mass in zip(labels, masses, strict=True)}
+    return LabelDistribution(shares, max(0.0, 1.0 - inside))

@@ -1,0 +1,151 @@
+"""Requests to token ids: the model's chat template around texts that stay texts.
+
+The template is rendered once with marks in place of the messages and cut there. Its own pieces may hold
+control tokens; the messages' texts may not, whatever is written in them. That a label is one token is
+checked where it will stand: right after the template's last piece and the prefill.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any
+
+from rewardkit.errors import ModelError
+from rewardkit.judge.contract import Request
+
+SYSTEM, USER = "\ue000system\ue001", "\ue000user\ue001"
+FROZEN_DAY = date(2025, 1, 1)
+
+
+class ControlTokenError(ValueError):
+    """A text would be encoded with a control token in spite of all."""
+
+
+class ChatEncoder:
+    """Encodes requests for one tokenizer.
+
+    Args:
+        tokenizer: A transformers tokenizer with a chat template.
+        where: The model's name, for errors.
+
+    Raises:
+        ModelError: The tokenizer has no chat template, or one that drops the user's message.
+    """
+
+    def __init__(self, tokenizer: Any, where: str) -> None:
+        self._tokenizer, self._where = tokenizer, where
+        self._before, self._between, self._after = _template_pieces(tokenizer, where)
+        controls = _control_tokens(tokenizer)
+        self._control_ids = frozenset(controls.values())
+        longest_first = sorted(controls, key=len, reverse=True)
+        self._control = re.compile("|".join(map(re.escape, longest_first))) if controls else None
+        self._labels: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+
+    def encode(self, request: Request) -> list[int]:
+        """Return the ids of a request up to where the label comes.
+
+        Raises:
+            ControlTokenError: A text cannot be encoded without a control token.
+        """
+        if self._between is None:
+            start = [*self._trusted(self._before), *self._text(f"{request.system}\n\n{request.user}")]
+        else:
+            system = [*self._trusted(self._before), *self._text(request.system)]
+            start = [*system, *self._trusted(self._between), *self._text(request.user)]
+        return [*start, *self._trusted(self._after + request.prefill)]
+
+    def label_ids(self, request: Request) -> list[int]:
+        """Return the id of each label as it would follow the request.
+
+        Raises:
+            ModelError: A label is not one token there, or two labels are the same token.
+        """
+        key = (request.prefill, request.labels)
+        if key not in self._labels:
+            self._labels[key] = self._find_labels(request)
+        return self._labels[key]
+
+    def _find_labels(self, request: Request) -> list[int]:
+        stem = self._after + request.prefill
+        joint = " " if request.prefill else ""
+        before = self._trusted(stem)
+        found = []
+        for label in request.labels:
+            ids = self._trusted(stem + joint + label)
+            if len(ids) != len(before) + 1 or ids[:-1] != before:
+                raise ModelError(
+                    f"the label {label!r} is not one token after {request.prefill!r}",
+                    where=self._where,
+                    expected="a tokenizer in which every label is a single token",
+                    fix="choose another model or protocol",
+                )
+            found.append(ids[-1])
+        if len(set(found)) < len(found):
+            raise ModelError(f"the labels {request.labels} are not distinct tokens", where=self._where)
+        return found
+
+    def _trusted(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False).input_ids) if text else []
+
+    def _text(self, text: str) -> list[int]:
+        """Encode a text in which nothing is a control token: what looks like one is broken in two."""
+        cuts = (
+            [0, *(m.start() + 1 for m in self._control.finditer(text)), len(text)] if self._control else [0, len(text)]
+        )
+        ids: list[int] = []
+        for start, end in zip(cuts, cuts[1:], strict=False):
+            piece = self._tokenizer(text[start:end], add_special_tokens=False, split_special_tokens=True)
+            ids += piece.input_ids
+        if not self._control_ids.isdisjoint(ids):
+            raise ControlTokenError("the text holds what this tokenizer can only read as a control token")
+        return ids
+
+
+def _template_pieces(tokenizer: Any, where: str) -> tuple[str, str | None, str]:
+    """Return the template before the system message, between it and the user's, and after that.
+
+    Where the template has no place for a system message, the middle is None.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise ModelError("the tokenizer has no chat template", where=where, fix="judge with an instruction-tuned model")
+    for messages in (
+        [{"role": "system", "content": SYSTEM}, {"role": "user", "content": USER}],
+        [{"role": "user", "content": USER}],
+    ):
+        text = _render(tokenizer, messages)
+        if all(text.count(message["content"]) == 1 for message in messages):
+            head, after = text.split(USER)
+            before, mark, between = head.partition(SYSTEM)
+            return before, between if mark else None, after
+    raise ModelError("the chat template does not show the user's message once", where=where)
+
+
+def _render(tokenizer: Any, messages: list[dict[str, str]]) -> str:
+    """Render the template, with today's date (some templates print it) frozen and thinking off.
+
+    Templates refuse roles by raising whatever they like through jinja; that reads as "not shown".
+    """
+    import jinja2
+
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=True,
+                strftime_now=FROZEN_DAY.strftime,
+                enable_thinking=False,
+            )
+        )
+    except jinja2.TemplateError:
+        return ""
+
+
+def _control_tokens(tokenizer: Any) -> dict[str, int]:
+    """Return the added tokens that act on the model: special ones, and those in brackets (`<think>`)."""
+    return {
+        token.content: index
+        for index, token in tokenizer.added_tokens_decoder.items()
+        if token.special or re.fullmatch(r"<.+>|\[.+\]", token.content)
+    }

@@ -1,0 +1,50 @@
+"""Counting failed records, and stopping a job in which too many fail."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rewardkit.errors import JobFailed
+from rewardkit.types import Label, Rating
+
+EARLIEST = 20
+
+
+class FailureGuard:
+    """Counts the failed among records, by reason.
+
+    Args:
+        max_failure_rate: The largest share of failed records that a job survives.
+    """
+
+    def __init__(self, max_failure_rate: float) -> None:
+        self._most = max_failure_rate
+        self.done = 0
+        self.reasons: Counter[str] = Counter()
+
+    @property
+    def failed(self) -> int:
+        """How many records failed."""
+        return self.reasons.total()
+
+    def count(self, record: Label | Rating) -> None:
+        """Count one record."""
+        self.done += 1
+        if record.status == "failed":
+            self.reasons[record.reason] += 1
+
+    def check(self, *, final: bool = False) -> None:
+        """Stop the job if too many failed; before the end only once there is enough to go by.
+
+        Raises:
+            JobFailed: More than the allowed share failed.
+        """
+        if self.failed <= self._most * self.done or not (final or self.done >= EARLIEST):
+            return
+        reasons = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common(5))
+        raise JobFailed(
+            f"{self.failed} of {self.done} judgements failed: {reasons}",
+            where="judge",
+            expected=f"at most {self._most:.0%} (judge.max_failure_rate)",
+            fix="remove the cause, or raise judge.max_failure_rate; the failed ones are kept with their reasons",
+        )

@@ -1,0 +1,69 @@
+"""Judges: a backend, a protocol and a rubric, which together are one annotator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from rewardkit.config import JudgeConfig
+from rewardkit.judge.backends import open_backend
+from rewardkit.judge.contract import Backend, PairProtocol, RatingProtocol
+from rewardkit.judge.protocols import pair_protocol, rating_protocol
+from rewardkit.judge.rubric import Rubric, load_rubric
+from rewardkit.types import Annotator
+
+P = TypeVar("P", PairProtocol, RatingProtocol)
+
+
+@dataclass(frozen=True)
+class Judge(Generic[P]):
+    """A backend that answers by a protocol and a rubric."""
+
+    backend: Backend
+    protocol: P
+    rubric: Rubric
+
+    @property
+    def annotator(self) -> Annotator:
+        """The judge as an annotator: whatever can change its answers changes the id."""
+        return Annotator.of(
+            "judge",
+            f"{self.backend.model}/{self.protocol.name}/{self.rubric.name}",
+            model=self.backend.model,
+            revision=self.backend.revision,
+            protocol=self.protocol.name,
+            prompt_hash=self.protocol.prompt_hash,
+            settings={
+                **self.backend.settings,
+                "backend": self.backend.name,
+                "rubric_version": self.rubric.version,
+                "rubric_hash": self.rubric.content_hash,
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The judges that a config asks for, on one backend.
+
+    Attributes:
+        pairs: The one that compares.
+        ratings: The one that rates; None if the config names no rating protocol.
+    """
+
+    pairs: Judge[PairProtocol]
+    ratings: Judge[RatingProtocol] | None
+
+
+def open_judges(config: JudgeConfig) -> Judges:
+    """Build what a config names; cheap checks first, the model last.
+
+    Raises:
+        ConfigError: An unknown backend, protocol or rubric.
+        ModelError: The model cannot be used.
+        MissingExtraError: A package of the extra `judge` is not installed.
+    """
+    rubric, compares = load_rubric(config.rubric), pair_protocol(config.protocol)
+    rates = rating_protocol(config.rating_protocol) if config.rating_protocol else None
+    backend = open_backend(config)
+    return Judges(Judge(backend, compares, rubric), Judge(backend, rates, rubric) if rates else None)

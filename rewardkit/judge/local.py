@@ -1,0 +1,122 @@
+"""The `transformers` backend: a model on this machine, whose answer is read from the label tokens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rewardkit.config import JudgeConfig
+from rewardkit.errors import ModelError
+from rewardkit.extras import require
+from rewardkit.judge.batching import token_budget_batches
+from rewardkit.judge.contract import Completion, Request
+from rewardkit.judge.encoding import ChatEncoder, ControlTokenError
+from rewardkit.judge.label_reader import LabelReader
+from rewardkit.models import resolve
+
+
+class LocalBackend:
+    """Answers with label probabilities of a local causal language model.
+
+    The tokenizer is loaded at once, the weights with the first batch, so that counting tokens is cheap.
+
+    Args:
+        model: Alias, folder, hub id or GGUF file.
+        dtype: auto takes bfloat16 where there is an accelerator or the CPU computes in it, else float32.
+        max_tokens: A longer request is a failed completion; it is never cut.
+        batch_tokens: Tokens in one forward pass, padding included.
+
+    Raises:
+        ModelError: There is no such model, or it has no chat template.
+        MissingExtraError: transformers or torch is not installed.
+    """
+
+    name = "transformers"
+
+    def __init__(self, model: str, *, dtype: str = "auto", max_tokens: int = 2048, batch_tokens: int = 4096) -> None:
+        transformers = require("transformers", "judge")
+        folder = resolve(model)
+        self.model, self.revision = folder.name, folder.revision
+        self._path, self._batch_tokens = folder.path, batch_tokens
+        self._dtype = dtype if dtype != "auto" else best_dtype()
+        self._encoder = ChatEncoder(transformers.AutoTokenizer.from_pretrained(folder.path), model)
+        self._max_tokens = min(max_tokens, _context(transformers.AutoConfig.from_pretrained(folder.path)))
+        self.settings = {"dtype": self._dtype, "max_tokens": self._max_tokens}
+        self._reader: LabelReader | None = None
+
+    @classmethod
+    def open(cls, config: JudgeConfig) -> LocalBackend:
+        """Build the backend that a config names."""
+        return cls(config.model, dtype=config.dtype, max_tokens=config.max_tokens, batch_tokens=config.batch_tokens)
+
+    def count_tokens(self, request: Request) -> int:
+        """Return how many tokens a request has (0 for one that cannot be encoded)."""
+        try:
+            return len(self._encoder.encode(request))
+        except ControlTokenError:
+            return 0
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer each request.
+
+        Raises:
+            ModelError: A label is not one token in its place, or the weights cannot be loaded.
+        """
+        labels = [self._encoder.label_ids(request) for request in requests]
+        encoded = [self._encode(request) for request in requests]
+        answers = [item if isinstance(item, Completion) else None for item in encoded]
+        todo = [index for index, answer in enumerate(answers) if answer is None]
+        sequences = {index: item for index, item in enumerate(encoded) if not isinstance(item, Completion)}
+        shared = self._model().share_prefix(list(sequences.values())) if todo else 0
+        for batch in token_budget_batches([len(sequences[i]) - shared for i in todo], self._batch_tokens):
+            chosen = [todo[position] for position in batch]
+            started = time.perf_counter()
+            logprobs = self._model().read([sequences[i] for i in chosen], [labels[i] for i in chosen])
+            seconds = (time.perf_counter() - started) / len(chosen)
+            for i, values in zip(chosen, logprobs, strict=True):
+                by_label = dict(zip(requests[i].labels, values, strict=True))
+                answers[i] = Completion(by_label, tokens=len(sequences[i]), seconds=seconds)
+        return [answer for answer in answers if answer is not None]
+
+    def _encode(self, request: Request) -> list[int] | Completion:
+        try:
+            ids = self._encoder.encode(request)
+        except ControlTokenError as error:
+            return Completion(failure=str(error))
+        if len(ids) > self._max_tokens:
+            return Completion(tokens=len(ids), failure=f"the request is longer than max_tokens ({self._max_tokens})")
+        return ids
+
+    def _model(self) -> LabelReader:
+        if self._reader is None:
+            self._reader = LabelReader(self._load())
+        return self._reader
+
+    def _load(self) -> Any:
+        torch, transformers = require("torch", "judge"), require("transformers", "judge")
+        try:
+            model = transformers.AutoModelForCausalLM.from_pretrained(self._path, dtype=getattr(torch, self._dtype))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"the weights cannot be loaded: {error}", where=self.model) from error
+        return model.to(_device(torch)).eval()
+
+
+def best_dtype() -> str:
+    """Return bfloat16 where there is an accelerator or the CPU computes in it, else float32."""
+    torch = require("torch", "judge")
+    if torch.accelerator.is_available():
+        return "bfloat16"
+    # Emulated bfloat16 is far slower than float32, so a CPU must have the instructions.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
+
+
+def _device(torch: Any) -> Any:
+    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+
+
+def _context(config: Any) -> int:
+    """Return how many tokens the model can attend to."""
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return int(getattr(text, "max_position_embeddings", None) or 2**31)

@@ -1,0 +1,47 @@
+"""Pairwise protocols: which of two responses is better.
+
+The rubric and the instruction come first and the candidates last, so that requests share the longest
+prefix: all of a job up to the request, both orders of a comparison up to the first candidate.
+"""
+
+from __future__ import annotations
+
+from rewardkit.judge.contract import Completion, Failure, PairTexts, PairVerdict, Request, distribution
+from rewardkit.judge.prompting import conversation, neutralise, read_prompt
+from rewardkit.judge.rubric import Rubric
+from rewardkit.types import Order
+
+LEAST_MASS = 0.01
+
+
+class PairwiseV1:
+    """`pairwise.v1`: the answer is one of the labels A and B, read from their probabilities."""
+
+    name = "pairwise.v1"
+    labels = ("A", "B")
+
+    def __init__(self) -> None:
+        self._prompt = read_prompt(self.name)
+        self.prompt_hash = self._prompt.hash
+
+    def render(self, texts: PairTexts, rubric: Rubric, order: Order) -> Request:
+        """Ask which response is better; A names the one shown first."""
+        first, second = texts.response_a.text, texts.response_b.text
+        if order == "ba":
+            first, second = second, first
+        slots = {
+            "rubric": rubric.description.strip(),
+            "criteria": "\n".join(f"- {c.name}: {c.description.strip()}" for c in rubric.by_weight()),
+            "request": conversation(texts.prompt),
+            "first": neutralise(first),
+            "second": neutralise(second),
+        }
+        system, user = (self._prompt.fill(section, slots) for section in ("system", "user"))
+        return Request(system, user, self._prompt.sections["prefill"], self.labels)
+
+    def parse(self, completion: Completion) -> PairVerdict | Failure:
+        """Read the probability that the response shown first is better."""
+        found = distribution(completion, self.labels, LEAST_MASS)
+        if isinstance(found, Failure):
+            return found
+        return PairVerdict(found.probabilities["A"], found.mass_outside)

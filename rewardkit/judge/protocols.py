@@ -1,0 +1,43 @@
+"""The judge protocols by name. A name carries its version, and a published version never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rewardkit.errors import ConfigError
+from rewardkit.judge.contract import PairProtocol, RatingProtocol
+from rewardkit.judge.pairwise import PairwiseV1
+from rewardkit.judge.rating import RatingV1
+from rewardkit.registry import lookup
+
+GROUP = "judge_protocols"
+PROTOCOLS: Mapping[str, Callable[[], Any]] = {"pairwise.v1": PairwiseV1, "rating.v1": RatingV1}
+
+
+def pair_protocol(name: str) -> PairProtocol:
+    """Return a registered protocol for preferences.
+
+    Raises:
+        ConfigError: None has this name, or it is one for ratings.
+    """
+    protocol: PairProtocol = _protocol(name, "render", "protocol")
+    return protocol
+
+
+def rating_protocol(name: str) -> RatingProtocol:
+    """Return a registered protocol for ratings.
+
+    Raises:
+        ConfigError: None has this name, or it is one for preferences.
+    """
+    protocol: RatingProtocol = _protocol(name, "render_rating", "rating_protocol")
+    return protocol
+
+
+def _protocol(name: str, method: str, key: str) -> Any:
+    protocol = lookup(GROUP, PROTOCOLS, name)()
+    if not hasattr(protocol, method):
+        other = "ratings" if method == "render" else "preferences"
+        raise ConfigError(f"{name!r} is a protocol for {other}", where=f"judge.{key}")
+    return protocol

@@ -1,0 +1,54 @@
+"""Rating protocols: where a response stands on one criterion.
+
+The rating is the expectation over the number tokens, not the most probable number: it is finer, and it
+is what a calibrator needs (Liu et al. 2023, G-Eval, arXiv:2303.16634).
+"""
+
+from __future__ import annotations
+
+from rewardkit.judge.contract import Completion, Failure, RatingVerdict, Request, ResponseTexts, distribution
+from rewardkit.judge.prompting import conversation, neutralise, read_prompt
+from rewardkit.judge.rubric import Criterion, Rubric
+
+LEAST_MASS = 0.01
+
+
+class RatingV1:
+    """`rating.v1`: one criterion a request; the answer is a number from 1 to 5, whatever the rubric's scale."""
+
+    name = "rating.v1"
+    labels = ("1", "2", "3", "4", "5")
+
+    def __init__(self) -> None:
+        self._prompt = read_prompt(self.name)
+        self.prompt_hash = self._prompt.hash
+
+    def render_rating(self, texts: ResponseTexts, rubric: Rubric, criterion: Criterion) -> Request:
+        """Ask for a number on one criterion."""
+        slots = {
+            "rubric": rubric.description.strip(),
+            "criterion": f"{criterion.name}: {criterion.description.strip()}",
+            "anchors": _anchors(rubric, criterion),
+            "request": conversation(texts.prompt),
+            "response": neutralise(texts.response.text),
+        }
+        system, user = (self._prompt.fill(section, slots) for section in ("system", "user"))
+        return Request(system, user, self._prompt.sections["prefill"], self.labels)
+
+    def parse_rating(self, completion: Completion) -> RatingVerdict | Failure:
+        """Read the expected place between the lowest label (0) and the highest (1)."""
+        found = distribution(completion, self.labels, LEAST_MASS)
+        if isinstance(found, Failure):
+            return found
+        low, high = int(self.labels[0]), int(self.labels[-1])
+        mean = sum(int(label) * share for label, share in found.probabilities.items())
+        return RatingVerdict(min(max((mean - low) / (high - low), 0.0), 1.0), found.mass_outside)
+
+
+def _anchors(rubric: Rubric, criterion: Criterion) -> str:
+    """Return one line a level, on the labels' scale of 1 to 5; the two ends where the rubric gives none."""
+    if not criterion.anchors:
+        return "1 = very poor\n5 = excellent"
+    low, high = rubric.scale
+    levels = sorted(criterion.anchors.items())
+    return "\n".join(f"{1 + 4 * (level - low) / (high - low):g} = {text.strip()}" for level, text in levels)

@@ -1,0 +1,108 @@
+"""Rubrics: what a judge is asked to look for, as YAML files in configs/rubrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rewardkit.config import read_yaml
+from rewardkit.errors import ConfigError
+from rewardkit.registry import suggestion
+from rewardkit.types import Finite, content_id
+
+FOLDER = Path("configs/rubrics")
+CHECKOUT = Path(__file__).resolve().parents[2] / FOLDER
+
+
+class Criterion(BaseModel):
+    """One thing to look for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, description="short name; ratings are stored under it")
+    description: str = Field(min_length=1, description="what is meant, in one sentence for the judge")
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        1.0, description="importance; heavier criteria are named first"
+    )
+    anchors: dict[Finite, str] = Field(default_factory=dict, description="level on the scale: what it looks like")
+
+
+class Rubric(BaseModel):
+    """What makes a response good, for one kind of task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$", description="the name that annotators carry")
+    version: str = Field(min_length=1, description="changes with every change of wording")
+    description: str = Field(min_length=1, description="the overall question, for the judge")
+    scale: tuple[Finite, Finite] = Field((1.0, 5.0), description="lowest and highest rating")
+    criteria: tuple[Criterion, ...] = Field(min_length=1, description="what to look for")
+
+    @field_validator("criteria")
+    @classmethod
+    def _distinct(cls, criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
+        names = [criterion.name for criterion in criteria]
+        if len(set(names)) < len(names):
+            raise ValueError("two criteria have the same name")
+        return criteria
+
+    @model_validator(mode="after")
+    def _anchors_on_scale(self) -> Rubric:
+        low, high = self.scale
+        if low >= high:
+            raise ValueError(f"the scale must rise, and goes from {low:g} to {high:g}")
+        for criterion in self.criteria:
+            for level in criterion.anchors:
+                if not low <= level <= high:
+                    raise ValueError(f"the anchor {level:g} of {criterion.name!r} is not on the scale {low:g}-{high:g}")
+        return self
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of everything that a judge may be shown of it."""
+        return content_id("rubric", self.model_dump_json())
+
+    def by_weight(self) -> list[Criterion]:
+        """Return the criteria, heaviest first; equal ones keep the file's order."""
+        return sorted(self.criteria, key=lambda criterion: -criterion.weight)
+
+
+def load_rubric(name: str) -> Rubric:
+    """Load a rubric by name or path.
+
+    Args:
+        name: NAME of configs/rubrics/NAME.yaml (of the folder in which the command runs, else of the
+            checkout that rewardkit runs from), or a path ending in .yaml or .yml.
+
+    Raises:
+        ConfigError: There is none (the nearest name is suggested), or the file is no rubric.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else _find(name)
+    try:
+        return Rubric.model_validate(read_yaml(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        what = f"{key}: {first['msg']}" if key else first["msg"]
+        raise ConfigError(f"not a valid rubric: {what}", where=str(path)) from error
+
+
+def rubric_names() -> list[str]:
+    """Return the names that `load_rubric` knows."""
+    return sorted({path.stem for folder in (FOLDER, CHECKOUT) for path in folder.glob("*.yaml")})
+
+
+def _find(name: str) -> Path:
+    for folder in (FOLDER, CHECKOUT):
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return path
+    known = rubric_names()
+    raise ConfigError(
+        f"no rubric is called {name!r}",
+        where=str(FOLDER),
+        expected=f"{', '.join(known) or 'no rubric is there'}, or a path ending in .yaml",
+        fix=suggestion(name, dict.fromkeys(known)),
+    )

@@ -1,0 +1,113 @@
+"""Tasks: what is asked of a backend, and the record that each answer becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from rewardkit.judge.contract import (
+    Completion,
+    Failure,
+    PairProtocol,
+    PairTexts,
+    RatingProtocol,
+    Request,
+    ResponseTexts,
+)
+from rewardkit.judge.judges import Judge
+from rewardkit.judge.rubric import Criterion
+from rewardkit.types import Choice, Label, Order, Rating
+
+PairKey = tuple[str, str, int]
+RatingKey = tuple[str, str, int]
+R = TypeVar("R", Label, Rating)
+
+
+@dataclass(frozen=True)
+class Task(Generic[R]):
+    """One request, and what becomes of its answer.
+
+    Attributes:
+        item: Id of the comparison or response that it is about.
+        request: The request.
+        record: Makes the label or rating of the answer.
+    """
+
+    item: str
+    request: Request
+    record: Callable[[Completion], R]
+
+
+def pair_tasks(
+    comparisons: Iterable[PairTexts],
+    judge: Judge[PairProtocol],
+    orders: Iterable[Order],
+    already: AbstractSet[PairKey],
+) -> Iterator[Task[Label]]:
+    """Ask about each comparison in each order, but for what is there already."""
+    annotator, distinct = judge.annotator.id, tuple(dict.fromkeys(orders))
+    for texts in comparisons:
+        item = texts.comparison.id
+        for order in distinct:
+            if (item, order, 0) not in already:
+                request = judge.protocol.render(texts, judge.rubric, order)
+                yield Task(item, request, _labeller(judge.protocol, annotator, item, order))
+
+
+def _labeller(protocol: PairProtocol, annotator: str, comparison: str, order: Order) -> Callable[[Completion], Label]:
+    def label(completion: Completion) -> Label:
+        shared: dict[str, Any] = {
+            "order_shown": order,
+            "tokens": completion.tokens,
+            "seconds": completion.seconds,
+            "created_at": datetime.now(UTC),
+        }
+        verdict = protocol.parse(completion)
+        if isinstance(verdict, Failure):
+            return Label.of(comparison, annotator, status="failed", reason=verdict.reason, **shared)
+        p_a = verdict.p_first if order == "ab" else 1.0 - verdict.p_first
+        metadata = {"mass_outside": verdict.mass_outside}
+        return Label.of(comparison, annotator, choice=_choice(p_a), p_a=p_a, metadata=metadata, **shared)
+
+    return label
+
+
+def _choice(p_a: float) -> Choice:
+    if p_a == 0.5:
+        return "tie"
+    return "a" if p_a > 0.5 else "b"
+
+
+def rating_tasks(
+    responses: Iterable[ResponseTexts], judge: Judge[RatingProtocol], already: AbstractSet[RatingKey]
+) -> Iterator[Task[Rating]]:
+    """Ask about each response on each criterion, but for what is there already."""
+    annotator = judge.annotator.id
+    for texts in responses:
+        item = texts.response.id
+        for criterion in judge.rubric.criteria:
+            if (item, criterion.name, 0) not in already:
+                request = judge.protocol.render_rating(texts, judge.rubric, criterion)
+                yield Task(item, request, _rater(judge, annotator, item, criterion))
+
+
+def _rater(
+    judge: Judge[RatingProtocol], annotator: str, response: str, criterion: Criterion
+) -> Callable[[Completion], Rating]:
+    low, high = judge.rubric.scale
+
+    def rate(completion: Completion) -> Rating:
+        shared: dict[str, Any] = {
+            "scale": judge.rubric.scale,
+            "rubric_version": judge.rubric.version,
+            "created_at": datetime.now(UTC),
+        }
+        verdict = judge.protocol.parse_rating(completion)
+        if isinstance(verdict, Failure):
+            return Rating.of(response, annotator, criterion.name, status="failed", reason=verdict.reason, **shared)
+        return Rating.of(response, annotator, criterion.name, value=low + verdict.level * (high - low), **shared)
+
+    return rate
