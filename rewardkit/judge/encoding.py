@@ -8,14 +8,14 @@ checked where it will stand: right after the template's last piece and the prefi
 from __future__ import annotations
 
 import re
-from datetime import date
 from typing import Any
 
 from rewardkit.errors import ModelError
 from rewardkit.judge.contract import Request
 
 SYSTEM, USER = "\ue000system\ue001", "\ue000user\ue001"
-FROZEN_DAY = date(2025, 1, 1)
+# Templates that print today's date would ask something else every day: this macro shadows their clock.
+FROZEN_DAY = "{% macro strftime_now(form) %}01 Jan 2025{% endmacro %}"
 
 
 class ControlTokenError(ValueError):
@@ -122,7 +122,7 @@ def _template_pieces(tokenizer: Any, where: str) -> tuple[str, str | None, str]:
 
 
 def _render(tokenizer: Any, messages: list[dict[str, str]]) -> str:
-    """Render the template, with today's date (some templates print it) frozen and thinking off.
+    """Render the template, with the clock stopped and thinking off.
 
     Templates refuse roles by raising whatever they like through jinja; that reads as "not shown".
     """
@@ -134,7 +134,7 @@ def _render(tokenizer: Any, messages: list[dict[str, str]]) -> str:
                 messages,
                 tokenize=False,
                 add_generation_prompt=True,
-                strftime_now=FROZEN_DAY.strftime,
+                chat_template=FROZEN_DAY + tokenizer.get_chat_template(),
                 enable_thinking=False,
             )
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rewardkit.config import JudgeConfig
@@ -13,7 +15,15 @@ from rewardkit.judge.batching import token_budget_batches
 from rewardkit.judge.contract import Completion, Request
 from rewardkit.judge.encoding import ChatEncoder, ControlTokenError
 from rewardkit.judge.label_reader import LabelReader
-from rewardkit.models import resolve
+from rewardkit.models import ModelFolder, resolve
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Log-probabilities of one request's labels, and its share of the batch's seconds."""
+
+    logprobs: list[float]
+    seconds: float
 
 
 class LocalBackend:
@@ -35,13 +45,14 @@ class LocalBackend:
     name = "transformers"
 
     def __init__(self, model: str, *, dtype: str = "auto", max_tokens: int = 2048, batch_tokens: int = 4096) -> None:
-        transformers = require("transformers", "judge")
+        require("torch", "judge")
         folder = resolve(model)
         self.model, self.revision = folder.name, folder.revision
         self._path, self._batch_tokens = folder.path, batch_tokens
         self._dtype = dtype if dtype != "auto" else best_dtype()
-        self._encoder = ChatEncoder(transformers.AutoTokenizer.from_pretrained(folder.path), model)
-        self._max_tokens = min(max_tokens, _context(transformers.AutoConfig.from_pretrained(folder.path)))
+        tokenizer, model_config = _described(folder)
+        self._encoder = ChatEncoder(tokenizer, model)
+        self._max_tokens = min(max_tokens, _context(model_config))
         self.settings = {"dtype": self._dtype, "max_tokens": self._max_tokens}
         self._reader: LabelReader | None = None
 
@@ -64,20 +75,26 @@ class LocalBackend:
             ModelError: A label is not one token in its place, or the weights cannot be loaded.
         """
         labels = [self._encoder.label_ids(request) for request in requests]
-        encoded = [self._encode(request) for request in requests]
-        answers = [item if isinstance(item, Completion) else None for item in encoded]
-        todo = [index for index, answer in enumerate(answers) if answer is None]
-        sequences = {index: item for index, item in enumerate(encoded) if not isinstance(item, Completion)}
-        shared = self._model().share_prefix(list(sequences.values())) if todo else 0
-        for batch in token_budget_batches([len(sequences[i]) - shared for i in todo], self._batch_tokens):
-            chosen = [todo[position] for position in batch]
+        answers = [self._encode(request) for request in requests]
+        sequences = {i: ids for i, ids in enumerate(answers) if not isinstance(ids, Completion)}
+        read = self._read(sequences, labels) if sequences else {}
+        return [
+            answer if isinstance(answer, Completion) else _completion(request, len(answer), read[i])
+            for i, (request, answer) in enumerate(zip(requests, answers, strict=True))
+        ]
+
+    def _read(self, sequences: dict[int, list[int]], labels: list[list[int]]) -> dict[int, _Reading]:
+        """Return what the model says after each sequence, by its key."""
+        keys, reader = list(sequences), self._loaded()
+        shared = reader.share_prefix(list(sequences.values()))
+        found = {}
+        for batch in token_budget_batches([len(sequences[key]) - shared for key in keys], self._batch_tokens):
+            chosen = [keys[position] for position in batch]
             started = time.perf_counter()
-            logprobs = self._model().read([sequences[i] for i in chosen], [labels[i] for i in chosen])
+            logprobs = reader.read([sequences[key] for key in chosen], [labels[key] for key in chosen])
             seconds = (time.perf_counter() - started) / len(chosen)
-            for i, values in zip(chosen, logprobs, strict=True):
-                by_label = dict(zip(requests[i].labels, values, strict=True))
-                answers[i] = Completion(by_label, tokens=len(sequences[i]), seconds=seconds)
-        return [answer for answer in answers if answer is not None]
+            found.update({key: _Reading(values, seconds) for key, values in zip(chosen, logprobs, strict=True)})
+        return found
 
     def _encode(self, request: Request) -> list[int] | Completion:
         try:
@@ -88,7 +105,7 @@ class LocalBackend:
             return Completion(tokens=len(ids), failure=f"the request is longer than max_tokens ({self._max_tokens})")
         return ids
 
-    def _model(self) -> LabelReader:
+    def _loaded(self) -> LabelReader:
         if self._reader is None:
             self._reader = LabelReader(self._load())
         return self._reader
@@ -96,10 +113,26 @@ class LocalBackend:
     def _load(self) -> Any:
         torch, transformers = require("torch", "judge"), require("transformers", "judge")
         try:
-            model = transformers.AutoModelForCausalLM.from_pretrained(self._path, dtype=getattr(torch, self._dtype))
+            with _quiet(transformers.utils.logging):
+                model = transformers.AutoModelForCausalLM.from_pretrained(self._path, dtype=getattr(torch, self._dtype))
         except (OSError, ValueError) as error:
             raise ModelError(f"the weights cannot be loaded: {error}", where=self.model) from error
         return model.to(_device(torch)).eval()
+
+
+def _completion(request: Request, tokens: int, reading: _Reading) -> Completion:
+    by_label = dict(zip(request.labels, reading.logprobs, strict=True))
+    return Completion(by_label, tokens=tokens, seconds=reading.seconds)
+
+
+def _described(folder: ModelFolder) -> tuple[Any, Any]:
+    """Return the tokenizer and the model's config."""
+    transformers = require("transformers", "judge")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path)
+        return tokenizer, transformers.AutoConfig.from_pretrained(folder.path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the tokenizer or config cannot be loaded: {error}", where=folder.name) from error
 
 
 def best_dtype() -> str:
@@ -110,6 +143,18 @@ def best_dtype() -> str:
     # Emulated bfloat16 is far slower than float32, so a CPU must have the instructions.
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
+
+
+@contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Hide the library's bar for a load that takes a second; the job shows its own progress."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _device(torch: Any) -> Any:

@@ -21,7 +21,7 @@ from rewardkit.judge.judges import Judge
 from rewardkit.judge.rubric import Criterion
 from rewardkit.types import Choice, Label, Order, Rating
 
-PairKey = tuple[str, str, int]
+PairKey = tuple[str, str | None, int]
 RatingKey = tuple[str, str, int]
 R = TypeVar("R", Label, Rating)
 
