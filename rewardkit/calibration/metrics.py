@@ -59,7 +59,8 @@ def auroc(p_a: Array, human_p_a: Array, units: Sequence[str], confidence: float)
         confidence: Level of the interval, which is clustered by unit through the influence function.
     """
     keep = decided(human_p_a)
-    signed = (p_a[keep] - 0.5) * np.sign(human_p_a[keep] - 0.5)
+    # Rounded, so that the last bit lost in 1 − p_a does not break ties.
+    signed = ((p_a[keep] - 0.5) * np.sign(human_p_a[keep] - 0.5)).round(12)
     order = np.sort(signed)
     above = len(order) - np.searchsorted(order, -signed, side="right")
     level = np.searchsorted(order, -signed, side="right") - np.searchsorted(order, -signed, side="left")
