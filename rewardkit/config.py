@@ -172,9 +172,6 @@ class EvaluateConfig(Section):
         "untrained",
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="level of the intervals")
-    min_strength: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="evaluate only comparisons whose human labels reach this mean strength"
-    )
     report: str = Field("report.html", description="name of the page in the stage's folder")
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,17 +70,27 @@ class StageFolder:
         manifest = self.manifest()
         return manifest is not None and manifest.fingerprint == fingerprint
 
-    def open(self) -> None:
-        """Make the folder, and mark the stage as not complete.
+    @property
+    def partial(self) -> Path:
+        """Where the stage keeps what an interrupted run may resume from."""
+        return self.path / "partial"
+
+    def open(self, fingerprint: str) -> None:
+        """Make the folder and mark the stage as not complete; what an other fingerprint left half done is dropped.
 
         Raises:
             OutputError: The folder cannot be written.
         """
         make_folder(self.path)
+        started = self.path / "started"
+        if not started.is_file() or started.read_text(encoding="utf-8") != fingerprint:
+            shutil.rmtree(self.partial, ignore_errors=True)
+            write_text(started, fingerprint)
         self.manifest_path.unlink(missing_ok=True)
 
     def finish(self, manifest: Manifest) -> None:
-        """Write the manifest, which makes the stage complete."""
+        """Write the manifest, which makes the stage complete, and drop what only a resume needed."""
+        shutil.rmtree(self.partial, ignore_errors=True)
         write_text(self.manifest_path, manifest.model_dump_json(indent=2))
 
 

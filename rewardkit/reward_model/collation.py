@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
 
 import torch
 from torch import Tensor
+from torch.utils.data import Sampler
 
 from rewardkit.reward_model.rendering import Renderer
 from rewardkit.types import PreferenceExample
@@ -14,12 +16,13 @@ from rewardkit.types import PreferenceExample
 
 @dataclass(frozen=True)
 class Encoded:
-    """One comparison as token ids, with its target."""
+    """One comparison as token ids, with its target and the unit (prompt) that it belongs to."""
 
     ids_a: list[int]
     ids_b: list[int]
     p_a: float
     sample_weight: float
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ def encode_examples(examples: Sequence[PreferenceExample], renderer: Renderer) -
             continue
         truncated += a.truncated or b.truncated
         tokens += len(a.ids) + len(b.ids)
-        items.append(Encoded(a.ids, b.ids, example.preference.p_a, example.preference.sample_weight))
+        preference = example.preference
+        items.append(Encoded(a.ids, b.ids, preference.p_a, preference.sample_weight, preference.unit))
     return EncodedSet(items, truncated, dropped, tokens)
 
 
@@ -51,7 +55,7 @@ def unit_mean_weights(items: Sequence[Encoded]) -> list[Encoded]:
     """Scale sample weights to mean 1, so that they change emphasis and not the learning rate."""
     total = sum(item.sample_weight for item in items)
     factor = len(items) / total if total else 0.0
-    return [Encoded(i.ids_a, i.ids_b, i.p_a, i.sample_weight * factor) for i in items]
+    return [replace(item, sample_weight=item.sample_weight * factor) for item in items]
 
 
 def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
@@ -70,17 +74,63 @@ def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor
 
 
 class PairCollator:
-    """Puts the A responses of a batch above its B responses: (2·batch, length)."""
+    """Puts each different text of a batch into one row, however many comparisons it stands in.
+
+    All comparisons of a ranking of N responses so cost N rows and not N·(N − 1) (Ouyang et al. 2022,
+    arXiv:2203.02155, section 3.5, train on all pairs of a prompt in one batch for this reason, and
+    because it overfits less than pairs spread over batches).
+    """
 
     def __init__(self, pad_id: int) -> None:
         self.pad_id = pad_id
 
     def __call__(self, items: Sequence[Encoded]) -> dict[str, Tensor]:
-        """Collate comparisons into ids and mask (2·batch, length), targets and weights (batch,)."""
-        ids, mask = pad([i.ids_a for i in items] + [i.ids_b for i in items], self.pad_id)
+        """Collate comparisons.
+
+        Returns:
+            `input_ids` and `attention_mask` of the different texts, (texts, length); `row_a` and `row_b`,
+            where the responses of each comparison stand among them, and `p_a` and `sample_weight`,
+            each (batch,).
+        """
+        rows = list(dict.fromkeys(tuple(ids) for item in items for ids in (item.ids_a, item.ids_b)))
+        place = {ids: row for row, ids in enumerate(rows)}
+        ids, mask = pad(rows, self.pad_id)
         return {
             "input_ids": ids,
             "attention_mask": mask,
+            "row_a": torch.tensor([place[tuple(i.ids_a)] for i in items]),
+            "row_b": torch.tensor([place[tuple(i.ids_b)] for i in items]),
             "p_a": torch.tensor([i.p_a for i in items], dtype=torch.float32),
             "sample_weight": torch.tensor([i.sample_weight for i in items], dtype=torch.float32),
         }
+
+
+class UnitSampler(Sampler[int]):
+    """Shuffles units, and the comparisons within each, so that those of one unit come one after the other.
+
+    Args:
+        units: The unit of each item.
+        seed: Of the order; every epoch has its own.
+    """
+
+    def __init__(self, units: Sequence[str], seed: int) -> None:
+        self.units, self.seed, self.epoch = units, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch; a resumed run finds the one it was in."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the items' indices in the epoch's order."""
+        random = Random(f"{self.seed}:{self.epoch}")
+        members: dict[str, list[int]] = {}
+        for index, unit in enumerate(self.units):
+            members.setdefault(unit, []).append(index)
+        order = list(members)
+        random.shuffle(order)
+        for unit in order:
+            random.shuffle(members[unit])
+            yield from members[unit]

@@ -7,7 +7,6 @@ TensorBoard; here are only the loss, the batches, and what a checkpoint of adapt
 from __future__ import annotations
 
 import math
-import shutil
 import signal
 import types
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,7 @@ from rewardkit.errors import DataError
 from rewardkit.progress import Advance, log, progress
 from rewardkit.registry import lookup
 from rewardkit.reward_model.backbone import RewardNetwork
-from rewardkit.reward_model.collation import EncodedSet, PairCollator, encode_examples, unit_mean_weights
+from rewardkit.reward_model.collation import EncodedSet, PairCollator, UnitSampler, encode_examples, unit_mean_weights
 from rewardkit.reward_model.folder import LoadedModel
 from rewardkit.reward_model.losses import LOSSES, Loss
 from rewardkit.types import PreferenceExample
@@ -124,9 +123,12 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
     ) -> Any:
         """Return the mean loss of a batch of comparisons."""
         rewards = model(inputs["input_ids"], inputs["attention_mask"])
-        reward_a, reward_b = rewards.chunk(2)
+        reward_a, reward_b = rewards[inputs["row_a"]], rewards[inputs["row_b"]]
         loss = self._loss(reward_a, reward_b, inputs["p_a"], inputs["sample_weight"]).mean()
         return (loss, {"margins": reward_a - reward_b}) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> UnitSampler:
+        return UnitSampler([item.unit for item in train_dataset or self.train_dataset], self.args.data_seed)
 
     def prediction_step(
         self,
@@ -164,14 +166,10 @@ def load_adapters(network: RewardNetwork, checkpoint: Path) -> None:
     set_peft_model_state_dict(network.model, state)
 
 
-def clear_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints of a finished training."""
-    for checkpoint in folder.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
-
-
 def _encode(examples: Sequence[PreferenceExample], split: str, model: LoadedModel, limit: int | None) -> EncodedSet:
     chosen = [e for e in examples if e.preference.split == split][:limit]
+    # Comparisons of one unit stand together, so that a batch holds as few different texts as it can.
+    chosen.sort(key=lambda e: e.preference.unit)
     encoded = encode_examples(chosen, model.renderer)
     if not encoded.items:
         raise DataError(

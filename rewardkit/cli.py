@@ -1,0 +1,237 @@
+"""The command line: verbs parse and call jobs, nothing else.
+
+Data goes to stdout, progress and logs to stderr. Exit code 0 success, 1 failure, 2 something that the
+user can fix, 130 interrupted (the same command resumes). Jobs are imported inside the verbs, so that
+`rewardkit --help` loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rewardkit import __version__
+from rewardkit.errors import ConfigError, RewardkitError
+
+if TYPE_CHECKING:
+    from rewardkit.config import JobConfig
+
+app = typer.Typer(
+    name="rewardkit",
+    help="Turns opinions into reward: human and judge labels to a calibrated LoRA reward model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job's YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the config; may be repeated.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Run even if complete and unchanged.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run and how large it is; do nothing.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command("import")
+def import_(  # noqa: PLR0913 - one parameter for each option
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files or dataset folders.")],
+    to: Annotated[str, typer.Option("--to", metavar="DB", help="Database file or URL; made if absent.")],
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", metavar="FIELD=COLUMN", help="A column's own name; may be repeated.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Name of the data set; the file's stem if absent.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task of all prompts in these files.")] = None,
+    pairs: Annotated[str | None, typer.Option(help="Form comparisons from ratings on this criterion.")] = None,
+    min_difference: Annotated[float, typer.Option(help="With --pairs: least difference of the ratings.")] = 0.0,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Where rejected rows go; beside the first file if absent.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read comparisons, labels and ratings into a database; importing twice adds nothing."""
+    from rewardkit.config import ImportConfig, PairsConfig
+    from rewardkit.jobs.labels import import_into, summarise
+
+    formed = PairsConfig(criterion=pairs, min_difference=min_difference) if pairs else None
+    config = ImportConfig(files=tuple(files), map=_mapping(mapping or ()), source=source, task=task, pairs=formed)
+    place = rejects or Path(Path(files[0].rstrip("/")).name + ".rejects.jsonl")
+    _print(summarise(import_into(to, config, place)), as_json)
+
+
+@app.command()
+def export(
+    database: Annotated[str, typer.Argument(metavar="DB", help="Database file or URL.")],
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    form: Annotated[
+        str, typer.Option("--format", help="jsonl (everything) or trl (prompt, chosen, rejected).")
+    ] = "jsonl",
+    as_json: Json = False,
+) -> None:
+    """Write a database's records to a file."""
+    from rewardkit.jobs.labels import export_from
+
+    _print(export_from(database, to, form), as_json)
+
+
+STAGE_VERBS = {
+    "simulate": "Label comparisons by simulated annotators of stated reliability and bias.",
+    "judge": "Label comparisons (and rate responses) by a judge model.",
+    "aggregate": "Combine labels into soft preferences, split by prompt.",
+    "train": "Train a LoRA reward model on soft preferences.",
+    "calibrate": "Fit the map from margins to probabilities on held-out human labels.",
+    "evaluate": "Measure the reward model against held-out humans, beside its baselines.",
+}
+
+
+def _stage_verb(name: str) -> Callable[..., None]:
+    def verb(
+        config: Config,
+        overrides: Overrides = None,
+        force: Force = False,
+        dry_run: DryRun = False,
+        as_json: Json = False,
+    ) -> None:
+        from rewardkit.jobs import pipeline
+
+        job = _load(config, overrides)
+        if dry_run:
+            _print_plan([p for p in pipeline.plan(job) if p.stage == name], as_json)
+        else:
+            _print(pipeline.run_one(name, job, force=force).summary, as_json)
+
+    return verb
+
+
+for _name, _help in STAGE_VERBS.items():
+    app.command(_name, help=_help)(_stage_verb(_name))
+
+
+@app.command()
+def score(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a reward model.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines or Parquet; - is standard input.")],
+    out: Annotated[Path | None, typer.Option(help="Write JSON Lines or Parquet here instead of stdout.")] = None,
+) -> None:
+    """Compute rewards and calibrated probabilities for prompts and responses."""
+    from rewardkit.jobs.scoring import score as score_rows
+    from rewardkit.jobs.scoring import write_scores
+
+    rows = score_rows(model, file)
+    if out is not None:
+        _print(write_scores(rows, out), False)
+        return
+    failed = 0
+    for row in rows:
+        failed += row["status"] == "failed"
+        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    if failed:
+        typer.echo(f"{failed} rows could not be scored: see their reason", err=True)
+
+
+@app.command()
+def run(config: Config, overrides: Overrides = None, dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Run all stages of a config in order, skipping what is complete and unchanged."""
+    from rewardkit.jobs import pipeline
+
+    job = _load(config, overrides)
+    if dry_run:
+        _print_plan(pipeline.plan(job), as_json)
+        return
+    manifests = pipeline.run(job)
+    if as_json:
+        _print({m.stage: m.summary for m in manifests}, True)
+    else:
+        typer.echo(manifests[-1].summary.get("report") or f"done: {', '.join(m.stage for m in manifests)}")
+
+
+@app.command()
+def doctor(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Also look at this job's database.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what is installed, what is missing, and how to get it."""
+    from rewardkit.jobs.doctor import examine
+
+    findings = examine(_load(config, None) if config else None)
+    if as_json:
+        _print([vars(finding) for finding in findings], True)
+        return
+    for finding in findings:
+        typer.echo(f"{finding.state:8} {finding.what:22} {finding.detail}")
+
+
+def main() -> None:
+    """Run the command line; classify what ends it."""
+    try:
+        app(standalone_mode=False)
+    except RewardkitError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command resumes", err=True)
+        sys.exit(130)
+    except typer.Abort:
+        sys.exit(130)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _load(config: Path, overrides: Sequence[str] | None) -> JobConfig:
+    from rewardkit.config import load_config
+
+    return load_config(config, overrides or ())
+
+
+def _mapping(items: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for item in items:
+        field, separator, column = item.partition("=")
+        if not separator or not field or not column:
+            raise ConfigError(f"cannot read {item!r}", where="--map", expected="field=column")
+        found[field] = column
+    return found
+
+
+def _print(result: Any, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(result, indent=2, default=str))
+        return
+    for key, value in result.items():
+        if value not in (None, "", {}, []):
+            typer.echo(f"{key}: {_plain(value)}")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if v is not None)
+    return str(value)
+
+
+def _print_plan(planned: Iterable[Any], as_json: bool) -> None:
+    if as_json:
+        _print([vars(stage) for stage in planned], True)
+        return
+    for stage in planned:
+        todo = "skip" if stage.state == "complete" else f"run ({stage.state})"
+        took = f"; took {stage.seconds:.0f} s the last time" if stage.seconds is not None else ""
+        typer.echo(f"{stage.stage:10} {todo:18} {stage.size}{took}")

@@ -1,0 +1,343 @@
+"""The stage `evaluate`: the model against held-out humans, beside the baselines that unmask a fake."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rewardkit import runs
+from rewardkit.calibration.calibrators import CALIBRATION_FILE, CALIBRATORS, Calibration
+from rewardkit.calibration.estimates import Estimate
+from rewardkit.calibration.evaluation import Measurement, measure, paired_difference
+from rewardkit.calibration.metrics import correct_terms, decided
+from rewardkit.calibration.reliability import margin_histogram, reliability
+from rewardkit.errors import DataError
+from rewardkit.jobs.learning import HISTORY, MODEL, held_out, human_shares, model_hash
+from rewardkit.jobs.preferences import DIAGNOSTICS, FILE, read_preferences
+from rewardkit.jobs.rewards import margins
+from rewardkit.jobs.stages import Job, Stage, Summary
+from rewardkit.report.data import Example, ReportData, Row, TrainingCurve
+from rewardkit.report.page import write_report
+from rewardkit.types import PreferenceExample
+
+if TYPE_CHECKING:
+    from rewardkit.reward_model.folder import LoadedModel
+
+Array = NDArray[np.float64]
+EXAMPLES_SHOWN = 3
+
+
+class Level(NamedTuple):
+    """How intervals are made: their level, and the seed of the calibration band."""
+
+    confidence: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A predictor's probabilities on test comparisons.
+
+    Attributes:
+        examples: The comparisons that it has an answer for.
+        margins: Its raw margins, (n,).
+        p_a: Its calibrated probabilities, (n,).
+        note: What to know about it.
+    """
+
+    examples: list[PreferenceExample]
+    margins: Array
+    p_a: Array
+    note: str = ""
+
+    def measurement(self, level: Level) -> Measurement:
+        """Measure the probabilities against the humans."""
+        return measured(self.examples, self.p_a, level)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The comparisons with human labels that the model was not trained on."""
+
+    calibration: list[PreferenceExample]
+    test: list[PreferenceExample]
+
+
+def measured(examples: Sequence[PreferenceExample], p_a: Array, level: Level) -> Measurement:
+    """Measure probabilities on examples that humans have labelled."""
+    return measure(
+        p_a,
+        human_shares(examples),
+        units=[e.preference.unit for e in examples],
+        n_votes=[e.preference.n_human for e in examples],
+        confidence=level.confidence,
+        seed=level.seed,
+    )
+
+
+def model_predictions(model: LoadedModel, calibration: Calibration, test: list[PreferenceExample]) -> Predictions:
+    """Score the test comparisons with the trained and calibrated model."""
+    scored = margins(model, test, "evaluate: reward model")
+    note = f"{scored.dropped} too long and left out" if scored.dropped else ""
+    return Predictions(scored.examples, scored.values, calibration.predict_proba(scored.values), note)
+
+
+def calibrated_alike(
+    margin_of: Callable[[list[PreferenceExample], str], tuple[list[PreferenceExample], Array]], data: HeldOut
+) -> Predictions | str:
+    """Give a baseline the same temperature, fitted on the same comparisons, as the model; or say why not."""
+    fitted_on, fit_margins = margin_of(data.calibration, "calibration")
+    examples, values = margin_of(data.test, "test")
+    if len(fitted_on) < 2 or not examples:
+        return f"labels {len(fitted_on)} calibration and {len(examples)} test comparisons: too few"
+    try:
+        calibrator = CALIBRATORS["temperature"]().fit(fit_margins, human_shares(fitted_on))
+    except DataError as error:
+        return error.what
+    return Predictions(examples, values, calibrator.predict_proba(values))
+
+
+def longer(examples: list[PreferenceExample], _split: str) -> tuple[list[PreferenceExample], Array]:
+    """Longer is better: the margin is the difference of log lengths in characters."""
+    return examples, np.array([np.log(len(e.response_a) / len(e.response_b)) for e in examples])
+
+
+def judge_alone(examples: list[PreferenceExample], _split: str) -> tuple[list[PreferenceExample], Array]:
+    """The judges' probabilities, both orders averaged, as logits; where they have labelled."""
+    known = [(e, p) for e in examples if (p := e.preference.judge_p_a) is not None]
+    p_a = np.clip(np.array([p for _, p in known]), 1e-6, 1 - 1e-6)
+    return [e for e, _ in known], np.log(p_a / (1 - p_a))
+
+
+def shuffled_prompts(examples: Sequence[PreferenceExample], seed: int) -> list[PreferenceExample]:
+    """Give every comparison the prompt of another one; empty where all prompts are the same."""
+    prompts = sorted({e.prompt for e in examples}, key=str)
+    if len(prompts) < 2:
+        return []
+    order = np.random.default_rng(seed).permutation(len(prompts))
+    # A cyclic shift of a random order maps no prompt to itself.
+    other = {prompts[order[i]]: prompts[order[i - 1]] for i in range(len(prompts))}
+    return [e.model_copy(update={"prompt": other[e.prompt]}) for e in examples]
+
+
+def baselines(job: Job, data: HeldOut, model: LoadedModel, calibration: Calibration) -> dict[str, Predictions | str]:
+    """Compute the baselines that the config asks for; a text says why one cannot be had."""
+    config = job.config.evaluate
+    assert config is not None
+
+    def shuffled() -> Predictions | str:
+        examples = shuffled_prompts(data.test, job.config.seed)
+        if not examples:
+            return "all prompts are the same"
+        scored = margins(model, examples, "evaluate: shuffled prompts")
+        return Predictions(scored.examples, scored.values, calibration.predict_proba(scored.values))
+
+    ways: dict[str, tuple[str, Callable[[], Predictions | str]]] = {
+        "longer": ("longer is better", lambda: calibrated_alike(longer, data)),
+        "shuffled_prompt": ("reward model, shuffled prompts", shuffled),
+        "judge": ("judge alone", lambda: calibrated_alike(judge_alone, data)),
+        "untrained": ("untrained model", lambda: calibrated_alike(_untrained(job), data)),
+    }
+    return {ways[name][0]: ways[name][1]() for name in config.baselines}
+
+
+def _untrained(job: Job) -> Callable[[list[PreferenceExample], str], tuple[list[PreferenceExample], Array]]:
+    """The same base with the fresh adapters and head that training started from."""
+    from rewardkit.reward_model import folder as model_folder
+
+    card = model_folder.read_card(job.output("train", MODEL))
+    model = model_folder.create(card.config, seed=card.seed)
+
+    def margin_of(examples: list[PreferenceExample], split: str) -> tuple[list[PreferenceExample], Array]:
+        scored = margins(model, examples, f"evaluate: untrained model, {split}")
+        return scored.examples, scored.values
+
+    return margin_of
+
+
+def row(name: str, predictions: Predictions | str, against: Predictions, level: Level) -> Row:
+    """Make a row of the table, with the model's advantage in accuracy over the comparisons both answer."""
+    if isinstance(predictions, str):
+        return Row(name, None, predictions, None)
+    measurement = predictions.measurement(level)
+    difference = advantage(against, predictions, level.confidence)
+    return Row(name, measurement, predictions.note, difference)
+
+
+def advantage(model: Predictions, other: Predictions, confidence: float) -> Estimate | None:
+    """Return accuracy of the model minus that of the other, paired, on what the humans decided."""
+    theirs = {e.preference.comparison_id: p for e, p in zip(other.examples, other.p_a, strict=True)}
+    both = [(e, p) for e, p in zip(model.examples, model.p_a, strict=True) if e.preference.comparison_id in theirs]
+    if not both:
+        return None
+    examples = [e for e, _ in both]
+    human = np.array(human_shares(examples))
+    keep = decided(human)
+    if not keep.any():
+        return None
+    mine = correct_terms(np.array([p for _, p in both]), human)
+    yours = correct_terms(np.array([theirs[e.preference.comparison_id] for e in examples]), human)
+    units = [e.preference.unit for e, kept in zip(examples, keep, strict=True) if kept]
+    return paired_difference(_only(mine, keep), _only(yours, keep), units, confidence)
+
+
+def _only(terms: Array, keep: NDArray[np.bool_]) -> Array:
+    """Return the terms of decided comparisons, whether or not ties were already left out."""
+    return terms[keep] if len(terms) == len(keep) else terms
+
+
+def by(attribute: Callable[[PreferenceExample], str], model: Predictions, level: Level) -> tuple[Row, ...]:
+    """Measure the model on each group of comparisons."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, example in enumerate(model.examples):
+        groups[attribute(example) or "unnamed"].append(index)
+    rows = []
+    for name, places in sorted(groups.items()):
+        examples = [model.examples[i] for i in places]
+        rows.append(Row(name, measured(examples, model.p_a[places], level), "", None))
+    return tuple(rows)
+
+
+def shown_examples(model: Predictions) -> tuple[tuple[str, tuple[Example, ...]], ...]:
+    """Choose comparisons that a person would want to read: the best, the worst, the closest."""
+    human = np.array(human_shares(model.examples))
+    p_preferred = np.where(human > 0.5, model.p_a, 1 - model.p_a)
+    clear = [int(i) for i in np.argsort(p_preferred, kind="stable") if human[i] != 0.5]
+    close = [int(i) for i in np.argsort(np.abs(model.p_a - 0.5), kind="stable") if human[i] != 0.5]
+    chosen = {
+        "Most confidently right": [i for i in reversed(clear) if p_preferred[i] > 0.5],
+        "Most confidently wrong": [i for i in clear if p_preferred[i] < 0.5],
+        "Closest calls": close,
+    }
+    return tuple(
+        (heading, tuple(_example(model.examples[i], float(p_preferred[i])) for i in places[:EXAMPLES_SHOWN]))
+        for heading, places in chosen.items()
+    )
+
+
+def _example(example: PreferenceExample, p_preferred: float) -> Example:
+    share = example.preference.human_p_a
+    assert share is not None
+    first, second = example.response_a, example.response_b
+    preferred, other = (first, second) if share > 0.5 else (second, first)
+    prompt = "\n\n".join(m.content for m in example.prompt)
+    return Example(prompt, preferred, other, p_preferred, max(share, 1 - share), example.task)
+
+
+def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
+    from rewardkit.reward_model import folder as model_folder
+
+    config = job.config.evaluate
+    assert config is not None
+    path = job.output("train", MODEL)
+    calibration = Calibration.load(path)
+    examples = read_preferences(job.output("aggregate", FILE))
+    data = HeldOut(held_out(examples, "calibration"), held_out(examples, "test"))
+    model = model_folder.load(path)
+    predictions = model_predictions(model, calibration, data.test)
+    others = baselines(job, data, model, calibration)
+    level = Level(config.confidence, job.config.seed)
+    raw = Predictions(predictions.examples, predictions.margins, 1 / (1 + np.exp(-predictions.margins)))
+    report = ReportData(
+        title=job.config.name,
+        created=runs.now(),
+        simulated=_simulated(job, predictions.examples),
+        model=row("reward model", predictions, predictions, level),
+        uncalibrated=row("reward model, uncalibrated", raw, predictions, level),
+        baselines=tuple(row(name, other, predictions, level) for name, other in others.items()),
+        by_task=by(lambda e: e.task, predictions, level),
+        by_source=by(lambda e: e.source, predictions, level),
+        reliability=_reliability(predictions, config.confidence),
+        margins=margin_histogram(predictions.margins, human_shares(predictions.examples)),
+        curve=_curve(job),
+        calibration=calibration,
+        aggregation=_read(job.output("aggregate", DIAGNOSTICS)),
+        splits=_split_sizes(examples),
+        examples=shown_examples(predictions),
+        settings=job.config.model_dump(mode="json", by_alias=True, exclude_none=True),
+        versions=runs.versions(),
+        seconds=_seconds(job),
+    )
+    page = write_report(report, folder.path, config.report)
+    assert report.model.measurement is not None
+    return {"report": str(page), **report.model.measurement.to_json()}
+
+
+def _reliability(predictions: Predictions, confidence: float) -> Any:
+    units = [e.preference.unit for e in predictions.examples]
+    return reliability(predictions.p_a, human_shares(predictions.examples), units, confidence)
+
+
+def _simulated(job: Job, examples: Sequence[PreferenceExample]) -> str:
+    """Say in plain words what on the page was not said by people."""
+    count = sum(e.simulated for e in examples)
+    if not count:
+        return ""
+    who = ""
+    if job.config.simulate is not None:
+        who = ": " + ", ".join(a.name for a in job.config.simulate.annotators)
+    return (
+        f"The labels of {count} of the {len(examples)} test comparisons come from simulated annotators{who}. "
+        "They follow a stated quality of each text with stated reliability and bias; no person was asked."
+    )
+
+
+def _curve(job: Job) -> TrainingCurve | None:
+    manifest = job.folder("train").manifest()
+    if manifest is None:
+        return None
+    history = _read(job.output("train", HISTORY))
+    summary = manifest.summary
+    return TrainingCurve(tuple(history), int(summary["n_train"]), int(summary["n_validation"]))
+
+
+def _split_sizes(examples: Sequence[PreferenceExample]) -> tuple[tuple[str, int, int], ...]:
+    found = []
+    for split in ("train", "validation", "calibration", "test"):
+        units = [e.preference.unit for e in examples if e.preference.split == split]
+        found.append((split, len(units), len(set(units))))
+    return tuple(found)
+
+
+def _seconds(job: Job) -> Mapping[str, float]:
+    names = ("import", "simulate", "judge", "aggregate", "train", "calibrate")
+    manifests = {name: job.folder(name).manifest() for name in names}
+    return {name: manifest.seconds for name, manifest in manifests.items() if manifest is not None}
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _inputs(job: Job) -> dict[str, str]:
+    model = job.output("train", MODEL)
+    job.output("calibrate", "manifest.json")
+    return {
+        FILE: runs.file_hash(job.output("aggregate", FILE)),
+        MODEL: model_hash(model),
+        CALIBRATION_FILE: runs.file_hash(model / CALIBRATION_FILE),
+    }
+
+
+def _size(job: Job) -> str:
+    config = job.config.evaluate
+    assert config is not None
+    count = len(held_out(read_preferences(job.output("aggregate", FILE)), "test"))
+    return f"{count} held-out comparisons with human labels, {len(config.baselines)} baselines"
+
+
+EVALUATE = Stage(
+    "evaluate",
+    "evaluate",
+    ("calibration", "report", "reward_model", "chat", "types", "jobs/evaluating"),
+    _inputs,
+    _evaluate,
+    _size,
+)

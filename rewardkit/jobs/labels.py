@@ -1,0 +1,194 @@
+"""The stages that fill the store: import, simulate, judge."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rewardkit import runs
+from rewardkit.config import ImportConfig, JudgeConfig, SimulateConfig
+from rewardkit.errors import DataError
+from rewardkit.jobs.stages import Job, Stage, Summary
+from rewardkit.progress import log, progress
+from rewardkit.store.importing import ImportSummary, import_files
+from rewardkit.store.store import Store
+from rewardkit.types import Annotator, Label, Prompt, Rating, Record, Response
+
+JUDGED_AT_A_TIME = 32
+
+
+@dataclass(frozen=True)
+class ResponseTexts:
+    """A response with its prompt."""
+
+    response: Response
+    prompt: Prompt
+
+
+def import_into(database: str, config: ImportConfig, rejects: Path) -> ImportSummary:
+    """Read files into a database (`rewardkit import`).
+
+    Raises:
+        DataError: A file is missing or of no known format; nothing has been written.
+    """
+    for file in config.files:
+        if not Path(file).exists():
+            raise DataError("no such file or folder", where=file, fix="check the path")
+    with Store.open(database) as store:
+        return import_files(store, config.files, config, rejects=rejects)
+
+
+def summarise(summary: ImportSummary) -> Summary:
+    """Return an import's counts as plain values."""
+    return {
+        "added": dict(summary.added),
+        "known": dict(summary.known),
+        "rejected": summary.rejected,
+        "rejects": str(summary.rejects) if summary.rejects else None,
+        "comparisons_per_second": round(summary.comparisons_per_second),
+    }
+
+
+def _import(job: Job, folder: runs.StageFolder) -> Summary:
+    config = job.config.import_
+    assert config is not None
+    result = summarise(import_into(job.config.database, config, folder.path / "rejects.jsonl"))
+    if result["rejected"]:
+        log(f"import: {result['rejected']} rows rejected, see {result['rejects']}")
+    return result
+
+
+def _import_inputs(job: Job) -> dict[str, str]:
+    config = job.config.import_
+    assert config is not None
+    for file in config.files:
+        if not Path(file).exists():
+            raise DataError("no such file or folder", where=file, fix="check the path, or import.files")
+    return {file: runs.file_hash(Path(file)) for file in config.files}
+
+
+def _import_size(job: Job) -> str:
+    config = job.config.import_
+    assert config is not None
+    size = sum(f.stat().st_size for name in config.files for f in [Path(name), *Path(name).rglob("*")] if f.is_file())
+    return f"{len(config.files)} files, {size / 1e6:.1f} MB"
+
+
+def _simulate(job: Job, folder: runs.StageFolder) -> Summary:
+    from rewardkit.simulation.annotators import form_comparisons, simulate_labels
+
+    config = job.config.simulate
+    assert config is not None
+    with Store.open(job.config.database, create=False) as store:
+        comparisons = form_comparisons(
+            _by_prompt(store), config.level, config.min_level_difference, source=job.config.name
+        )
+        formed = store.add(comparisons)
+        labels = store.add(simulate_labels(store.comparisons(), config, job.config.seed))
+    return {"comparisons": formed.added.get("comparisons", 0), "labels": labels.added.get("labels", 0)}
+
+
+def _by_prompt(store: Store) -> dict[str, list[Response]]:
+    found: dict[str, list[Response]] = defaultdict(list)
+    for response in store.responses():
+        found[response.prompt_id].append(response)
+    return found
+
+
+def _simulate_inputs(job: Job) -> dict[str, str]:
+    return _store_digest(job, "prompts", "responses")
+
+
+def _simulate_size(job: Job) -> str:
+    config: SimulateConfig | None = job.config.simulate
+    assert config is not None
+    return f"{len(config.annotators)} simulated annotators, {config.labels_per_comparison} labels a comparison"
+
+
+def _judge(job: Job, folder: runs.StageFolder) -> Summary:
+    from rewardkit.judge import judges, running
+
+    config = job.config.judge
+    assert config is not None
+    opened = judges.open_judges(config)
+    counts: Counter[str] = Counter()
+    with Store.open(job.config.database, create=False) as store:
+        pairs = opened.pairs
+        done = store.labelled(pairs.annotator.id)
+        already = {(item, order or "ab", repeat) for item, order, repeat in done}
+        estimate = running.estimate_comparisons(store.comparisons(), pairs, config, already=already)
+        log(f"judge: {estimate}, {len(already)} labels are there already")
+        stream: Iterator[Record] = running.judge_comparisons(store.comparisons(), pairs, config, already=already)
+        _keep(store, stream, "judge", estimate.requests, counts)
+        if opened.ratings is not None:
+            rated = store.rated(opened.ratings.annotator.id)
+            estimate = running.estimate_ratings(_texts(store), opened.ratings, config, already=rated)
+            log(f"judge: ratings: {estimate}, {len(rated)} are there already")
+            ratings = running.judge_ratings(_texts(store), opened.ratings, config, already=rated)
+            _keep(store, ratings, "judge: ratings", estimate.requests, counts)
+    return dict(counts)
+
+
+def _texts(store: Store) -> Iterator[ResponseTexts]:
+    prompts = {prompt.id: prompt for prompt in store.prompts()}
+    for response in store.responses():
+        yield ResponseTexts(response, prompts[response.prompt_id])
+
+
+def _keep(store: Store, records: Iterator[Any], title: str, total: int, counts: Counter[str]) -> None:
+    """Commit records as they come, so that an interruption loses none that was made."""
+    batch: list[Record] = []
+    with progress(title, total) as advance:
+        try:
+            for record in records:
+                batch.append(record)
+                if len(batch) >= JUDGED_AT_A_TIME:
+                    _commit(store, batch, counts)
+                    advance(len(batch))
+                    batch = []
+        finally:
+            _commit(store, batch, counts)
+
+
+def _commit(store: Store, batch: list[Record], counts: Counter[str]) -> None:
+    store.add(batch)
+    for record in batch:
+        if isinstance(record, Label | Rating):
+            counts[f"{type(record).__name__.lower()}s {record.status}"] += 1
+        elif isinstance(record, Annotator):
+            counts["annotators"] += 1
+
+
+def _judge_inputs(job: Job) -> dict[str, str]:
+    from rewardkit.judge.rubric import load_rubric
+
+    config = job.config.judge
+    assert config is not None
+    return {
+        "rubric": load_rubric(config.rubric).content_hash,
+        **_store_digest(job, "prompts", "responses", "comparisons"),
+    }
+
+
+def _judge_size(job: Job) -> str:
+    config: JudgeConfig | None = job.config.judge
+    assert config is not None
+    with Store.open(job.config.database, create=False) as store:
+        comparisons = store.counts().get("comparisons", 0)
+    asked = min(comparisons, config.limit or comparisons)
+    return f"{asked} of {comparisons} comparisons in {len(config.orders)} orders with {config.model}"
+
+
+def _store_digest(job: Job, *kinds: str) -> dict[str, str]:
+    with Store.open(job.config.database, create=False) as store:
+        return {"store: " + " ".join(kinds): store.digest(*kinds)}
+
+
+IMPORT = Stage("import", "import_", ("store", "types"), _import_inputs, _import, _import_size, fills_store=True)
+SIMULATE = Stage(
+    "simulate", "simulate", ("simulation", "types"), _simulate_inputs, _simulate, _simulate_size, fills_store=True
+)
+JUDGE = Stage("judge", "judge", ("judge", "chat", "types"), _judge_inputs, _judge, _judge_size, fills_store=True)

@@ -1,0 +1,119 @@
+"""The stages that make the reward model: train, calibrate."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rewardkit import runs
+from rewardkit.jobs.preferences import FILE, read_preferences
+from rewardkit.jobs.stages import Job, Stage, Summary
+from rewardkit.types import PreferenceExample
+
+MODEL = "model"
+HISTORY = "history.json"
+# What decides a reward: the calibration that is written beside it does not.
+WEIGHTS = ("adapter_model.safetensors", "rewardkit.json", "tokenizer.json")
+
+
+def model_hash(model: Path) -> str:
+    """Hash what decides a model's rewards."""
+    return "-".join(runs.file_hash(model / name)[:16] for name in WEIGHTS)
+
+
+def held_out(examples: Sequence[PreferenceExample], split: str) -> list[PreferenceExample]:
+    """Return the examples of a split that humans have labelled."""
+    return [e for e in examples if e.preference.split == split and e.preference.human_p_a is not None]
+
+
+def human_shares(examples: Sequence[PreferenceExample]) -> list[float]:
+    """Return the share of human votes for A of examples that humans have labelled."""
+    return [share for e in examples if (share := e.preference.human_p_a) is not None]
+
+
+def _train(job: Job, folder: runs.StageFolder) -> Summary:
+    from rewardkit.reward_model import folder as model_folder
+    from rewardkit.reward_model.training import train
+
+    config = job.config.train
+    assert config is not None
+    examples = read_preferences(job.output("aggregate", FILE))
+    model = model_folder.create(config, seed=job.config.seed)
+    result = train(model, examples, config, folder=folder.partial, seed=job.config.seed)
+    _replace_model(folder, model, model_folder.save)
+    runs.write_json(folder.path / HISTORY, result.history)
+    return {
+        "model": str(folder.path / MODEL),
+        "n_train": result.n_train,
+        "n_validation": result.n_validation,
+        "truncated": result.truncated,
+        "dropped": result.dropped,
+        "tokens": result.tokens,
+        "best_step": result.best_step,
+    }
+
+
+def _replace_model(folder: runs.StageFolder, model: object, save: object) -> None:
+    """Write the new model beside the old one and then take its place, so that there is always a whole one."""
+    assert callable(save)
+    new, target = folder.partial / MODEL, folder.path / MODEL
+    shutil.rmtree(new, ignore_errors=True)
+    save(model, new)
+    shutil.rmtree(target, ignore_errors=True)
+    new.rename(target)
+
+
+def _train_inputs(job: Job) -> dict[str, str]:
+    return {FILE: runs.file_hash(job.output("aggregate", FILE))}
+
+
+def _train_size(job: Job) -> str:
+    config = job.config.train
+    assert config is not None
+    examples = read_preferences(job.output("aggregate", FILE))
+    usable = sum(e.preference.split == "train" and e.preference.sample_weight > 0 for e in examples)
+    count = min(usable, config.max_examples or usable)
+    return f"{count} comparisons, {config.epochs:g} epochs, {config.model} with LoRA r={config.lora.r}"
+
+
+def _calibrate(job: Job, folder: runs.StageFolder) -> Summary:
+    from rewardkit.calibration.calibrators import fit_calibration
+    from rewardkit.jobs.rewards import margins
+    from rewardkit.reward_model import folder as model_folder
+
+    config = job.config.calibrate
+    assert config is not None
+    examples = held_out(read_preferences(job.output("aggregate", FILE)), "calibration")
+    path = job.output("train", MODEL)
+    scored = margins(model_folder.load(path), examples, "calibrate")
+    calibration = fit_calibration(
+        config.method,
+        scored.values,
+        human_shares(scored.examples),
+        comparison_ids=[e.preference.comparison_id for e in scored.examples],
+        units=[e.preference.unit for e in scored.examples],
+        created_at=runs.now(),
+    )
+    written = calibration.save(path)
+    return {"file": str(written), "dropped": scored.dropped, **calibration.model_dump(mode="json")}
+
+
+def _model_inputs(job: Job) -> dict[str, str]:
+    return {**_train_inputs(job), MODEL: model_hash(job.output("train", MODEL))}
+
+
+def _calibrate_size(job: Job) -> str:
+    count = len(held_out(read_preferences(job.output("aggregate", FILE)), "calibration"))
+    return f"{count} held-out comparisons with human labels"
+
+
+TRAIN = Stage("train", "train", ("reward_model", "chat", "models", "types"), _train_inputs, _train, _train_size)
+CALIBRATE = Stage(
+    "calibrate",
+    "calibrate",
+    ("calibration", "reward_model", "chat", "types"),
+    _model_inputs,
+    _calibrate,
+    _calibrate_size,
+)

@@ -1,0 +1,89 @@
+"""`rewardkit run`: the stages of a config in order, skipping what is complete and unchanged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rewardkit.config import JobConfig
+from rewardkit.errors import ConfigError, UserError
+from rewardkit.jobs.evaluating import EVALUATE
+from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
+from rewardkit.jobs.learning import CALIBRATE, TRAIN
+from rewardkit.jobs.preferences import AGGREGATE
+from rewardkit.jobs.stages import Job, Stage, State, run_stage
+from rewardkit.progress import log
+from rewardkit.runs import Manifest
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage for stage in (IMPORT, SIMULATE, JUDGE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE)
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What `--dry-run` says about a stage.
+
+    Attributes:
+        stage: Its name.
+        state: Complete, or why it would run.
+        size: How much there is to do; what it waits for where that is not known yet.
+        seconds: How long it took the last time; None where it never finished.
+    """
+
+    stage: str
+    state: State
+    size: str
+    seconds: float | None
+
+
+def stages_of(config: JobConfig) -> list[Stage]:
+    """Return the stages that a config has a section for, in order.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    found = [stage for stage in STAGES.values() if getattr(config, stage.section) is not None]
+    if not found:
+        raise ConfigError("the config has no section of any stage", expected=f"one of {', '.join(STAGES)}")
+    return found
+
+
+def plan(config: JobConfig) -> list[Planned]:
+    """Say which stages would run, and how large they are; nothing is run or written."""
+    job, planned, rerun = Job(config), list[Planned](), False
+    for stage in stages_of(config):
+        state = stage.state(job)
+        if rerun and state == "complete":
+            state = "stale"
+        rerun = rerun or state != "complete"
+        manifest = job.folder(stage.name).manifest()
+        planned.append(Planned(stage.name, state, _size(stage, job), manifest.seconds if manifest else None))
+    return planned
+
+
+def run(config: JobConfig) -> list[Manifest]:
+    """Run a pipeline; what is complete and unchanged is skipped.
+
+    Raises:
+        RewardkitError: A stage could not be run; what came before it stays, and is skipped next time.
+    """
+    job, stages = Job(config), stages_of(config)
+    manifests = []
+    for number, stage in enumerate(stages, start=1):
+        log(f"[{number}/{len(stages)}] {stage.name}")
+        manifests.append(run_stage(stage, job))
+    return manifests
+
+
+def run_one(name: str, config: JobConfig, *, force: bool = False) -> Manifest:
+    """Run one stage of a config."""
+    return run_stage(STAGES[name], Job(config), force=force)
+
+
+def _size(stage: Stage, job: Job) -> str:
+    if stage.name != IMPORT.name and not job.has_store():
+        return "known after import"
+    try:
+        return stage.size(job)
+    except UserError as error:
+        return f"known later ({error.what})"

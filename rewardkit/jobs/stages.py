@@ -1,0 +1,155 @@
+"""What a stage is, and how one is run: skipped when complete and unchanged, resumed when interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from rewardkit import runs
+from rewardkit.config import JobConfig
+from rewardkit.errors import ConfigError, UserError
+from rewardkit.progress import log
+
+Summary = dict[str, Any]
+State = Literal["complete", "stale", "interrupted", "new"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A resolved config, and where its results go."""
+
+    config: JobConfig
+
+    def folder(self, stage: str) -> runs.StageFolder:
+        """Return the folder of one of the job's stages."""
+        return runs.StageFolder(self.config.workspace / "runs" / self.config.name / stage, stage)
+
+    def output(self, stage: str, name: str) -> Path:
+        """Return a finished stage's output.
+
+        Raises:
+            UserError: The stage has not finished.
+        """
+        folder = self.folder(stage)
+        path = folder.path / name
+        if folder.manifest() is None or not path.exists():
+            raise UserError(
+                f"needs the result of the stage {stage!r}, which has not finished",
+                where=str(folder.path),
+                fix=f"rewardkit {stage} CONFIG   (or rewardkit run CONFIG for all stages)",
+            )
+        return path
+
+    def has_store(self) -> bool:
+        """Tell whether the database is there (a server's URL counts as there)."""
+        database = self.config.database
+        return "://" in database or Path(database).exists()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of a pipeline.
+
+    Attributes:
+        name: Its verb, and its folder's name.
+        section: Its key in the config.
+        rooms: Modules and packages whose source its result depends on.
+        inputs: Name and hash of everything that it reads.
+        work: Does it; returns what is worth telling.
+        size: Says how much there is to do, without doing it.
+        fills_store: Whether its result is in the database.
+    """
+
+    name: str
+    section: str
+    rooms: tuple[str, ...]
+    inputs: Callable[[Job], dict[str, str]]
+    work: Callable[[Job, runs.StageFolder], Summary]
+    size: Callable[[Job], str]
+    fills_store: bool = False
+
+    def config(self, job: Job) -> BaseModel:
+        """Return the stage's section.
+
+        Raises:
+            ConfigError: The config has none.
+        """
+        section = getattr(job.config, self.section)
+        if not isinstance(section, BaseModel):
+            key = type(job.config).model_fields[self.section].alias or self.section
+            raise ConfigError(f"the config has no section {key!r}", fix=f"add {key}: to it")
+        return section
+
+    def fingerprint(self, job: Job, inputs: Mapping[str, str]) -> str:
+        """Hash all that the result depends on."""
+        return runs.fingerprint(inputs, self._resolved(job), self.rooms, job.config.seed)
+
+    def state(self, job: Job) -> State:
+        """Tell whether the stage would run, and why."""
+        folder = job.folder(self.name)
+        if not folder.path.exists():
+            return "new"
+        if folder.manifest() is None:
+            return "interrupted"
+        return "complete" if self._unchanged(job, folder) else "stale"
+
+    def _unchanged(self, job: Job, folder: runs.StageFolder) -> bool:
+        if self.fills_store and not job.has_store():
+            return False
+        try:
+            inputs = self.inputs(job)
+        except UserError:
+            return False
+        return folder.complete(self.fingerprint(job, inputs))
+
+    def _resolved(self, job: Job) -> dict[str, Any]:
+        resolved = self.config(job).model_dump(mode="json")
+        return {**resolved, "database": job.config.database} if self.fills_store else resolved
+
+
+def run_stage(stage: Stage, job: Job, *, force: bool = False) -> runs.Manifest:
+    """Run a stage unless it is complete and unchanged.
+
+    Args:
+        stage: What to run.
+        job: For which job.
+        force: Run it even so.
+
+    Raises:
+        UserError: Something that the stage needs is missing or wrong.
+    """
+    stage.config(job)
+    folder = job.folder(stage.name)
+    manifest = folder.manifest()
+    if manifest is not None and not force and stage.state(job) == "complete":
+        log(f"{stage.name}: complete and unchanged")
+        return manifest
+    inputs = stage.inputs(job)
+    key = stage.fingerprint(job, inputs)
+    folder.open(key)
+    log(f"{stage.name}: {stage.size(job)}")
+    start = time.monotonic()
+    summary = stage.work(job, folder)
+    return _finish(stage, job, inputs, summary, seconds=time.monotonic() - start)
+
+
+def _finish(stage: Stage, job: Job, inputs: dict[str, str], summary: Summary, *, seconds: float) -> runs.Manifest:
+    manifest = runs.Manifest(
+        stage=stage.name,
+        fingerprint=stage.fingerprint(job, inputs),
+        inputs=inputs,
+        config=job.config.model_dump(mode="json", by_alias=True, exclude_none=True),
+        seed=job.config.seed,
+        seconds=round(seconds, 2),
+        finished_at=runs.now(),
+        versions=runs.versions(),
+        summary=summary,
+    )
+    job.folder(stage.name).finish(manifest)
+    log(f"{stage.name}: done in {seconds:.0f} s")
+    return manifest
