@@ -8,6 +8,7 @@ checked where it will stand: right after the template's last piece and the prefi
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from rewardkit.errors import ModelError
@@ -20,6 +21,14 @@ FROZEN_DAY = "{% macro strftime_now(form) %}01 Jan 2025{% endmacro %}"
 
 class ControlTokenError(ValueError):
     """A text would be encoded with a control token in spite of all."""
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """Ids of the template's last piece and the prefill, and of the labels that may follow them."""
+
+    context: list[int]
+    labels: list[int]
 
 
 class ChatEncoder:
@@ -37,23 +46,25 @@ class ChatEncoder:
         self._tokenizer, self._where = tokenizer, where
         self._before, self._between, self._after = _template_pieces(tokenizer, where)
         controls = _control_tokens(tokenizer)
-        self._control_ids = frozenset(controls.values())
+        # A character that the vocabulary lacks may become the unknown token: a loss, but no command.
+        self._control_ids = frozenset(controls.values()) - {tokenizer.unk_token_id}
         longest_first = sorted(controls, key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, longest_first))) if controls else None
-        self._labels: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+        self._endings: dict[tuple[str, tuple[str, ...]], _Ending] = {}
 
     def encode(self, request: Request) -> list[int]:
         """Return the ids of a request up to where the label comes.
 
         Raises:
             ControlTokenError: A text cannot be encoded without a control token.
+            ModelError: A label is not one token there.
         """
         if self._between is None:
             start = [*self._trusted(self._before), *self._text(f"{request.system}\n\n{request.user}")]
         else:
             system = [*self._trusted(self._before), *self._text(request.system)]
             start = [*system, *self._trusted(self._between), *self._text(request.user)]
-        return [*start, *self._trusted(self._after + request.prefill)]
+        return [*start, *self._ending(request).context]
 
     def label_ids(self, request: Request) -> list[int]:
         """Return the id of each label as it would follow the request.
@@ -61,29 +72,32 @@ class ChatEncoder:
         Raises:
             ModelError: A label is not one token there, or two labels are the same token.
         """
-        key = (request.prefill, request.labels)
-        if key not in self._labels:
-            self._labels[key] = self._find_labels(request)
-        return self._labels[key]
+        return self._ending(request).labels
 
-    def _find_labels(self, request: Request) -> list[int]:
-        stem = self._after + request.prefill
-        joint = " " if request.prefill else ""
-        before = self._trusted(stem)
-        found = []
-        for label in request.labels:
-            ids = self._trusted(stem + joint + label)
-            if len(ids) != len(before) + 1 or ids[:-1] != before:
-                raise ModelError(
-                    f"the label {label!r} is not one token after {request.prefill!r}",
-                    where=self._where,
-                    expected="a tokenizer in which every label is a single token",
-                    fix="choose another model or protocol",
-                )
-            found.append(ids[-1])
+    def _ending(self, request: Request) -> _Ending:
+        key = (request.prefill, request.labels)
+        if key not in self._endings:
+            self._endings[key] = self._find_ending(*key)
+        return self._endings[key]
+
+    def _find_ending(self, prefill: str, labels: tuple[str, ...]) -> _Ending:
+        """Find where the labels part: after the prefill (" A"), or after the space too (" ", "1")."""
+        stem = self._after + prefill
+        joint = " " if prefill else ""
+        whole = [self._trusted(stem + joint + label) for label in labels]
+        contexts = [self._trusted(stem), self._trusted(stem + joint)]
+        wrong = [[label for label, ids in zip(labels, whole, strict=True) if ids[:-1] != c] for c in contexts]
+        if all(wrong):
+            raise ModelError(
+                f"the label {min(wrong, key=len)[0]!r} is not one token after {prefill!r}",
+                where=self._where,
+                expected="a tokenizer in which every label is a single token",
+                fix="choose another model or protocol",
+            )
+        found = [ids[-1] for ids in whole]
         if len(set(found)) < len(found):
-            raise ModelError(f"the labels {request.labels} are not distinct tokens", where=self._where)
-        return found
+            raise ModelError(f"the labels {labels} are not distinct tokens", where=self._where)
+        return _Ending(contexts[wrong.index([])], found)
 
     def _trusted(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False).input_ids) if text else []

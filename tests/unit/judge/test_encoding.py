@@ -99,6 +99,18 @@ def test_labels_are_single_tokens_in_their_place():
     assert fast.convert_ids_to_tokens(bare) == ["A", "B"]
 
 
+def test_a_label_whose_space_is_a_token_of_its_own_comes_after_the_space():
+    fast = tokenizer()
+    encoder, asked = ChatEncoder(fast, "tiny"), request(labels=("1", "2"))
+    assert fast.convert_ids_to_tokens(encoder.label_ids(asked)) == ["1", "2"]
+    assert fast.decode(encoder.encode(asked), clean_up_tokenization_spaces=False).endswith("Answer: ")
+
+
+def test_labels_that_share_their_first_token_are_refused():
+    with pytest.raises(ModelError, match="'CA' is not one token"):
+        ChatEncoder(tokenizer(), "tiny").label_ids(request(labels=("CA", "CB")))
+
+
 def test_a_label_of_several_tokens_is_named():
     with pytest.raises(ModelError, match="'Best' is not one token after 'Answer:'"):
         ChatEncoder(tokenizer(), "tiny").label_ids(request(labels=("A", "Best")))
