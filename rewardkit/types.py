@@ -30,12 +30,11 @@ def content_id(*parts: str) -> str:
 
     Parts are length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    chunks: list[bytes] = []
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.hexdigest()
+        chunks += (len(data).to_bytes(8, "little"), data)
+    return hashlib.blake2b(b"".join(chunks), digest_size=16).hexdigest()
 
 
 class Record(BaseModel):
@@ -167,7 +166,9 @@ class Label(Record):
         """Build a label whose id is the hash of what was said (not of when)."""
         draft = cls(id="", comparison_id=comparison_id, annotator_id=annotator_id, **fields)
         said = draft.model_dump_json(exclude={"id", "created_at", "seconds", "tokens", "cost"})
-        return draft.model_copy(update={"id": content_id("label", said)})
+        # Nobody else has seen the draft: setting its id spares the copy, which imports would feel.
+        draft.__dict__["id"] = content_id("label", said)
+        return draft
 
 
 class Rating(Record):
@@ -191,7 +192,8 @@ class Rating(Record):
         """Build a rating whose id is the hash of what was said (not of when)."""
         draft = cls(id="", response_id=response_id, annotator_id=annotator_id, criterion=criterion, **fields)
         said = draft.model_dump_json(exclude={"id", "created_at"})
-        return draft.model_copy(update={"id": content_id("rating", said)})
+        draft.__dict__["id"] = content_id("rating", said)
+        return draft
 
 
 class SoftPreference(Record):

@@ -1,0 +1,163 @@
+"""Import: files of comparisons, labels and ratings into the store.
+
+Rows are read, checked and committed in batches: memory is flat, a process that is killed loses at most
+the batch in hand, and importing again adds what is missing and nothing else. A bad row goes to the
+rejects file; a file that is not understood at all stops the import before anything is written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rewardkit.config import ImportConfig
+from rewardkit.errors import DataError
+from rewardkit.progress import Advance, progress
+from rewardkit.store.importing_batches import Batch, write
+from rewardkit.store.importing_detect import Plan, missing_columns, plan_import, renamed
+from rewardkit.store.importing_files import read_rows
+from rewardkit.store.importing_pairs import form_pairs
+from rewardkit.store.importing_readers import Row
+from rewardkit.store.importing_rejects import Rejects, open_rejects
+from rewardkit.store.importing_rows import RowContext, RowError
+from rewardkit.store.rows import Encoded, encode
+from rewardkit.store.store import Counts, Store
+from rewardkit.types import Annotator
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What became of some files.
+
+    Attributes:
+        added: New records by kind ("comparisons", "labels", …).
+        known: Records that were there already, or came again, by kind; annotators count once a file.
+        rejected: How many rows were rejected.
+        rejects: Where they are; None where there are none.
+        seconds: How long it took.
+    """
+
+    added: Mapping[str, int]
+    known: Mapping[str, int]
+    rejected: int
+    rejects: Path | None
+    seconds: float
+
+    @property
+    def comparisons_per_second(self) -> float:
+        """How many comparisons were read in a second."""
+        count = self.added.get("comparisons", 0) + self.known.get("comparisons", 0)
+        return count / self.seconds if self.seconds else 0.0
+
+
+def import_files(store: Store, files: Sequence[str | Path], options: ImportConfig, *, rejects: Path) -> ImportSummary:
+    """Read files into the store.
+
+    Args:
+        store: Where the records go.
+        files: Files, folders of files, data sets saved by `datasets`.
+        options: Column names, source, task, and whether pairs are formed from ratings.
+        rejects: Where rejected rows are written; the file is absent when there are none.
+
+    Raises:
+        DataError: A file is missing or of no known format; nothing has been written.
+        OutputError: The rejects file or the database cannot be written.
+    """
+    start = time.monotonic()
+    plans = plan_import(files, options.source, options.map)
+    counts = Counts()
+    with open_rejects(rejects) as rejected, progress("import") as advance:
+        for plan in plans:
+            counts += _FileImport(store, plan, rejected, options.task).run(advance)
+        if options.pairs:
+            source = "+".join(dict.fromkeys(plan.source for plan in plans))
+            counts += form_pairs(store, options.pairs, source)
+    place = rejects if rejected.count else None
+    return ImportSummary(counts.added, counts.known, rejected.count, place, time.monotonic() - start)
+
+
+@dataclass
+class _FileImport:
+    """The import of one file."""
+
+    store: Store
+    plan: Plan
+    rejects: Rejects
+    task: str | None
+    annotators: dict[str, Encoded] = field(default_factory=dict)
+
+    def run(self, advance: Advance) -> Counts:
+        """Import all rows."""
+        counts = Counts()
+        for batch in self._batches():
+            more, rejected = write(self.store, batch)
+            counts += more
+            for line, problem, shown in rejected:
+                self.rejects.add(self.plan.path, line, problem, shown)
+            advance(len(batch), self.plan.path.name)
+        return _once_each(counts, len(self.annotators))
+
+    def _batches(self) -> Iterator[Batch]:
+        context = RowContext(self.plan.source, self.task)
+        batch = Batch()
+        for row in self._rows():
+            try:
+                batch.add(row, self._encoded(row, context))
+            except RowError as error:
+                batch.reject(row, str(error))
+            except ValidationError as error:
+                batch.reject(row, _first_complaint(error))
+            except DataError as error:
+                batch.reject(row, error.what)
+            if batch.full:
+                yield batch
+                batch = Batch()
+        yield batch
+
+    def _rows(self) -> Iterator[Row]:
+        line = 0
+        try:
+            for row in read_rows(self.plan.path):
+                line = row.line
+                yield row
+        except DataError as error:
+            yield Row(line + 1, None, f"{error.what}; nothing after this row was read")
+
+    def _encoded(self, row: Row, context: RowContext) -> tuple[Encoded, ...]:
+        data = row.data
+        if data is None:
+            raise RowError(row.problem)
+        if self.plan.columns:
+            data = renamed(data, self.plan.columns)
+        missing = missing_columns(data, self.plan.format)
+        if missing:
+            raise RowError(missing)
+        records = self.plan.format.parse(data, context)
+        return tuple([self._annotator(r) if type(r) is Annotator else encode(r) for r in records])
+
+    def _annotator(self, annotator: Annotator) -> Encoded:
+        """Encode an annotator once: most labels are by one that was met before."""
+        found = self.annotators.get(annotator.id)
+        if found is None:
+            found = self.annotators[annotator.id] = encode(annotator)
+        return found
+
+
+def _first_complaint(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+def _once_each(counts: Counts, annotators: int) -> Counts:
+    """Count an annotator once, however many rows name it."""
+    if not annotators:
+        return counts
+    known: Counter[str] = Counter(counts.known)
+    known["annotators"] = annotators - counts.added.get("annotators", 0)
+    return Counts(counts.added, known)

@@ -1,0 +1,217 @@
+"""The formats of rows that are understood, each by its columns: comparisons, ratings, our own export.
+
+The orientation of a comparison is canonical (see `Comparison`), that of a row is not: everything that
+speaks of a side is turned when the row's A becomes the comparison's B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from rewardkit.store.importing_rows import (
+    OTHER_WAY,
+    RowContext,
+    RowError,
+    annotator_of,
+    meta_of,
+    number_of,
+    order_of,
+    other_side,
+    prompt_of,
+    response_of,
+    text_of,
+    verdict_of,
+    whole_of,
+)
+from rewardkit.store.importing_trl import comparison_row
+from rewardkit.store.rows import KINDS, ExternalId
+from rewardkit.types import Annotator, Comparison, Label, Prompt, Rating, Record, Response, content_id
+
+Parser = Callable[[dict[str, Any], RowContext], list[Record]]
+
+UNDERSTOOD = frozenset({"annotator", "source", "preference", "choice", "winner", "order", "rater_group", "simulated"})
+NUMBERS: dict[str, Callable[[Any, str], float]] = {
+    "strength": number_of,
+    "repeat": whole_of,
+    "sampling_prob": number_of,
+    "seconds": number_of,
+}
+TEXTS = ("rationale", "guideline_version", "created_at")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of row.
+
+    Attributes:
+        needs: The columns by which it is recognised; all must be there.
+        takes: Further columns that it understands.
+        parse: From a row to records; raises RowError for a bad one.
+    """
+
+    needs: tuple[str, ...]
+    takes: tuple[str, ...]
+    parse: Parser
+
+
+def parse_comparison(row: dict[str, Any], context: RowContext) -> list[Record]:
+    """Read a row with response_a and response_b: labels in a list, or one label in its own columns."""
+    prompt = prompt_of(row, context)
+    first = response_of(row, "response_a", prompt, model=row.get("model_a") or None)
+    second = response_of(row, "response_b", prompt, model=row.get("model_b") or None)
+    if first.text == second.text:
+        raise RowError("the two responses are identical")
+    flipped = first.id > second.id
+    metadata = meta_of(row, flipped=flipped)
+    comparison = Comparison.of(prompt.id, first.id, second.id, source=context.source, metadata=metadata)
+    records: list[Record] = [prompt, first, second, comparison]
+    for entry in _entries(row, context):
+        aggregate = bool(entry.get("aggregate"))
+        annotator = annotator_of(entry, context)
+        records += (annotator, _label(entry, comparison.id, annotator.id, flipped=flipped, aggregate=aggregate))
+    return records + context.external(row, "comparison", comparison.id)
+
+
+def _entries(row: dict[str, Any], context: RowContext) -> list[dict[str, Any]]:
+    labels = row.get("labels")
+    if labels is None:
+        if verdict_of(row) is None:
+            return []
+        own = {name: row[name] for name in FLAT_LABEL if row.get(name) not in (None, "")}
+        return [{"annotator": context.source, **own}]
+    if not isinstance(labels, list) or not all(isinstance(entry, dict) for entry in labels):
+        raise RowError("labels is not a list of labels")
+    return labels
+
+
+def _label(entry: dict[str, Any], comparison_id: str, annotator_id: str, *, flipped: bool, aggregate: bool) -> Label:
+    verdict = verdict_of(entry)
+    if verdict is None:
+        raise RowError("a label has neither a preference nor a choice")
+    choice, p_a = verdict
+    order = order_of(entry.get("order"))
+    fields: dict[str, Any] = {"choice": choice, "p_a": p_a, "order_shown": order}
+    if flipped:
+        fields = {
+            "choice": OTHER_WAY.get(choice, choice),
+            "p_a": None if p_a is None else 1.0 - p_a,
+            "order_shown": OTHER_WAY[order] if order else None,
+        }
+    metadata: dict[str, Any] = {}
+    if len(entry) > 3:
+        _add_details(entry, fields, metadata, flipped=flipped)
+    if flipped and fields.get("rationale"):
+        # Its words ("the first is better") cannot be turned with the rest.
+        metadata["rationale_order"] = "ba"
+    if metadata:
+        fields["metadata"] = metadata
+    return Label.of(comparison_id, annotator_id, **fields)
+
+
+def _add_details(entry: dict[str, Any], fields: dict[str, Any], metadata: dict[str, Any], *, flipped: bool) -> None:
+    for name, value in entry.items():
+        if name in UNDERSTOOD or value is None or value == "":
+            continue
+        if name in NUMBERS:
+            fields[name] = NUMBERS[name](value, name)
+        elif name in TEXTS:
+            fields[name] = value
+        else:
+            metadata[other_side(name) if flipped else name] = value
+    if fields.get("strength") == 0:
+        del fields["strength"]
+
+
+def parse_rating(row: dict[str, Any], context: RowContext) -> list[Record]:
+    """Read a row with one response and a list of scores."""
+    prompt = prompt_of(row, context)
+    response = response_of(row, "response", prompt, model=row.get("model") or None, metadata=meta_of(row))
+    records: list[Record] = [prompt, response]
+    scores = row.get("scores")
+    if not isinstance(scores, list) or not all(isinstance(entry, dict) for entry in scores):
+        raise RowError("scores is not a list of scores")
+    for entry in scores:
+        records += _ratings(entry, response, context)
+    return records + context.external(row, "response", response.id)
+
+
+def _ratings(entry: dict[str, Any], response: Response, context: RowContext) -> list[Record]:
+    annotator = annotator_of(entry, context, aggregate=bool(entry.get("aggregate")))
+    criteria, scale = entry.get("criteria"), entry.get("scale")
+    if not isinstance(criteria, dict):
+        raise RowError("a score has no criteria")
+    if not isinstance(scale, (list, tuple)) or len(scale) != 2:
+        raise RowError("a score has no scale [lowest, highest]")
+    low, high = (number_of(end, "scale") for end in scale)
+    fields = {
+        "scale": (low, high),
+        "repeat": whole_of(entry.get("repeat") or 0, "repeat"),
+        "rationale": entry.get("rationale") or "",
+    }
+    records: list[Record] = [annotator]
+    for criterion, value in criteria.items():
+        if value is None:
+            continue
+        number = number_of(value, f"the rating on {criterion}")
+        if not low <= number <= high:
+            raise RowError(f"the rating {number:g} on {criterion} is outside its scale {low:g} to {high:g}")
+        records.append(Rating.of(response.id, annotator.id, criterion, value=number, **fields))
+    return records
+
+
+def parse_trl(row: dict[str, Any], context: RowContext) -> list[Record]:
+    """Read a row with chosen and rejected, in any of TRL's preference formats."""
+    return parse_comparison(comparison_row(row), context)
+
+
+def parse_export(row: dict[str, Any], context: RowContext) -> list[Record]:
+    """Read a record that rewardkit exported."""
+    kind = next((kind for kind in KINDS.values() if kind.name == row["kind"]), None)
+    if kind is None:
+        raise RowError(f"unknown kind {row['kind']!r} of a record")
+    record = kind.model.model_validate(row["record"])
+    if not isinstance(record, ExternalId) and cast(Any, record).id != _content_id(record):
+        raise RowError("the id is not that of the content: the record was changed after it was exported")
+    if isinstance(record, Response):
+        text_of(record.text, "text")
+    return [record]
+
+
+def _content_id(record: Record) -> str:
+    """Work the id out again, as the record's class does."""
+    if isinstance(record, Prompt):
+        return Prompt.of(record.messages).id
+    if isinstance(record, Response):
+        return Response.of(record.prompt_id, record.text, model=record.model).id
+    if isinstance(record, Comparison):
+        # Not Comparison.of, which would accept the wrong orientation.
+        return content_id("comparison", record.prompt_id, record.response_a, record.response_b)
+    fields = {name: value for name, value in record if name != "id"}
+    if isinstance(record, Annotator):
+        return Annotator.of(fields.pop("kind"), fields.pop("name"), **fields).id
+    if isinstance(record, Label):
+        return Label.of(fields.pop("comparison_id"), fields.pop("annotator_id"), **fields).id
+    first = (fields.pop(name) for name in ("response_id", "annotator_id", "criterion"))
+    return Rating.of(*first, **fields).id
+
+
+FLAT_LABEL = (
+    "annotator", "source", "preference", "choice", "winner", "strength", "order", "rationale", "repeat",
+    "rater_group", "simulated", "sampling_prob", "seconds", "guideline_version", "created_at", "score_a", "score_b",
+)  # fmt: skip
+SHARED = ("id", "task", "meta")
+
+FORMATS: Mapping[str, Format] = {
+    "export": Format(("kind", "record"), (), parse_export),
+    "comparisons": Format(
+        ("prompt", "response_a", "response_b"),
+        ("labels", *FLAT_LABEL, *SHARED, "model_a", "model_b"),
+        parse_comparison,
+    ),
+    "ratings": Format(("prompt", "response", "scores"), (*SHARED, "model"), parse_rating),
+    "trl": Format(
+        ("chosen", "rejected"), ("prompt", "score_chosen", "score_rejected", *FLAT_LABEL, *SHARED), parse_trl
+    ),
+}

@@ -1,0 +1,270 @@
+"""The store: every record of a workspace, in one database.
+
+Records are added, never changed: the same record added twice is there once, and a label that supersedes
+another hides it from `labels()` and keeps it. Iterators read page by page in the order of ids, hold no
+transaction while the caller works, and may be left at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from rewardkit.store import tables
+from rewardkit.store.engine import classified, create_engine, reading
+from rewardkit.store.rows import KINDS, ComparisonTexts, Encoded, ExternalId, encode
+from rewardkit.store.schema import migrate
+from rewardkit.types import Annotator, Label, Prompt, Rating, Record, Response
+
+BATCH = 5_000
+PAGE = 1_000
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of records that were offered to the store.
+
+    Attributes:
+        added: New records, by kind ("prompts", "labels", …).
+        known: Records that were there already, or came more than once, by kind.
+    """
+
+    added: Mapping[str, int] = field(default_factory=dict)
+    known: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Counts) -> Counts:
+        """Sum two counts kind by kind."""
+        return Counts(
+            dict(Counter(self.added) + Counter(other.added)), dict(Counter(self.known) + Counter(other.known))
+        )
+
+
+class Store:
+    """An open database. Use `Store.open`."""
+
+    def __init__(self, engine: Engine, where: str) -> None:
+        self._engine, self.where = engine, where
+
+    @classmethod
+    def open(cls, target: str | Path, *, create: bool = True) -> Store:
+        """Open a database, creating or upgrading its tables.
+
+        Args:
+            target: A SQLite file, or a URL such as `postgresql://user@host/name`.
+            create: Make the file where there is none.
+
+        Raises:
+            StoreError: It is foreign, newer than the code, missing or unreachable.
+            OutputError: It cannot be written.
+            MissingExtraError: The driver for PostgreSQL is not installed.
+
+        Example:
+            >>> with Store.open("rewardkit.db") as store:  # doctest: +SKIP
+            ...     store.counts()
+        """
+        engine, where = create_engine(target, create=create)
+        try:
+            with classified(where):
+                migrate(engine, where)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, where)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        """Return the store, to be closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the store."""
+        self.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction that writes; it is committed at the end of the block, or leaves nothing.
+
+        Raises:
+            UserError: The database refuses (see `rewardkit.store.engine.classified`).
+        """
+        with classified(self.where), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a transaction that reads one state of the database."""
+        with classified(self.where), reading(self._engine) as connection:
+            yield connection
+
+    def add(self, records: Iterable[Record]) -> Counts:
+        """Add records that are not there yet.
+
+        Batches of some thousand are committed one by one: what was committed stays if a later one fails,
+        and adding everything again completes it. Within a batch the order is free; across batches a
+        record comes after those that it names.
+
+        Args:
+            records: Prompts, responses, comparisons, annotators, labels, ratings, external ids.
+
+        Raises:
+            DataError: A record names another that is not in the store, or cannot be stored.
+        """
+        counts = Counts()
+        iterator = iter(records)
+        while batch := list(islice(iterator, BATCH)):
+            with self.writing() as connection:
+                counts += insert(connection, map(encode, batch))
+        return counts
+
+    def prompts(self) -> Iterator[Prompt]:
+        """Iterate over all prompts, by id."""
+        return self._records("prompts")
+
+    def responses(self) -> Iterator[Response]:
+        """Iterate over all responses, by id."""
+        return self._records("responses")
+
+    def ratings(self) -> Iterator[Rating]:
+        """Iterate over all ratings, by id."""
+        return self._records("ratings")
+
+    def annotators(self) -> dict[str, Annotator]:
+        """Return all annotators, by id."""
+        return {annotator.id: annotator for annotator in self._records("annotators")}
+
+    def external_ids(self) -> Iterator[ExternalId]:
+        """Iterate over the names that files gave to records, by source, kind and name."""
+        return self._records("external_ids")
+
+    def comparisons(self) -> Iterator[ComparisonTexts]:
+        """Iterate over all comparisons with their texts, by id."""
+        c, p = tables.comparisons, tables.prompts
+        a, b = tables.responses.alias("a"), tables.responses.alias("b")
+        query = (
+            sa.select(c, p, a, b)
+            .join_from(c, p, c.c.prompt_id == p.c.id)
+            .join(a, c.c.response_a == a.c.id)
+            .join(b, c.c.response_b == b.c.id)
+        )
+        for row in self._pages(query, (c.c.id,)):
+            yield _comparison_texts(row)
+
+    def labels(self, *, superseded: bool = False) -> Iterator[Label]:
+        """Iterate over labels, by comparison, then by id.
+
+        Args:
+            superseded: Also the versions that a later one has replaced.
+        """
+        table, later = tables.labels, tables.labels.alias("later")
+        query = sa.select(table)
+        if not superseded:
+            query = query.where(~sa.exists().where(later.c.supersedes == table.c.id))
+        for row in self._pages(query, (table.c.comparison_id, table.c.id)):
+            yield KINDS["labels"].decode(row)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many records of each kind there are, superseded labels included."""
+        with self.reading() as connection:
+            return {
+                name: connection.execute(sa.select(sa.func.count()).select_from(kind.table)).scalar_one()
+                for name, kind in KINDS.items()
+            }
+
+    def digest(self, *kinds: str) -> str:
+        """Hash the ids of all records of some kinds: it changes when, and only when, a record is added.
+
+        Args:
+            kinds: Names of kinds ("comparisons", "labels", …), as in `counts()`.
+        """
+        digest = hashlib.sha256()
+        for name in kinds:
+            key = tuple(KINDS[name].table.primary_key.columns)
+            digest.update(f"{name}\n".encode())
+            for row in self._pages(sa.select(*key), key, size=10 * PAGE):
+                digest.update(("\t".join(row) + "\n").encode())
+        return digest.hexdigest()
+
+    def labelled(self, annotator_id: str) -> set[tuple[str, str | None, int]]:
+        """Return (comparison, order shown, repeat) of all labels of an annotator, failed ones included."""
+        table = tables.labels
+        return self._triples(table, annotator_id, ("comparison_id", "order_shown", "repeat"))
+
+    def rated(self, annotator_id: str) -> set[tuple[str, str, int]]:
+        """Return (response, criterion, repeat) of all ratings of an annotator, failed ones included."""
+        table = tables.ratings
+        return cast(
+            set[tuple[str, str, int]],
+            self._triples(table, annotator_id, ("response_id", "criterion", "repeat")),
+        )
+
+    def _triples(
+        self, table: sa.Table, annotator_id: str, names: tuple[str, str, str]
+    ) -> set[tuple[str, str | None, int]]:
+        query = sa.select(*(table.c[name] for name in names)).where(table.c.annotator_id == annotator_id)
+        with self.reading() as connection:
+            return {(first, second, third) for first, second, third in connection.execute(query)}
+
+    def _records(self, name: str) -> Iterator[Any]:
+        kind = KINDS[name]
+        for row in self._pages(sa.select(kind.table), tuple(kind.table.primary_key.columns)):
+            yield kind.decode(row)
+
+    def _pages(
+        self, query: sa.Select[Any], key: tuple[sa.ColumnElement[Any], ...], *, size: int = PAGE
+    ) -> Iterator[Sequence[Any]]:
+        """Yield the rows of a query in the order of a unique key, one short transaction a page."""
+        query = query.order_by(*key).limit(size)
+        page = query
+        while True:
+            with self.reading() as connection:
+                rows = connection.execute(page).all()
+            yield from rows
+            if len(rows) < size:
+                return
+            last = rows[-1]._mapping
+            page = query.where(sa.tuple_(*key) > sa.tuple_(*(last[column] for column in key)))
+
+
+def insert(connection: Connection, rows: Iterable[Encoded]) -> Counts:
+    """Insert rows that are not there yet, within the caller's transaction."""
+    tables_: dict[str, dict[Any, tuple[Any, ...]]] = {name: {} for name in KINDS}
+    offered: Counter[str] = Counter()
+    for name, row in rows:
+        key = row[0] if name != "external_ids" else row[:3]
+        tables_[name][key] = row
+        offered[name] += 1
+    added: dict[str, int] = {}
+    for name, kind in KINDS.items():
+        batch = tables_[name]
+        if batch:
+            # In the order of their ids: neighbours share index pages, and two writers cannot deadlock.
+            ordered = [batch[key] for key in sorted(batch)]
+            added[name] = connection.exec_driver_sql(kind.insert(connection.dialect.name), ordered).rowcount
+    known = {name: offered[name] - count for name, count in added.items()}
+    return Counts(added, known)
+
+
+def _comparison_texts(row: Sequence[Any]) -> ComparisonTexts:
+    names = ("comparisons", "prompts", "responses", "responses")
+    parts, start = [], 0
+    for name in names:
+        end = start + len(KINDS[name].columns)
+        parts.append(KINDS[name].decode(row[start:end]))
+        start = end
+    comparison, prompt, response_a, response_b = parts
+    return ComparisonTexts(comparison=comparison, prompt=prompt, response_a=response_a, response_b=response_b)
