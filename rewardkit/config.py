@@ -151,7 +151,6 @@ class TrainConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "float32", description="dtype of the frozen base; adapters and head stay float32"
     )
-    gradient_checkpointing: bool = False
     evaluations: Count = Field(4, description="how often the validation loss is measured and a checkpoint saved")
     max_examples: Count | None = Field(None, description="train on at most this many comparisons")
 

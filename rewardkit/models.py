@@ -17,6 +17,7 @@ from typing import Any
 
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
+from rewardkit.hardware import quiet_loading
 from rewardkit.progress import log
 
 CONVERTER_VERSION = 1
@@ -162,11 +163,12 @@ def _convert(file: Path, folder: Path) -> None:
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     draft.mkdir(parents=True, exist_ok=True)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
-        model = transformers.AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name)
-        _forget_quantisation(model)
-        model.save_pretrained(draft)
-        tokenizer.save_pretrained(draft)
+        with quiet_loading():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+            model = transformers.AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name)
+            _forget_quantisation(model)
+            model.save_pretrained(draft)
+            tokenizer.save_pretrained(draft)
         if not folder.exists():
             draft.rename(folder)
     finally:

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from rewardkit.judge.batching import common_prefix
+from rewardkit.batching import common_prefix
 
 SHORTEST_PREFIX = 16
 

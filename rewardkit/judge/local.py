@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rewardkit.batching import token_budget_batches
+from rewardkit.chat import ControlTokenError
 from rewardkit.config import JudgeConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
-from rewardkit.judge.batching import token_budget_batches
+from rewardkit.hardware import best_dtype, device, dtype_of, quiet_loading
 from rewardkit.judge.contract import Completion, Request
-from rewardkit.judge.encoding import ChatEncoder, ControlTokenError
+from rewardkit.judge.encoding import RequestEncoder
 from rewardkit.judge.label_reader import LabelReader
 from rewardkit.models import ModelFolder, resolve
 
@@ -51,7 +52,7 @@ class LocalBackend:
         self._path, self._batch_tokens = folder.path, batch_tokens
         self._dtype = dtype if dtype != "auto" else best_dtype()
         tokenizer, model_config = _described(folder)
-        self._encoder = ChatEncoder(tokenizer, model)
+        self._encoder = RequestEncoder(tokenizer, model)
         self._max_tokens = min(max_tokens, _context(model_config))
         self.settings = {"dtype": self._dtype, "max_tokens": self._max_tokens}
         self._reader: LabelReader | None = None
@@ -111,13 +112,13 @@ class LocalBackend:
         return self._reader
 
     def _load(self) -> Any:
-        torch, transformers = require("torch", "judge"), require("transformers", "judge")
+        transformers = require("transformers", "judge")
         try:
-            with _quiet(transformers.utils.logging):
-                model = transformers.AutoModelForCausalLM.from_pretrained(self._path, dtype=getattr(torch, self._dtype))
+            with quiet_loading():
+                model = transformers.AutoModelForCausalLM.from_pretrained(self._path, dtype=dtype_of(self._dtype))
         except (OSError, ValueError) as error:
             raise ModelError(f"the weights cannot be loaded: {error}", where=self.model) from error
-        return model.to(_device(torch)).eval()
+        return model.to(device()).eval()
 
 
 def _completion(request: Request, tokens: int, reading: _Reading) -> Completion:
@@ -133,32 +134,6 @@ def _described(folder: ModelFolder) -> tuple[Any, Any]:
         return tokenizer, transformers.AutoConfig.from_pretrained(folder.path)
     except (OSError, ValueError) as error:
         raise ModelError(f"the tokenizer or config cannot be loaded: {error}", where=folder.name) from error
-
-
-def best_dtype() -> str:
-    """Return bfloat16 where there is an accelerator or the CPU computes in it, else float32."""
-    torch = require("torch", "judge")
-    if torch.accelerator.is_available():
-        return "bfloat16"
-    # Emulated bfloat16 is far slower than float32, so a CPU must have the instructions.
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
-
-
-@contextmanager
-def _quiet(logging: Any) -> Iterator[None]:
-    """Hide the library's bar for a load that takes a second; the job shows its own progress."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _device(torch: Any) -> Any:
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
 
 
 def _context(config: Any) -> int:

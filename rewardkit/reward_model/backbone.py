@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
+from rewardkit.hardware import dtype_of, quiet_loading
 from rewardkit.models import ModelFolder
 
 
@@ -74,9 +75,9 @@ def load_tokenizer(path: Path, pad_token: str | None = None) -> Any:
     except (OSError, ValueError) as error:
         raise ModelError(f"no tokenizer could be loaded: {error}", where=str(path)) from error
     tokenizer.padding_side = "right"
-    tokenizer.pad_token = pad_token or _pad_token(tokenizer)
-    if tokenizer.pad_token_id not in tokenizer.all_special_ids and tokenizer.pad_token_id == tokenizer.unk_token_id:
+    if pad_token is not None and pad_token not in tokenizer.get_vocab():
         raise ModelError(f"the pad token {pad_token!r} is not in the vocabulary", where=str(path))
+    tokenizer.pad_token = pad_token or _pad_token(tokenizer)
     return tokenizer
 
 
@@ -107,7 +108,7 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
     """
     peft = require("peft", "train")
     torch.manual_seed(seed)
-    model = load_classifier(folder.path, tokenizer, dtype=compute_dtype(config.dtype))
+    model = load_classifier(folder.path, tokenizer, dtype=dtype_of(config.dtype))
     lora = config.lora
     modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
     adapters = peft.LoraConfig(
@@ -130,7 +131,8 @@ def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype) -> Any:
     """
     transformers = require("transformers", "train")
     try:
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+        with quiet_loading():
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
     except (OSError, ValueError) as error:
         raise ModelError(f"no reward model can be built on it: {error}", where=str(path)) from error
     if not isinstance(getattr(model, "score", None), nn.Linear):
@@ -143,21 +145,3 @@ def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype) -> Any:
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.problem_type = "regression"
     return model
-
-
-def compute_dtype(name: str) -> torch.dtype:
-    """Resolve a dtype's name; "auto" is bfloat16 where the device computes in it."""
-    if name == "auto":
-        return torch.bfloat16 if _fast_bfloat16() else torch.float32
-    return torch.bfloat16 if name == "bfloat16" else torch.float32
-
-
-def _fast_bfloat16() -> bool:
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def default_device() -> torch.device:
-    """Return the accelerator where there is one, else the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -18,12 +18,11 @@ from pydantic import ValidationError
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
+from rewardkit.hardware import device, dtype_of
 from rewardkit.models import resolve
 from rewardkit.reward_model.backbone import (
     RewardNetwork,
     build_network,
-    compute_dtype,
-    default_device,
     load_classifier,
     load_tokenizer,
 )
@@ -89,7 +88,7 @@ def create(config: TrainConfig, *, seed: int) -> LoadedModel:
         seed=seed,
         versions=versions(),
     )
-    return LoadedModel(network.to(default_device()), tokenizer, renderer, card)
+    return LoadedModel(network.to(device()), tokenizer, renderer, card)
 
 
 def save(model: LoadedModel, path: Path) -> None:
@@ -119,9 +118,9 @@ def load(path: Path) -> LoadedModel:
             expected=f"renderer hash {card.renderer_hash}, got {renderer.hash}",
             fix="restore the tokenizer's chat template, or train again with this version",
         )
-    classifier = load_classifier(base.path, tokenizer, dtype=compute_dtype(card.config.dtype))
+    classifier = load_classifier(base.path, tokenizer, dtype=dtype_of(card.config.dtype))
     peft = require("peft", "train")
-    network = RewardNetwork(peft.PeftModel.from_pretrained(classifier, path)).to(default_device()).eval()
+    network = RewardNetwork(peft.PeftModel.from_pretrained(classifier, path)).to(device()).eval()
     return LoadedModel(network, tokenizer, renderer, card)
 
 

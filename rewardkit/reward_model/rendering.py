@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rewardkit.chat import ChatEncoder
+from rewardkit.chat import ChatTemplate, ControlTokenError
+from rewardkit.errors import ModelError
 from rewardkit.types import Message
 
 TooLong = Literal["truncate_prompt", "truncate_response", "drop"]
@@ -38,8 +39,9 @@ class Renderer:
     """
 
     def __init__(self, tokenizer: Any, max_length: int, too_long: TooLong) -> None:
-        self.chat = ChatEncoder(tokenizer)
+        self.chat = ChatTemplate(tokenizer, str(getattr(tokenizer, "name_or_path", "")))
         self.max_length, self.too_long = max_length, too_long
+        self._known: dict[tuple[str, ...], list[str]] = {}
 
     @property
     def hash(self) -> str:
@@ -52,17 +54,38 @@ class Renderer:
 
         A missing prompt is an empty user message, because many templates refuse a conversation that
         starts with the assistant.
+
+        Raises:
+            ModelError: The template refuses the prompt's roles, or a text reads as a control token only.
         """
         asked = tuple(prompt) or (Message(role="user", content=""),)
-        pieces = self.chat.pieces((*asked, Message(role="assistant", content=response)))
-        start = [i for piece in pieces[:-2] for i in piece.ids]
-        said, end = pieces[-2].ids, pieces[-1].ids
+        pieces = self._pieces(tuple(m.role for m in asked))
+        try:
+            contents = [self.chat.plain(m.content) for m in asked]
+            said = self.chat.plain(response)
+        except ControlTokenError as error:
+            raise ModelError(str(error), where=self.chat.where) from error
+        start = [i for piece, ids in zip(pieces, contents, strict=False) for i in (*self.chat.control(piece), *ids)]
+        start = self.chat.one_bos(start + self.chat.control(pieces[-2]))
+        # What follows the end of the turn (a line break) would only move the reward's place.
+        end = self.chat.control(pieces[-1].rstrip())
         excess = len(start) + len(said) + len(end) - self.max_length
         if excess <= 0:
             return Rendered(start + said + end)
         if self.too_long == "drop":
             return None
         return self._cut(start, said, end, excess)
+
+    def _pieces(self, roles: tuple[str, ...]) -> list[str]:
+        pieces = self._known.get(roles) or self.chat.pieces((*roles, "assistant"))
+        if pieces is None:
+            raise ModelError(
+                f"the chat template does not show messages of the roles {', '.join(roles)} once each",
+                where=self.chat.where,
+                fix="use a model whose template takes these roles",
+            )
+        self._known[roles] = pieces
+        return pieces
 
     def _cut(self, start: list[int], said: list[int], end: list[int], excess: int) -> Rendered | None:
         """Shorten by `excess` tokens; the first token (BOS) and the template's end are always kept."""

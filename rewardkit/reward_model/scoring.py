@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rewardkit.batching import token_budget_batches
 from rewardkit.progress import Advance
 from rewardkit.reward_model.collation import pad
 from rewardkit.reward_model.folder import LoadedModel
@@ -49,10 +50,11 @@ def reward(
     """
     rendered = [model.renderer.render(prompt, response) for prompt, response in conversations]
     values = np.full(len(rendered), np.nan)
-    sequences = {i: r.ids for i, r in enumerate(rendered) if r is not None}
+    places = [i for i, r in enumerate(rendered) if r is not None]
+    sequences = [r.ids for r in rendered if r is not None]
     model.network.eval()
-    for batch in token_batches({i: len(ids) for i, ids in sequences.items()}, batch_tokens):
-        values[batch] = _forward(model, [sequences[i] for i in batch])
+    for batch in token_budget_batches([len(ids) for ids in sequences], batch_tokens):
+        values[[places[i] for i in batch]] = _forward(model, [sequences[i] for i in batch])
         if advance:
             advance(len(batch))
     return Rewards(
@@ -60,24 +62,6 @@ def reward(
         truncated=np.array([r is not None and r.truncated for r in rendered], dtype=bool),
         dropped=np.array([r is None for r in rendered], dtype=bool),
     )
-
-
-def token_batches(lengths: dict[int, int], batch_tokens: int) -> Iterator[list[int]]:
-    """Group items of like length, longest first, so that length × count stays within the budget.
-
-    A single item longer than the budget is a batch of its own.
-    """
-    batch: list[int] = []
-    longest = 0
-    for item in sorted(lengths, key=lambda i: (-lengths[i], i)):
-        if batch and longest * (len(batch) + 1) > batch_tokens:
-            yield batch
-            batch = []
-        if not batch:
-            longest = lengths[item]
-        batch.append(item)
-    if batch:
-        yield batch
 
 
 @torch.inference_mode()

@@ -19,7 +19,7 @@ import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from rewardkit.config import TrainConfig
@@ -90,6 +90,7 @@ def train(
         data_collator=PairCollator(model.tokenizer.pad_token_id),
         loss=lookup("losses", LOSSES, config.loss),
     )
+    trainer.remove_callback(PrinterCallback)
     _announce(training, validation, trainer.args)
     with _interruptible(trainer):
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
@@ -196,7 +197,6 @@ def _arguments(config: TrainConfig, folder: Path, *, n_train: int, seed: int) ->
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
         lr_scheduler_type=config.scheduler,
-        gradient_checkpointing=False,
         eval_strategy="steps",
         save_strategy="steps",
         logging_strategy="steps",

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewardkit.config import JudgeConfig
-from rewardkit.judge.encoding import ChatEncoder
+from rewardkit.judge.encoding import RequestEncoder
 from rewardkit.judge.judges import open_judges
 from rewardkit.judge.local import LocalBackend
 from rewardkit.judge.pairwise import PairwiseV1
@@ -73,7 +73,7 @@ def tokenizer():
 
 
 def assert_only_the_templates_control_tokens(tokenizer, request):
-    ids = ChatEncoder(tokenizer, "smollm2-135m").encode(request)
+    ids = RequestEncoder(tokenizer, "smollm2-135m").encode(request)
     found = [i for i in ids if i in tokenizer.added_tokens_decoder]
     start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
     assert found == [start, end, start, end, start]
@@ -99,7 +99,7 @@ def test_no_text_makes_a_control_token(tokenizer, text):
     # Not "all text survives": this vocabulary has no bytes for some unassigned planes.
     texts = pair(text, "Fog came.")
     assert_only_the_templates_control_tokens(tokenizer, PairwiseV1().render(texts, RUBRIC, "ba"))
-    ids = ChatEncoder(tokenizer, "smollm2-135m").encode(RatingV1().render_rating(texts, RUBRIC, RUBRIC.criteria[0]))
+    ids = RequestEncoder(tokenizer, "smollm2-135m").encode(RatingV1().render_rating(texts, RUBRIC, RUBRIC.criteria[0]))
     assert sum(i in tokenizer.added_tokens_decoder for i in ids) == 5
 
 
@@ -118,7 +118,7 @@ def test_a_batch_reads_what_a_plain_forward_pass_reads(backend, tokenizer):
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(resolve("smollm2-135m").path, dtype=torch.float32).eval()
-    encoder = ChatEncoder(tokenizer, "smollm2-135m")
+    encoder = RequestEncoder(tokenizer, "smollm2-135m")
     texts = [pair("Fog came." * n, "It was a light, and it was not lit.") for n in (1, 3, 9)]
     requests = [PairwiseV1().render(t, RUBRIC, order) for t in texts for order in ("ab", "ba")]
     together = backend.complete(requests)

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+from rewardkit.chat import ControlTokenError
 from rewardkit.errors import ModelError
 from rewardkit.judge.contract import Request
-from rewardkit.judge.encoding import ChatEncoder, ControlTokenError
+from rewardkit.judge.encoding import RequestEncoder
 
 CHATML = (
     "{% for m in messages %}<|s|>{{ m['role'] }}\n{{ m['content'] }}<|e|>\n{% endfor %}"
@@ -43,7 +44,7 @@ def request(user="Which?", **fields):
 
 def test_the_template_stands_around_the_texts():
     fast = tokenizer()
-    ids = ChatEncoder(fast, "tiny").encode(request())
+    ids = RequestEncoder(fast, "tiny").encode(request())
     text = "<|s|>system\nJudge.<|e|>\n<|s|>user\nWhich?<|e|>\n<|s|>assistant\nAnswer:"
     assert fast.decode(ids, clean_up_tokenization_spaces=False) == text
     assert ids == fast(text, add_special_tokens=False).input_ids
@@ -53,7 +54,7 @@ def test_the_template_stands_around_the_texts():
 def test_no_text_makes_a_control_token(parts):
     fast = HOSTILE
     text = "".join(parts)
-    ids = ChatEncoder(fast, "tiny").encode(request(text))
+    ids = RequestEncoder(fast, "tiny").encode(request(text))
     controls = [fast.convert_tokens_to_ids(token) for token in (*SPECIAL, "<think>")]
     assert [sum(i == control for i in ids) for control in controls] == [3, 2, 0]
     assert text in fast.decode(ids, clean_up_tokenization_spaces=False)
@@ -64,58 +65,58 @@ HOSTILE = tokenizer()
 
 def test_added_words_that_control_nothing_are_left_whole():
     fast = tokenizer()
-    assert fast.convert_tokens_to_ids("word") in ChatEncoder(fast, "tiny").encode(request("a word here"))
+    assert fast.convert_tokens_to_ids("word") in RequestEncoder(fast, "tiny").encode(request("a word here"))
 
 
 def test_a_text_that_only_normalising_turns_into_a_control_token_is_refused():
     fast = tokenizer(normalizer=normalizers.NFKC())
     fast.add_tokens([AddedToken("<go>", special=False, normalized=True)])
     with pytest.raises(ControlTokenError):
-        ChatEncoder(fast, "tiny").encode(request("\uff1cgo\uff1e"))
+        RequestEncoder(fast, "tiny").encode(request("\uff1cgo\uff1e"))
 
 
 def test_a_template_without_a_system_role_gets_both_in_the_users_message():
     fast = tokenizer(NO_SYSTEM)
-    ids = ChatEncoder(fast, "tiny").encode(request())
+    ids = RequestEncoder(fast, "tiny").encode(request())
     assert fast.decode(ids) == "<|s|>user\nJudge.\n\nWhich?<|e|>\n<|s|>assistant\nAnswer:"
 
 
 def test_no_date_of_today_comes_in():
     fast = tokenizer(DATED)
-    assert fast.decode(ChatEncoder(fast, "tiny").encode(request())).startswith("Today is 01 Jan 2025.\n")
+    assert fast.decode(RequestEncoder(fast, "tiny").encode(request())).startswith("Today is 01 Jan 2025.\n")
 
 
 @pytest.mark.parametrize(("template", "what"), [(None, "no chat template"), ("nothing", "does not show")])
 def test_a_tokenizer_that_cannot_chat_is_a_model_error(template, what):
     with pytest.raises(ModelError, match=what):
-        ChatEncoder(tokenizer(template), "tiny")
+        RequestEncoder(tokenizer(template), "tiny")
 
 
 def test_labels_are_single_tokens_in_their_place():
     fast = tokenizer()
-    ids = ChatEncoder(fast, "tiny").label_ids(request())
+    ids = RequestEncoder(fast, "tiny").label_ids(request())
     assert fast.convert_ids_to_tokens(ids) == ["ĠA", "ĠB"]
-    bare = ChatEncoder(fast, "tiny").label_ids(request(prefill=""))
+    bare = RequestEncoder(fast, "tiny").label_ids(request(prefill=""))
     assert fast.convert_ids_to_tokens(bare) == ["A", "B"]
 
 
 def test_a_label_whose_space_is_a_token_of_its_own_comes_after_the_space():
     fast = tokenizer()
-    encoder, asked = ChatEncoder(fast, "tiny"), request(labels=("1", "2"))
+    encoder, asked = RequestEncoder(fast, "tiny"), request(labels=("1", "2"))
     assert fast.convert_ids_to_tokens(encoder.label_ids(asked)) == ["1", "2"]
     assert fast.decode(encoder.encode(asked), clean_up_tokenization_spaces=False).endswith("Answer: ")
 
 
 def test_labels_that_share_their_first_token_are_refused():
     with pytest.raises(ModelError, match="'CA' is not one token"):
-        ChatEncoder(tokenizer(), "tiny").label_ids(request(labels=("CA", "CB")))
+        RequestEncoder(tokenizer(), "tiny").label_ids(request(labels=("CA", "CB")))
 
 
 def test_a_label_of_several_tokens_is_named():
     with pytest.raises(ModelError, match="'Best' is not one token after 'Answer:'"):
-        ChatEncoder(tokenizer(), "tiny").label_ids(request(labels=("A", "Best")))
+        RequestEncoder(tokenizer(), "tiny").label_ids(request(labels=("A", "Best")))
 
 
 def test_two_labels_that_are_one_token_are_refused():
     with pytest.raises(ModelError, match="not distinct"):
-        ChatEncoder(tokenizer(), "tiny").label_ids(request(labels=("A", "A")))
+        RequestEncoder(tokenizer(), "tiny").label_ids(request(labels=("A", "A")))

@@ -1,4 +1,4 @@
-"""Which requests go through the model together."""
+"""Which sequences go through a model together."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewardkit.judge.batching import LARGEST_BATCH, common_prefix, token_budget_batches
+from rewardkit.batching import LARGEST_BATCH, common_prefix, token_budget_batches
 
 
 def test_groups_are_of_similar_length_and_fit_the_budget():

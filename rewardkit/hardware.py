@@ -1,0 +1,45 @@
+"""What this machine computes with: device and dtype, chosen in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rewardkit.extras import require
+
+
+def best_dtype() -> str:
+    """Return bfloat16 where there is an accelerator or the CPU computes in it, else float32."""
+    torch = require("torch", "train")
+    if torch.accelerator.is_available():
+        return "bfloat16"
+    # Emulated bfloat16 is far slower than float32, so a CPU must have the instructions.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
+
+
+def dtype_of(name: str) -> Any:
+    """Return torch's dtype of a name; "auto" is the best one here."""
+    return getattr(require("torch", "train"), best_dtype() if name == "auto" else name)
+
+
+def device() -> Any:
+    """Return the accelerator where there is one, else the CPU."""
+    torch = require("torch", "train")
+    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Hide transformers' own bars and loading reports; jobs show their own progress."""
+    logging = require("transformers", "train").utils.logging
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,123 @@
+"""Equalities that must hold whatever the weights: pooling, batching, saving, merging, plain loading."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rewardkit.config import TrainConfig
+from rewardkit.errors import ModelError
+from rewardkit.reward_model import folder
+from rewardkit.reward_model.backbone import load_tokenizer
+from rewardkit.reward_model.collation import pad
+from rewardkit.reward_model.scoring import reward
+from rewardkit.types import Message
+
+from .conftest import make_tokenizer
+
+ASK = (Message(role="user", content="Tell me a joke."),)
+TEXTS = ["No.", "A man walks into a bar. Ouch.", "x" * 90, "Why did the snail cross the road? It has not yet."]
+
+
+def config(tiny_folder, **fields):
+    return TrainConfig(model=str(tiny_folder), max_length=200, **fields)
+
+
+@pytest.fixture
+def trained(tiny_folder):
+    model = folder.create(config(tiny_folder), seed=1)
+    with torch.no_grad():
+        for name, weight in model.network.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.1)
+    return model
+
+
+def rewards(model, texts=TEXTS, **fields):
+    return reward(model, [(ASK, text) for text in texts], **fields).values
+
+
+def test_a_batch_of_one_equals_a_batch_of_many(trained):
+    alone = np.concatenate([rewards(trained, [text]) for text in TEXTS])
+    np.testing.assert_allclose(rewards(trained), alone, atol=1e-5)
+    np.testing.assert_allclose(rewards(trained, batch_tokens=1), alone, atol=1e-5)
+
+
+def test_the_reward_is_read_by_the_mask_whatever_side_is_padded(trained):
+    ids = [trained.renderer.render(ASK, text).ids for text in TEXTS[:2]]
+    right, mask = pad(ids, trained.tokenizer.pad_token_id)
+    left, left_mask = torch.full_like(right, 5), mask.flip(1)
+    left[left_mask.bool()] = right[mask.bool()]
+    # A pad id that also stands in the text must not move the place either.
+    busy = torch.where(mask.bool(), right, torch.tensor(trained.tokenizer.eos_token_id))
+    with torch.inference_mode():
+        expected = trained.network(right, mask)
+        torch.testing.assert_close(trained.network(left, left_mask), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(trained.network(busy, mask), expected, atol=1e-5, rtol=0)
+
+
+def test_saved_loaded_and_merged_give_equal_rewards(trained, tmp_path):
+    before = rewards(trained)
+    folder.save(trained, tmp_path / "m")
+    loaded = folder.load(tmp_path / "m")
+    np.testing.assert_allclose(rewards(loaded), before, atol=1e-5)
+    loaded.network = folder.merged(loaded)
+    np.testing.assert_allclose(rewards(loaded), before, atol=1e-5)
+
+
+def test_plain_transformers_and_peft_load_the_folder(trained, tmp_path, tiny_folder):
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder.save(trained, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    base = AutoModelForSequenceClassification.from_pretrained(
+        tiny_folder, num_labels=1, pad_token_id=tokenizer.pad_token_id
+    )
+    model = PeftModel.from_pretrained(base, tmp_path).eval()
+    ids, mask = pad([trained.renderer.render(ASK, text).ids for text in TEXTS], tokenizer.pad_token_id)
+    with torch.inference_mode():
+        plain = model(input_ids=ids, attention_mask=mask).logits[:, 0]
+    np.testing.assert_allclose(plain.numpy(), rewards(trained), atol=1e-5)
+
+
+def test_the_head_is_float32_over_a_bfloat16_base(tiny_folder):
+    model = folder.create(config(tiny_folder, dtype="bfloat16"), seed=0)
+    assert model.network.classifier.model.embed_tokens.weight.dtype == torch.bfloat16
+    head = [p for n, p in model.network.named_parameters() if "score" in n and p.requires_grad]
+    assert [p.dtype for p in head] == [torch.float32]
+    trainable = {n for n, p in model.network.named_parameters() if p.requires_grad}
+    assert all("lora_" in n or "score" in n for n in trainable)
+
+
+def test_another_template_than_in_training_is_refused(trained, tmp_path):
+    folder.save(trained, tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    with pytest.raises(ModelError, match="rendered"):
+        folder.load(tmp_path)
+
+
+def test_a_folder_that_is_no_reward_model_is_refused(tiny_folder):
+    with pytest.raises(ModelError, match=r"rewardkit\.json"):
+        folder.load(tiny_folder)
+
+
+def test_a_context_shorter_than_max_length_is_refused(tiny_folder):
+    with pytest.raises(ModelError, match="at most 256"):
+        folder.create(TrainConfig(model=str(tiny_folder), max_length=257), seed=0)
+
+
+def test_without_a_pad_token_the_error_names_the_candidates(tmp_path):
+    make_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"train\.pad_token") as caught:
+        load_tokenizer(tmp_path)
+    assert "<|s|>" in caught.value.expected
+    assert load_tokenizer(tmp_path, "<|s|>").pad_token == "<|s|>"
+    with pytest.raises(ModelError, match="not in the vocabulary"):
+        load_tokenizer(tmp_path, "<nothing>")
+
+
+def test_a_pad_token_that_ends_turns_is_replaced_by_the_unknown_token(tmp_path):
+    make_tokenizer(pad_token="<|e|>", unk_token="<|u|>").save_pretrained(tmp_path)
+    assert load_tokenizer(tmp_path).pad_token == "<|u|>"
