@@ -61,8 +61,13 @@ class Prompt(Record):
     @classmethod
     def of(cls, messages: tuple[Message, ...], *, task: str = "", **metadata: Any) -> Prompt:
         """Build a prompt whose id is the hash of its messages."""
-        parts = [part for m in messages for part in (m.role, m.content)]
-        return cls(id=content_id("prompt", *parts), messages=messages, task=task, metadata=metadata)
+        identity = cls.identity(*((message.role, message.content) for message in messages))
+        return cls(id=identity, messages=messages, task=task, metadata=metadata)
+
+    @staticmethod
+    def identity(*messages: tuple[str, str]) -> str:
+        """Return the id of a prompt of these messages (role, content)."""
+        return content_id("prompt", *(part for message in messages for part in message))
 
 
 class Response(Record):
@@ -79,8 +84,13 @@ class Response(Record):
     @classmethod
     def of(cls, prompt_id: str, text: str, *, model: str | None = None, **fields: Any) -> Response:
         """Build a response whose id is the hash of its prompt, text and model."""
-        identity = content_id("response", prompt_id, text, model or "")
+        identity = cls.identity(prompt_id, text, model)
         return cls(id=identity, prompt_id=prompt_id, text=text, model=model, **fields)
+
+    @staticmethod
+    def identity(prompt_id: str, text: str, model: str | None) -> str:
+        """Return the id of a response."""
+        return content_id("response", prompt_id, text, model or "")
 
 
 class Comparison(Record):
@@ -105,8 +115,13 @@ class Comparison(Record):
     def of(cls, prompt_id: str, first: str, second: str, **fields: Any) -> Comparison:
         """Build the comparison of two responses (ids), in canonical orientation."""
         a, b = sorted((first, second))
-        identity = content_id("comparison", prompt_id, a, b)
+        identity = cls.identity(prompt_id, a, b)
         return cls(id=identity, prompt_id=prompt_id, response_a=a, response_b=b, **fields)
+
+    @staticmethod
+    def identity(prompt_id: str, response_a: str, response_b: str) -> str:
+        """Return the id of a comparison in canonical orientation (the smaller id first)."""
+        return content_id("comparison", prompt_id, response_a, response_b)
 
 
 class Annotator(Record):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,16 +18,15 @@ from pydantic import ValidationError
 from rewardkit.config import ImportConfig
 from rewardkit.errors import DataError
 from rewardkit.progress import Advance, progress
-from rewardkit.store.importing_batches import Batch, write
+from rewardkit.store.importing_batches import Batch, collector_paused, write
 from rewardkit.store.importing_detect import Plan, missing_columns, plan_import, renamed
 from rewardkit.store.importing_files import read_rows
 from rewardkit.store.importing_pairs import form_pairs
 from rewardkit.store.importing_readers import Row
 from rewardkit.store.importing_rejects import Rejects, open_rejects
 from rewardkit.store.importing_rows import RowContext, RowError
-from rewardkit.store.rows import Encoded, encode
+from rewardkit.store.rows import Encoded
 from rewardkit.store.store import Counts, Store
-from rewardkit.types import Annotator
 
 
 @dataclass(frozen=True)
@@ -89,35 +88,34 @@ class _FileImport:
     plan: Plan
     rejects: Rejects
     task: str | None
-    annotators: dict[str, Encoded] = field(default_factory=dict)
 
     def run(self, advance: Advance) -> Counts:
         """Import all rows."""
-        counts = Counts()
-        for batch in self._batches():
+        counts, rows = Counts(), self._rows()
+        context = RowContext(self.plan.source, self.task)
+        while batch := self._batch(rows, context):
             more, rejected = write(self.store, batch)
             counts += more
             for line, problem, shown in rejected:
                 self.rejects.add(self.plan.path, line, problem, shown)
             advance(len(batch), self.plan.path.name)
-        return _once_each(counts, len(self.annotators))
+        return _once_each(counts, len({row for _, row in context.annotators.values()}))
 
-    def _batches(self) -> Iterator[Batch]:
-        context = RowContext(self.plan.source, self.task)
+    def _batch(self, rows: Iterator[Row], context: RowContext) -> Batch:
         batch = Batch()
-        for row in self._rows():
-            try:
-                batch.add(row, self._encoded(row, context))
-            except RowError as error:
-                batch.reject(row, str(error))
-            except ValidationError as error:
-                batch.reject(row, _first_complaint(error))
-            except DataError as error:
-                batch.reject(row, error.what)
-            if batch.full:
-                yield batch
-                batch = Batch()
-        yield batch
+        with collector_paused():
+            for row in rows:
+                try:
+                    batch.add(row, self._encoded(row, context))
+                except RowError as error:
+                    batch.reject(row, str(error))
+                except ValidationError as error:
+                    batch.reject(row, _first_complaint(error))
+                except DataError as error:
+                    batch.reject(row, error.what)
+                if batch.full:
+                    break
+        return batch
 
     def _rows(self) -> Iterator[Row]:
         line = 0
@@ -128,7 +126,7 @@ class _FileImport:
         except DataError as error:
             yield Row(line + 1, None, f"{error.what}; nothing after this row was read")
 
-    def _encoded(self, row: Row, context: RowContext) -> tuple[Encoded, ...]:
+    def _encoded(self, row: Row, context: RowContext) -> list[Encoded]:
         data = row.data
         if data is None:
             raise RowError(row.problem)
@@ -137,15 +135,7 @@ class _FileImport:
         missing = missing_columns(data, self.plan.format)
         if missing:
             raise RowError(missing)
-        records = self.plan.format.parse(data, context)
-        return tuple([self._annotator(r) if type(r) is Annotator else encode(r) for r in records])
-
-    def _annotator(self, annotator: Annotator) -> Encoded:
-        """Encode an annotator once: most labels are by one that was met before."""
-        found = self.annotators.get(annotator.id)
-        if found is None:
-            found = self.annotators[annotator.id] = encode(annotator)
-        return found
+        return self.plan.format.parse(data, context)
 
 
 def _first_complaint(error: ValidationError) -> str:

@@ -1,12 +1,11 @@
-"""A batch of rows and the transaction that writes it.
-
-A batch holds plain tuples of texts and numbers, which the garbage collector passes by: with a hundred
-thousand records in hand it would otherwise cost as much as the database.
-"""
+"""A batch of rows and the transaction that writes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,7 +34,8 @@ class Batch:
     def __init__(self) -> None:
         self.lines: list[int] = []
         self.shown: list[Any] = []
-        self.records: list[tuple[Encoded, ...]] = []
+        self.names: list[Name | None] = []
+        self.records: list[list[Encoded]] = []
         self.rejected: list[Rejected] = []
         self._count = 0
 
@@ -46,30 +46,35 @@ class Batch:
     @property
     def full(self) -> bool:
         """Whether it is time to write: a row may carry a hundred labels."""
-        return len(self) >= MOST_ROWS or self._count >= MOST_RECORDS
+        return len(self.lines) + len(self.rejected) >= MOST_ROWS or self._count >= MOST_RECORDS
 
-    def add(self, row: Row, records: tuple[Encoded, ...]) -> None:
+    def add(self, row: Row, records: list[Encoded]) -> None:
         """Add a good row; its own id, if it has one, is the last of its records."""
+        name = records.pop()[1] if records[-1][0] == "external_ids" else None
         self.lines.append(row.line)
-        self.shown.append(row.shown)
+        self.shown.append(row.raw or row.data)
+        self.names.append(name)
         self.records.append(records)
         self._count += len(records)
 
     def reject(self, row: Row, problem: str) -> None:
         """Add a bad row."""
-        self.rejected.append((row.line, problem, row.shown))
+        self.rejected.append((row.line, problem, row.raw or row.data))
 
-    def name(self, at: int) -> Name | None:
-        """Return the own id of a row."""
-        table, values = self.records[at][-1]
-        return values if table == "external_ids" else None
 
-    def names(self) -> Iterator[tuple[int, Name]]:
-        """Iterate over the rows that have an id of their own."""
-        for at in range(len(self.records)):
-            name = self.name(at)
-            if name is not None:
-                yield at, name
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from looking at every row of a batch: rows hold no cycles.
+
+    Rejected rows leave some (an exception and its traceback), which are collected after the batch.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def write(store: Store, batch: Batch) -> tuple[Counts, list[Rejected]]:
@@ -78,10 +83,9 @@ def write(store: Store, batch: Batch) -> tuple[Counts, list[Rejected]]:
     Returns:
         What was added, and the rejected rows by line.
     """
-    everything = range(len(batch.records))
     try:
         with store.writing() as connection:
-            counts, problems = _insert(connection, batch, everything)
+            counts, problems = _insert(connection, batch.names, batch.records)
     except DataError:
         # Some record cannot be stored; row by row we learn which.
         with store.writing() as connection:
@@ -90,16 +94,25 @@ def write(store: Store, batch: Batch) -> tuple[Counts, list[Rejected]]:
     return counts, sorted(batch.rejected + late, key=lambda rejected: rejected[0])
 
 
-def _insert(connection: Connection, batch: Batch, chosen: range) -> tuple[Counts, dict[int, str]]:
-    named = {at: name for at, name in batch.names() if at in chosen}
-    first: dict[Name, Name] = {}
-    problems = {at: _problem(name) for at, name in named.items() if first.setdefault(name[:3], name) != name}
-    counts = insert(connection, (("external_ids", name) for name in first.values()))
-    if counts.known:
+def _insert(
+    connection: Connection, names: Sequence[Name | None], records: Sequence[list[Encoded]]
+) -> tuple[Counts, dict[int, str]]:
+    """Insert rows whose own ids contradict nothing.
+
+    Returns:
+        What was added, and by position why a row was not.
+    """
+    first = {name[:3]: name for name in reversed(names) if name is not None}
+    counts = insert(connection, [("external_ids", name) for name in first.values()])
+    again = len(first) < sum(name is not None for name in names)
+    problems: dict[int, str] = {}
+    if again or counts.known:
         stored = _stored(connection, first)
-        problems |= {at: _problem(name) for at, name in named.items() if stored[name[:3]] != name[3]}
-    rows = (row for at in chosen if at not in problems for row in batch.records[at] if row[0] != "external_ids")
-    return counts + insert(connection, rows), problems
+        for at, name in enumerate(names):
+            if name is not None and stored[name[:3]] != name[3]:
+                problems[at] = f"the id {name[2]!r} was given before to a {name[1]} with other content"
+        records = [rows for at, rows in enumerate(records) if at not in problems]
+    return counts + insert(connection, chain.from_iterable(records)), problems
 
 
 def _insert_singly(connection: Connection, batch: Batch, where: str) -> tuple[Counts, dict[int, str]]:
@@ -107,12 +120,13 @@ def _insert_singly(connection: Connection, batch: Batch, where: str) -> tuple[Co
     for at in range(len(batch.records)):
         try:
             with classified(where), connection.begin_nested():
-                more, found = _insert(connection, batch, range(at, at + 1))
+                more, found = _insert(connection, batch.names[at : at + 1], batch.records[at : at + 1])
         except DataError as error:
             problems[at] = error.what
             continue
         counts += more
-        problems |= found
+        if found:
+            problems[at] = found[0]
     return counts, problems
 
 
@@ -129,7 +143,3 @@ def _stored(connection: Connection, names: Mapping[Name, Name]) -> dict[Name, st
             )
             stored.update({(source, kind, name): record for name, record in connection.execute(query)})
     return stored
-
-
-def _problem(name: Name) -> str:
-    return f"the id {name[2]!r} was given before to a {name[1]} with other content"

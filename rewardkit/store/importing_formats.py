@@ -6,7 +6,7 @@ speaks of a side is turned when the row's A becomes the comparison's B.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,11 +25,11 @@ from rewardkit.store.importing_rows import (
     verdict_of,
     whole_of,
 )
-from rewardkit.store.importing_trl import comparison_row
-from rewardkit.store.rows import KINDS, ExternalId
-from rewardkit.types import Annotator, Comparison, Label, Prompt, Rating, Record, Response, content_id
+from rewardkit.store.importing_trl import preference_row
+from rewardkit.store.rows import KINDS, Encoded, ExternalId, comparison_row, encode
+from rewardkit.types import Annotator, Comparison, Label, Prompt, Rating, Record, Response
 
-Parser = Callable[[dict[str, Any], RowContext], list[Record]]
+Parser = Callable[[dict[str, Any], RowContext], list[Encoded]]
 
 UNDERSTOOD = frozenset({"annotator", "source", "preference", "choice", "winner", "order", "rater_group", "simulated"})
 NUMBERS: dict[str, Callable[[Any, str], float]] = {
@@ -56,22 +56,23 @@ class Format:
     parse: Parser
 
 
-def parse_comparison(row: dict[str, Any], context: RowContext) -> list[Record]:
+def parse_comparison(row: dict[str, Any], context: RowContext) -> list[Encoded]:
     """Read a row with response_a and response_b: labels in a list, or one label in its own columns."""
     prompt = prompt_of(row, context)
-    first = response_of(row, "response_a", prompt, model=row.get("model_a") or None)
-    second = response_of(row, "response_b", prompt, model=row.get("model_b") or None)
-    if first.text == second.text:
+    prompt_id = prompt[1][0]
+    first, second = response_of(row, "a", prompt_id), response_of(row, "b", prompt_id)
+    ids = first[1][0], second[1][0]
+    if row["response_a"] == row["response_b"]:
         raise RowError("the two responses are identical")
-    flipped = first.id > second.id
+    flipped = ids[0] > ids[1]
     metadata = meta_of(row, flipped=flipped)
-    comparison = Comparison.of(prompt.id, first.id, second.id, source=context.source, metadata=metadata)
-    records: list[Record] = [prompt, first, second, comparison]
+    comparison = comparison_row(prompt_id, ids[::-1] if flipped else ids, context.source, metadata)
+    comparison_id = comparison[1][0]
+    rows = [prompt, first, second, comparison]
     for entry in _entries(row, context):
-        aggregate = bool(entry.get("aggregate"))
         annotator = annotator_of(entry, context)
-        records += (annotator, _label(entry, comparison.id, annotator.id, flipped=flipped, aggregate=aggregate))
-    return records + context.external(row, "comparison", comparison.id)
+        rows += (annotator, encode(_label(entry, comparison_id, annotator[1][0], flipped=flipped)))
+    return rows + context.external(row, "comparison", comparison_id)
 
 
 def _entries(row: dict[str, Any], context: RowContext) -> list[dict[str, Any]]:
@@ -86,7 +87,7 @@ def _entries(row: dict[str, Any], context: RowContext) -> list[dict[str, Any]]:
     return labels
 
 
-def _label(entry: dict[str, Any], comparison_id: str, annotator_id: str, *, flipped: bool, aggregate: bool) -> Label:
+def _label(entry: dict[str, Any], comparison_id: str, annotator_id: str, *, flipped: bool) -> Label:
     verdict = verdict_of(entry)
     if verdict is None:
         raise RowError("a label has neither a preference nor a choice")
@@ -124,21 +125,23 @@ def _add_details(entry: dict[str, Any], fields: dict[str, Any], metadata: dict[s
         del fields["strength"]
 
 
-def parse_rating(row: dict[str, Any], context: RowContext) -> list[Record]:
+def parse_rating(row: dict[str, Any], context: RowContext) -> list[Encoded]:
     """Read a row with one response and a list of scores."""
     prompt = prompt_of(row, context)
-    response = response_of(row, "response", prompt, model=row.get("model") or None, metadata=meta_of(row))
-    records: list[Record] = [prompt, response]
+    text = text_of(row.get("response"), "response")
+    response = Response.of(prompt[1][0], text, model=row.get("model") or None, metadata=meta_of(row))
+    rows = [prompt, encode(response)]
     scores = row.get("scores")
     if not isinstance(scores, list) or not all(isinstance(entry, dict) for entry in scores):
         raise RowError("scores is not a list of scores")
     for entry in scores:
-        records += _ratings(entry, response, context)
-    return records + context.external(row, "response", response.id)
+        annotator = annotator_of(entry, context, aggregate=bool(entry.get("aggregate")))
+        rows.append(annotator)
+        rows += map(encode, _ratings(entry, response.id, annotator[1][0]))
+    return rows + context.external(row, "response", response.id)
 
 
-def _ratings(entry: dict[str, Any], response: Response, context: RowContext) -> list[Record]:
-    annotator = annotator_of(entry, context, aggregate=bool(entry.get("aggregate")))
+def _ratings(entry: dict[str, Any], response_id: str, annotator_id: str) -> Iterator[Rating]:
     criteria, scale = entry.get("criteria"), entry.get("scale")
     if not isinstance(criteria, dict):
         raise RowError("a score has no criteria")
@@ -150,23 +153,21 @@ def _ratings(entry: dict[str, Any], response: Response, context: RowContext) -> 
         "repeat": whole_of(entry.get("repeat") or 0, "repeat"),
         "rationale": entry.get("rationale") or "",
     }
-    records: list[Record] = [annotator]
     for criterion, value in criteria.items():
         if value is None:
             continue
         number = number_of(value, f"the rating on {criterion}")
         if not low <= number <= high:
             raise RowError(f"the rating {number:g} on {criterion} is outside its scale {low:g} to {high:g}")
-        records.append(Rating.of(response.id, annotator.id, criterion, value=number, **fields))
-    return records
+        yield Rating.of(response_id, annotator_id, criterion, value=number, **fields)
 
 
-def parse_trl(row: dict[str, Any], context: RowContext) -> list[Record]:
+def parse_trl(row: dict[str, Any], context: RowContext) -> list[Encoded]:
     """Read a row with chosen and rejected, in any of TRL's preference formats."""
-    return parse_comparison(comparison_row(row), context)
+    return parse_comparison(preference_row(row), context)
 
 
-def parse_export(row: dict[str, Any], context: RowContext) -> list[Record]:
+def parse_export(row: dict[str, Any], context: RowContext) -> list[Encoded]:
     """Read a record that rewardkit exported."""
     kind = next((kind for kind in KINDS.values() if kind.name == row["kind"]), None)
     if kind is None:
@@ -174,9 +175,7 @@ def parse_export(row: dict[str, Any], context: RowContext) -> list[Record]:
     record = kind.model.model_validate(row["record"])
     if not isinstance(record, ExternalId) and cast(Any, record).id != _content_id(record):
         raise RowError("the id is not that of the content: the record was changed after it was exported")
-    if isinstance(record, Response):
-        text_of(record.text, "text")
-    return [record]
+    return [encode(record)]
 
 
 def _content_id(record: Record) -> str:
@@ -186,8 +185,9 @@ def _content_id(record: Record) -> str:
     if isinstance(record, Response):
         return Response.of(record.prompt_id, record.text, model=record.model).id
     if isinstance(record, Comparison):
-        # Not Comparison.of, which would accept the wrong orientation.
-        return content_id("comparison", record.prompt_id, record.response_a, record.response_b)
+        # Comparison.of would turn a wrong orientation, and hide it.
+        ordered = record.response_a < record.response_b
+        return Comparison.identity(record.prompt_id, record.response_a, record.response_b) if ordered else ""
     fields = {name: value for name, value in record if name != "id"}
     if isinstance(record, Annotator):
         return Annotator.of(fields.pop("kind"), fields.pop("name"), **fields).id

@@ -32,18 +32,13 @@ class Row(NamedTuple):
         line: Line of a text file, or number of the row, from 1.
         data: What was read, None where nothing could be.
         problem: Why it could not be read, or nothing.
-        raw: The line of the file, where rows are lines.
+        raw: The line of the file, where rows are lines; bytes, which are lean to keep.
     """
 
     line: int
     data: dict[str, Any] | None
     problem: str = ""
     raw: bytes | str = ""
-
-    @property
-    def shown(self) -> Any:
-        """What the rejects file shows of this row; a line stays bytes until then, which is lean."""
-        return self.raw or self.data
 
 
 Reader = Callable[[Path], Iterator[Row]]

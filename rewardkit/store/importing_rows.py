@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from rewardkit.store.rows import ExternalId
-from rewardkit.types import Annotator, Choice, Kind, Message, Order, Prompt, Record, Response
+from rewardkit.store.rows import Encoded, encode, prompt_row, response_row
+from rewardkit.types import Annotator, Choice, Kind, Message, Order, Prompt
 
 WORDS: dict[str, Choice] = {
     "a": "a",
@@ -37,27 +37,28 @@ class RowContext:
     Attributes:
         source: Name of the data set.
         task: Task of all prompts; the row's own if absent.
-        annotators: Those met so far, by what the rows call them.
+        annotators: Those met so far, and their rows, by what the file calls them.
     """
 
     source: str
     task: str | None = None
-    annotators: dict[tuple[Any, ...], Annotator] = field(default_factory=dict)
+    annotators: dict[tuple[Any, ...], Encoded] = field(default_factory=dict)
 
-    def external(self, row: dict[str, Any], kind: str, record_id: str) -> list[Record]:
-        """Return the record of the row's own id, if it has one."""
+    def external(self, row: dict[str, Any], kind: str, record_id: str) -> list[Encoded]:
+        """Return the row's own id, if it has one."""
         name = row.get("id")
         if name is None or name == "":
             return []
-        return [ExternalId(source=self.source, kind=kind, external_id=str(name), record_id=record_id)]
+        return [("external_ids", (self.source, kind, no_nul(str(name), "id"), record_id))]
 
 
-def prompt_of(row: dict[str, Any], context: RowContext, value: Any = None) -> Prompt:
-    """Build the prompt of a row from a text (one user message, none if empty) or a list of messages."""
-    value = row.get("prompt") if value is None else value
-    meta = row.get("meta") or {}
-    task = context.task or row.get("task") or meta.get("task") or meta.get("category") or ""
-    return Prompt.of(messages_of(value, "prompt"), task=str(task))
+def prompt_of(row: dict[str, Any], context: RowContext) -> Encoded:
+    """Read the prompt of a row: a text (one user message, none if empty) or a list of messages."""
+    value, meta = row.get("prompt"), row.get("meta") or {}
+    task = context.task or row.get("task") or (meta.get("task") or meta.get("category") if meta else None) or ""
+    if isinstance(value, str):
+        return prompt_row(no_nul(value, "prompt"), str(task))
+    return encode(Prompt.of(messages_of(value, "prompt"), task=str(task)))
 
 
 def messages_of(value: Any, name: str) -> tuple[Message, ...]:
@@ -77,9 +78,13 @@ def _message(item: Any, name: str) -> Message:
     return Message(role=item.get("role"), content=no_nul(item["content"], name))
 
 
-def response_of(row: dict[str, Any], name: str, prompt: Prompt, **fields: Any) -> Response:
-    """Build a response from a column."""
-    return Response.of(prompt.id, text_of(row.get(name), name), **fields)
+def response_of(row: dict[str, Any], side: str, prompt_id: str) -> Encoded:
+    """Read a response from its column, and its model from the column beside it."""
+    model = row.get(f"model_{side}") or None
+    if model is not None and not isinstance(model, str):
+        raise RowError(f"model_{side} is not a text")
+    name = f"response_{side}"
+    return response_row(prompt_id, text_of(row.get(name), name), model)
 
 
 def text_of(value: Any, name: str) -> str:
@@ -179,8 +184,8 @@ def _word(entry: dict[str, Any]) -> tuple[Choice, None] | None:
     return None
 
 
-def annotator_of(entry: dict[str, Any], context: RowContext, *, aggregate: bool = False) -> Annotator:
-    """Return the annotator of a label or a score, the same object each time.
+def annotator_of(entry: dict[str, Any], context: RowContext, *, aggregate: bool = False) -> Encoded:
+    """Return the annotator of a label or a score.
 
     A name is one annotator wherever it appears. A judge called MODEL/PROTOCOL is that model under that
     protocol; an aggregate (a mean or majority in place of single opinions) is nobody's own judgement.
@@ -190,7 +195,7 @@ def annotator_of(entry: dict[str, Any], context: RowContext, *, aggregate: bool 
     key = (name, kind, group, simulated, aggregate)
     found = context.annotators.get(key)
     if found is None:
-        found = context.annotators[key] = _new_annotator(name, kind, group, simulated, aggregate)
+        found = context.annotators[key] = encode(_new_annotator(name, kind, group, simulated, aggregate))
     return found
 
 

@@ -17,7 +17,7 @@ from rewardkit.types import Message
 TURN = re.compile(r"(?:\A|\n)[#\s]*(?:assistant|bot|ai|model|response|answer|output)\s*:", re.IGNORECASE)
 
 
-def comparison_row(row: dict[str, Any]) -> dict[str, Any]:
+def preference_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return the row as one of the comparison format, with the chosen response as A."""
     conversational = isinstance(row.get("chosen"), (list, tuple))
     prompt, chosen, rejected = _conversations(row) if conversational else _texts(row)

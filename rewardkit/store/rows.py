@@ -117,7 +117,7 @@ def _json(value: Any) -> str:
 
 
 def _messages(value: tuple[Message, ...]) -> str:
-    return orjson.dumps([{"role": message.role, "content": message.content} for message in value]).decode()
+    return _json([{"role": message.role, "content": message.content} for message in value])
 
 
 # By column: how a value is written, and what stands for an empty one.
@@ -156,3 +156,32 @@ def encode(record: Record) -> Encoded:
     """
     kind = KIND_OF[type(record)]
     return kind.table.name, kind.encode(record)
+
+
+# The three below are what `encode` gives for records without metadata, and a test holds them to it. An
+# import makes four of them a row from values that it has checked itself, which halves its time.
+
+
+def prompt_row(text: str, task: str) -> Encoded:
+    """Return the row of a prompt of one user message, or of none where the text is empty."""
+    if not text:
+        return "prompts", (Prompt.identity(), "[]", task, "{}")
+    return "prompts", (Prompt.identity(("user", text)), _json([{"role": "user", "content": text}]), task, "{}")
+
+
+def response_row(prompt_id: str, text: str, model: str | None) -> Encoded:
+    """Return the row of a response; the text is not empty."""
+    return "responses", (Response.identity(prompt_id, text, model), prompt_id, text, model, "{}", None, "{}")
+
+
+def comparison_row(prompt_id: str, response_ids: tuple[str, str], source: str, metadata: dict[str, Any]) -> Encoded:
+    """Return the row of a comparison; the ids are in their order.
+
+    Raises:
+        DataError: The metadata hold what JSON cannot.
+    """
+    a, b = response_ids
+    if metadata:
+        record = Comparison.of(prompt_id, a, b, source=source, metadata=metadata)
+        return encode(record)
+    return "comparisons", (Comparison.identity(prompt_id, a, b), prompt_id, a, b, None, None, source, "{}")

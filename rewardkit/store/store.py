@@ -242,21 +242,18 @@ class Store:
 
 def insert(connection: Connection, rows: Iterable[Encoded]) -> Counts:
     """Insert rows that are not there yet, within the caller's transaction."""
-    tables_: dict[str, dict[Any, tuple[Any, ...]]] = {name: {} for name in KINDS}
-    offered: Counter[str] = Counter()
+    lists: dict[str, list[tuple[Any, ...]]] = {name: [] for name in KINDS}
     for name, row in rows:
-        key = row[0] if name != "external_ids" else row[:3]
-        tables_[name][key] = row
-        offered[name] += 1
+        lists[name].append(row)
     added: dict[str, int] = {}
     for name, kind in KINDS.items():
-        batch = tables_[name]
-        if batch:
+        if lists[name]:
+            unique = {row[: kind.key_length]: row for row in reversed(lists[name])}
             # In the order of their ids: neighbours share index pages, and two writers cannot deadlock.
-            ordered = [batch[key] for key in sorted(batch)]
-            added[name] = connection.exec_driver_sql(kind.insert(connection.dialect.name), ordered).rowcount
-    known = {name: offered[name] - count for name, count in added.items()}
-    return Counts(added, known)
+            batch = [unique[key] for key in sorted(unique)]
+            added[name] = connection.exec_driver_sql(kind.insert(connection.dialect.name), batch).rowcount
+    known = {name: len(lists[name]) - count for name, count in added.items()}
+    return Counts(added, {name: count for name, count in known.items() if count})
 
 
 def _comparison_texts(row: Sequence[Any]) -> ComparisonTexts:
