@@ -168,9 +168,9 @@ def load_adapters(network: RewardNetwork, checkpoint: Path) -> None:
 
 
 def _encode(examples: Sequence[PreferenceExample], split: str, model: LoadedModel, limit: int | None) -> EncodedSet:
-    chosen = [e for e in examples if e.preference.split == split][:limit]
+    chosen = [e for e in examples if e.preference.split == split]
     # Comparisons of one unit stand together, so that a batch holds as few different texts as it can.
-    chosen.sort(key=lambda e: e.preference.unit)
+    chosen = sorted(chosen, key=lambda e: e.preference.unit)[:limit]
     encoded = encode_examples(chosen, model.renderer)
     if not encoded.items:
         raise DataError(
