@@ -21,10 +21,11 @@ from rewardkit.errors import ConfigError, RewardkitError
 if TYPE_CHECKING:
     from rewardkit.config import JobConfig
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="rewardkit",
     help="Turns opinions into reward: human and judge labels to a calibrated LoRA reward model.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -40,10 +41,15 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run and 
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
     if version:
         typer.echo(__version__)
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command("import")
@@ -178,20 +184,19 @@ def doctor(
 def main() -> None:
     """Run the command line; classify what ends it."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except RewardkitError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command resumes", err=True)
-        sys.exit(130)
+    except typer.TyperException as error:
+        typer.echo(f"error: {error.format_message()}\n  fix: see rewardkit --help", err=True)
+        sys.exit(error.exit_code)
     except typer.Abort:
-        sys.exit(130)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)
+        sys.exit(INTERRUPTED)
+    # Typer swallows Ctrl-C and hands back its code.
+    if code == INTERRUPTED:
+        typer.echo("interrupted; the same command resumes", err=True)
+    sys.exit(code)
 
 
 def _load(config: Path, overrides: Sequence[str] | None) -> JobConfig:
