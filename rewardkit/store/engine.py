@@ -99,7 +99,7 @@ def _url(target: str | Path) -> URL:
         return URL.create("sqlite", database=text)
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise StoreError("the database URL cannot be read", expected="postgresql://USER@HOST/NAME or a file") from error
     drivers = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
     name = url.drivername.split("+")[0]

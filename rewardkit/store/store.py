@@ -133,23 +133,23 @@ class Store:
 
     def prompts(self) -> Iterator[Prompt]:
         """Iterate over all prompts, by id."""
-        return self._records("prompts")
+        return self.records("prompts")
 
     def responses(self) -> Iterator[Response]:
         """Iterate over all responses, by id."""
-        return self._records("responses")
+        return self.records("responses")
 
     def ratings(self) -> Iterator[Rating]:
         """Iterate over all ratings, by id."""
-        return self._records("ratings")
+        return self.records("ratings")
 
     def annotators(self) -> dict[str, Annotator]:
         """Return all annotators, by id."""
-        return {annotator.id: annotator for annotator in self._records("annotators")}
+        return {annotator.id: annotator for annotator in self.records("annotators")}
 
     def external_ids(self) -> Iterator[ExternalId]:
         """Iterate over the names that files gave to records, by source, kind and name."""
-        return self._records("external_ids")
+        return self.records("external_ids")
 
     def comparisons(self) -> Iterator[ComparisonTexts]:
         """Iterate over all comparisons with their texts, by id."""
@@ -219,7 +219,12 @@ class Store:
         with self.reading() as connection:
             return {(first, second, third) for first, second, third in connection.execute(query)}
 
-    def _records(self, name: str) -> Iterator[Any]:
+    def records(self, name: str) -> Iterator[Any]:
+        """Iterate over all records of a kind, by id (labels: every version).
+
+        Args:
+            name: A kind ("prompts", "labels", …), as in `counts()`.
+        """
         kind = KINDS[name]
         for row in self._pages(sa.select(kind.table), tuple(kind.table.primary_key.columns)):
             yield kind.decode(row)

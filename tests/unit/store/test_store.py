@@ -1,0 +1,186 @@
+"""What is added is there once, comes back equal, in order, and stays when it is superseded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rewardkit.errors import DataError
+from rewardkit.store import rows
+from rewardkit.store.rows import KINDS, ExternalId, encode
+from rewardkit.store.store import Counts, Store
+from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Rating, Record, Response
+
+TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
+JSON = st.dictionaries(TEXT, st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), TEXT), max_size=2)
+TIMES = st.none() | st.datetimes(timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=-3, minutes=30))]))
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def record_sets(draw: st.DrawFn) -> list[Record]:
+    """A prompt, two responses, their comparison, and what two annotators say about it."""
+    roles = st.sampled_from(["system", "user", "assistant", "tool"])
+    message = st.builds(Message, role=roles, content=TEXT)
+    prompt = Prompt.of(tuple(draw(st.lists(message, max_size=3))), task=draw(TEXT), **draw(JSON.map(dict)))
+    texts = draw(st.lists(TEXT.filter(bool), min_size=2, max_size=2, unique=True))
+    responses = [
+        Response.of(prompt.id, text, model=draw(st.none() | TEXT), generation=draw(JSON), metadata=draw(JSON))
+        for text in texts
+    ]
+    ids = responses[0].id, responses[1].id
+    split = draw(st.sampled_from([None, "train", "test"]))
+    comparison = Comparison.of(prompt.id, *ids, split=split, source=draw(TEXT), metadata=draw(JSON))
+    human = Annotator.of("human", draw(TEXT), rater_group=draw(TEXT), simulated=draw(st.booleans()))
+    judge = Annotator.of("judge", draw(TEXT), model="m", protocol="p.v1", settings=draw(JSON))
+    said = Label.of(
+        comparison.id,
+        human.id,
+        choice=draw(st.sampled_from(["a", "b", "tie", "both_bad"])),
+        strength=draw(st.none() | st.floats(0.001, 1e9)),
+        criteria={"style": "a"},
+        spans=({"start": 0, "text": draw(TEXT)},),
+        created_at=draw(TIMES),
+        seconds=draw(st.none() | st.floats(0, 1e6)),
+        metadata=draw(JSON),
+    )
+    failed = Label.of(comparison.id, judge.id, status="failed", reason=draw(TEXT), order_shown="ba", tokens=2**40)
+    edited = Label.of(comparison.id, human.id, choice="a", p_a=draw(st.floats(0, 1)), supersedes=said.id)
+    rating = Rating.of(ids[0], human.id, draw(TEXT), value=draw(FINITE), scale=(1, 5), created_at=draw(TIMES))
+    name = ExternalId(source=draw(TEXT), kind="comparison", external_id=draw(TEXT), record_id=comparison.id)
+    return [prompt, *responses, human, judge, comparison, said, failed, edited, rating, name]
+
+
+@pytest.fixture
+def small() -> list[Record]:
+    """One comparison with a label that was edited, a failed one, and a rating."""
+    prompt = Prompt.of((Message(role="user", content="Tell a joke."),), task="jokes")
+    first, second = Response.of(prompt.id, "Knock knock."), Response.of(prompt.id, "A horse walks into a bar.")
+    comparison = Comparison.of(prompt.id, first.id, second.id, source="test")
+    human, judge = Annotator.of("human", "ann"), Annotator.of("judge", "j", model="j")
+    said = Label.of(comparison.id, human.id, choice="a")
+    edited = Label.of(comparison.id, human.id, choice="b", supersedes=said.id)
+    failed = Label.of(comparison.id, judge.id, status="failed", reason="no verdict", order_shown="ba", repeat=2)
+    rating = Rating.of(first.id, judge.id, "wit", value=2, scale=(1, 5), repeat=1)
+    return [prompt, first, second, comparison, human, judge, said, edited, failed, rating]
+
+
+def test_adding_twice_adds_nothing(database_url: str, small: list[Record]) -> None:
+    expected = {"prompts": 1, "responses": 2, "annotators": 2, "comparisons": 1, "labels": 3, "ratings": 1}
+    with Store.open(database_url) as store:
+        assert store.add(small) == Counts(expected, {})
+        digest = store.digest(*KINDS)
+        assert store.add(small + small[:1]).known == {**expected, "prompts": 2}
+        assert store.counts() == {**expected, "external_ids": 0}
+        assert store.digest(*KINDS) == digest
+
+
+def test_a_closed_store_opens_again_with_its_content(database_url: str, small: list[Record]) -> None:
+    with Store.open(database_url) as store:
+        store.add(small)
+        digest = store.digest(*KINDS)
+    with Store.open(database_url, create=False) as store:
+        assert store.digest(*KINDS) == digest
+        assert store.annotators() == {record.id: record for record in small if isinstance(record, Annotator)}
+
+
+def test_a_superseded_label_is_hidden_and_kept(database_url: str, small: list[Record]) -> None:
+    said, edited, failed = (record for record in small if isinstance(record, Label))
+    with Store.open(database_url) as store:
+        store.add(small)
+        assert list(store.labels()) == sorted([edited, failed], key=lambda label: label.id)
+        assert list(store.labels(superseded=True)) == sorted([said, edited, failed], key=lambda label: label.id)
+
+
+def test_what_an_annotator_has_done_includes_failures(database_url: str, small: list[Record]) -> None:
+    judge = next(r for r in small if isinstance(r, Annotator) and r.kind == "judge")
+    comparison = next(r for r in small if isinstance(r, Comparison))
+    rating = next(r for r in small if isinstance(r, Rating))
+    with Store.open(database_url) as store:
+        store.add(small)
+        assert store.labelled(judge.id) == {(comparison.id, "ba", 2)}
+        assert store.rated(judge.id) == {(rating.response_id, "wit", 1)}
+        assert store.labelled("nobody") == set()
+
+
+def test_the_digest_changes_only_with_the_kinds_it_covers(database_url: str, small: list[Record]) -> None:
+    with Store.open(database_url) as store:
+        store.add(small[:6])
+        prompts, labels = store.digest("prompts"), store.digest("labels")
+        store.add(small)
+        assert store.digest("prompts") == prompts
+        assert store.digest("labels") != labels
+
+
+def many(count: int) -> list[Record]:
+    prompt = Prompt.of((Message(role="user", content="Count."),))
+    responses = [Response.of(prompt.id, str(number)) for number in range(count + 1)]
+    pairs = zip(responses, responses[1:], strict=False)
+    return [prompt, *responses, *(Comparison.of(prompt.id, a.id, b.id) for a, b in pairs)]
+
+
+def test_iterators_are_in_order_across_pages_and_allow_writing(database_url: str) -> None:
+    human = Annotator.of("human", "ann")
+    with Store.open(database_url) as store:
+        store.add([*many(2_500), human])
+        seen = []
+        for texts in store.comparisons():
+            seen.append(texts.comparison.id)
+            assert texts.response_a.id == texts.comparison.response_a < texts.response_b.id
+            if len(seen) % 1_000 == 1:
+                store.add([Label.of(texts.comparison.id, human.id, choice="tie")])
+        assert seen == sorted(seen) and len(set(seen)) == 2_500
+        assert [label.comparison_id for label in store.labels()] == [seen[0], seen[1_000], seen[2_000]]
+
+
+def test_an_iterator_may_be_left(database_url: str) -> None:
+    with Store.open(database_url) as store:
+        store.add(many(1_500))
+        next(store.responses())
+        assert store.counts()["responses"] == 1_501
+
+
+def test_a_failing_batch_leaves_nothing(database_url: str, small: list[Record]) -> None:
+    orphan = Label.of("no such comparison", small[4].id, choice="a")  # type: ignore[attr-defined]
+    with Store.open(database_url) as store:
+        with pytest.raises(DataError, match="not in the store"):
+            store.add([*small, orphan])
+        assert sum(store.counts().values()) == 0
+
+
+def test_text_that_is_not_unicode_is_a_data_error(database_url: str) -> None:
+    with Store.open(database_url) as store, pytest.raises(DataError, match="cannot be stored"):
+        store.add([Prompt(id="p", messages=(), task="half of a pair: \ud800")])
+
+
+def test_metadata_that_is_not_json_is_a_data_error(database_url: str) -> None:
+    with Store.open(database_url) as store, pytest.raises(DataError, match="cannot be stored"):
+        store.add([Prompt(id="p", messages=(), metadata={"object": object()})])
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=record_sets())
+def test_every_record_comes_back_equal(new_database: Callable[[], str], records: list[Record]) -> None:
+    with Store.open(new_database()) as store:
+        store.add(records)
+        for name, kind in KINDS.items():
+            expected = [record for record in records if type(record) is kind.model]
+            found = list(store.records(name))
+            assert sorted(found, key=encode) == sorted(expected, key=encode)
+
+
+@given(text=TEXT, task=TEXT, source=TEXT, model=st.none() | TEXT)
+def test_rows_made_directly_equal_encoded_records(text: str, task: str, source: str, model: str | None) -> None:
+    prompt = Prompt.of((Message(role="user", content=text),) if text else (), task=task)
+    assert rows.prompt_row(text, task) == encode(prompt)
+    first, second = Response.of(prompt.id, "x", model=model), Response.of(prompt.id, "y" + text, model=model)
+    assert rows.response_row(prompt.id, "x", model) == encode(first)
+    comparison = Comparison.of(prompt.id, first.id, second.id, source=source)
+    ids = comparison.response_a, comparison.response_b
+    assert rows.comparison_row(prompt.id, ids, source, {}) == encode(comparison)
+    described = Comparison.of(prompt.id, first.id, second.id, source=source, metadata={"k": [1]})
+    assert rows.comparison_row(prompt.id, ids, source, {"k": [1]}) == encode(described)
