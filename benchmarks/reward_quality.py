@@ -186,7 +186,8 @@ def line(name: str, result: dict) -> str:
     accuracy, ece = result["accuracy"], result["ece"]
     return (
         f"{name:28} accuracy {accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}]  "
-        f"log loss {result['log_loss']['value']:.3f}  ECE {ece["value"]:.3f} (band to {ece['band_high']:.3f})  "
+        f"log loss {result['log_loss']['value']:.3f}  "
+        f"ECE {ece['value']:.3f} (a calibrated model: up to {ece['band_high']:.3f})  "
         f"n {result['n']}, {result['n_units']} units"
     )
 

@@ -120,7 +120,8 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
         modules_to_save=["score"],
     )
     model.config.use_cache = False
-    return RewardNetwork(peft.get_peft_model(model, adapters))
+    with quiet_loading():
+        return RewardNetwork(peft.get_peft_model(model, adapters))
 
 
 def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype) -> Any:

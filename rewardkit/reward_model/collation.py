@@ -27,7 +27,14 @@ class Encoded:
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """Comparisons ready for training, and what the length policy did to the rest."""
+    """Comparisons ready for training, and what the length policy did to the rest.
+
+    Attributes:
+        items: The comparisons.
+        truncated: Comparisons of which a text was cut.
+        dropped: Comparisons left out: of weight 0, or too long under policy "drop".
+        tokens: Tokens of the different texts, padding excluded.
+    """
 
     items: list[Encoded]
     truncated: int
@@ -37,7 +44,7 @@ class EncodedSet:
 
 def encode_examples(examples: Sequence[PreferenceExample], renderer: Renderer) -> EncodedSet:
     """Render examples; those of weight 0 or too long under policy "drop" are left out and counted."""
-    items, truncated, dropped, tokens = [], 0, 0, 0
+    items, truncated, dropped = [], 0, 0
     for example in examples:
         a = renderer.render(example.prompt, example.response_a)
         b = renderer.render(example.prompt, example.response_b)
@@ -45,10 +52,10 @@ def encode_examples(examples: Sequence[PreferenceExample], renderer: Renderer) -
             dropped += 1
             continue
         truncated += a.truncated or b.truncated
-        tokens += len(a.ids) + len(b.ids)
         preference = example.preference
         items.append(Encoded(a.ids, b.ids, preference.p_a, preference.sample_weight, preference.unit))
-    return EncodedSet(items, truncated, dropped, tokens)
+    texts = {tuple(ids) for item in items for ids in (item.ids_a, item.ids_b)}
+    return EncodedSet(items, truncated, dropped, tokens=sum(map(len, texts)))
 
 
 def unit_mean_weights(items: Sequence[Encoded]) -> list[Encoded]:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
-from rewardkit.hardware import device, dtype_of
+from rewardkit.hardware import device, dtype_of, quiet_loading
 from rewardkit.models import resolve
 from rewardkit.reward_model.backbone import (
     RewardNetwork,
@@ -120,8 +120,9 @@ def load(path: Path) -> LoadedModel:
         )
     classifier = load_classifier(base.path, tokenizer, dtype=dtype_of(card.config.dtype))
     peft = require("peft", "train")
-    network = RewardNetwork(peft.PeftModel.from_pretrained(classifier, path)).to(device()).eval()
-    return LoadedModel(network, tokenizer, renderer, card)
+    with quiet_loading():
+        network = RewardNetwork(peft.PeftModel.from_pretrained(classifier, path))
+    return LoadedModel(network.to(device()).eval(), tokenizer, renderer, card)
 
 
 def read_card(path: Path) -> RewardModelCard:

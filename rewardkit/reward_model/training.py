@@ -45,7 +45,7 @@ class TrainingResult:
         n_validation: Comparisons that the validation loss is measured on.
         truncated: Comparisons of which a text was cut.
         dropped: Comparisons left out (weight 0, or too long under that policy).
-        tokens: Tokens of one epoch, padding excluded.
+        tokens: Tokens of the different training texts, padding excluded.
         best_step: Step whose weights were kept.
     """
 
@@ -218,7 +218,7 @@ def _arguments(config: TrainConfig, folder: Path, *, n_train: int, seed: int) ->
 
 def _announce(training: EncodedSet, validation: EncodedSet, arguments: TrainingArguments) -> None:
     log(
-        f"train: {len(training.items)} comparisons, {training.tokens} tokens an epoch, "
+        f"train: {len(training.items)} comparisons, {training.tokens} tokens of different texts, "
         f"{arguments.num_train_epochs:g} epochs; validation: {len(validation.items)} comparisons; "
         f"{training.truncated} truncated, {training.dropped} left out; device {arguments.device}"
     )
