@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import Field
+
 from rewardkit import __version__
 from rewardkit.errors import OutputError, UserError
 from rewardkit.extras import version
@@ -28,7 +30,11 @@ REPORTED_PACKAGES = ("torch", "transformers", "peft", "accelerate", "scikit-lear
 
 
 class Manifest(Record):
-    """What a finished stage says about itself."""
+    """What a finished stage says about itself.
+
+    Attributes:
+        store: Records by kind in the database when a stage that fills it had finished.
+    """
 
     schema_version: int = SCHEMA_VERSION
     stage: str
@@ -40,6 +46,7 @@ class Manifest(Record):
     finished_at: datetime
     versions: dict[str, str]
     summary: dict[str, Any]
+    store: dict[str, int] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -333,6 +333,12 @@ def _size(job: Job) -> str:
     return f"{count} held-out comparisons with human labels, {len(config.baselines)} baselines"
 
 
+def _outputs(job: Job) -> tuple[Path, ...]:
+    config = job.config.evaluate
+    assert config is not None
+    return (job.folder("evaluate").path / config.report,)
+
+
 EVALUATE = Stage(
     "evaluate",
     "evaluate",
@@ -340,4 +346,5 @@ EVALUATE = Stage(
     _inputs,
     _evaluate,
     _size,
+    outputs=_outputs,
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rewardkit import runs
+from rewardkit.calibration.calibrators import CALIBRATION_FILE
 from rewardkit.jobs.preferences import FILE, read_preferences
 from rewardkit.jobs.stages import Job, Stage, Summary
 from rewardkit.types import PreferenceExample
@@ -108,7 +109,25 @@ def _calibrate_size(job: Job) -> str:
     return f"{count} held-out comparisons with human labels"
 
 
-TRAIN = Stage("train", "train", ("reward_model", "chat", "models", "types"), _train_inputs, _train, _train_size)
+def _model_files(job: Job) -> tuple[Path, ...]:
+    folder = job.folder("train").path
+    return (folder / HISTORY, *(folder / MODEL / name for name in WEIGHTS))
+
+
+def _calibration_file(job: Job) -> tuple[Path, ...]:
+    # It stands in the model's folder, which a new training replaces.
+    return (job.folder("train").path / MODEL / CALIBRATION_FILE,)
+
+
+TRAIN = Stage(
+    "train",
+    "train",
+    ("reward_model", "chat", "models", "types"),
+    _train_inputs,
+    _train,
+    _train_size,
+    outputs=_model_files,
+)
 CALIBRATE = Stage(
     "calibrate",
     "calibrate",
@@ -116,4 +135,5 @@ CALIBRATE = Stage(
     _model_inputs,
     _calibrate,
     _calibrate_size,
+    outputs=_calibration_file,
 )

@@ -77,4 +77,9 @@ def _size(job: Job) -> str:
     return f"{counts.get('labels', 0)} labels of {counts.get('comparisons', 0)} comparisons"
 
 
-AGGREGATE = Stage("aggregate", "aggregate", ("aggregation", "types"), _inputs, _aggregate, _size)
+def _outputs(job: Job) -> tuple[Path, ...]:
+    folder = job.folder("aggregate").path
+    return folder / FILE, folder / DIAGNOSTICS
+
+
+AGGREGATE = Stage("aggregate", "aggregate", ("aggregation", "types"), _inputs, _aggregate, _size, outputs=_outputs)

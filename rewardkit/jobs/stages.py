@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from rewardkit import runs
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, UserError
 from rewardkit.progress import log
+from rewardkit.store.store import Store
 
 Summary = dict[str, Any]
 State = Literal["complete", "stale", "interrupted", "new"]
@@ -50,6 +51,13 @@ class Job:
         database = self.config.database
         return "://" in database or Path(database).exists()
 
+    def store_counts(self) -> dict[str, int]:
+        """Return how many records of each kind the database holds; nothing where there is none yet."""
+        if not self.has_store():
+            return {}
+        with Store.open(self.config.database, create=False) as store:
+            return store.counts()
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -62,6 +70,7 @@ class Stage:
         inputs: Name and hash of everything that it reads.
         work: Does it; returns what is worth telling.
         size: Says how much there is to do, without doing it.
+        outputs: The files without which it is not complete.
         fills_store: Whether its result is in the database.
     """
 
@@ -71,6 +80,7 @@ class Stage:
     inputs: Callable[[Job], dict[str, str]]
     work: Callable[[Job, runs.StageFolder], Summary]
     size: Callable[[Job], str]
+    outputs: Callable[[Job], Sequence[Path]] = lambda job: ()
     fills_store: bool = False
 
     def config(self, job: Job) -> BaseModel:
@@ -94,13 +104,20 @@ class Stage:
         folder = job.folder(self.name)
         if not folder.path.exists():
             return "new"
-        if folder.manifest() is None:
+        manifest = folder.manifest()
+        if manifest is None:
             return "interrupted"
-        return "complete" if self._unchanged(job, folder) else "stale"
+        there = all(path.exists() for path in self.outputs(job)) and self._stored(job, manifest)
+        return "complete" if there and self._unchanged(job, folder) else "stale"
+
+    def _stored(self, job: Job, manifest: runs.Manifest) -> bool:
+        """Tell whether what the stage put into the database can still be there: nothing ever leaves a store."""
+        if not self.fills_store:
+            return True
+        counts = job.store_counts()
+        return all(counts.get(kind, 0) >= count for kind, count in manifest.store.items()) and bool(counts)
 
     def _unchanged(self, job: Job, folder: runs.StageFolder) -> bool:
-        if self.fills_store and not job.has_store():
-            return False
         try:
             inputs = self.inputs(job)
         except UserError:
@@ -149,6 +166,7 @@ def _finish(stage: Stage, job: Job, inputs: dict[str, str], summary: Summary, *,
         finished_at=runs.now(),
         versions=runs.versions(),
         summary=summary,
+        store=job.store_counts() if stage.fills_store else {},
     )
     job.folder(stage.name).finish(manifest)
     log(f"{stage.name}: done in {seconds:.0f} s")
