@@ -1,0 +1,155 @@
+"""A whole pipeline on a small slice of the demo's data, with a tiny random model: flow, never quality."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rewardkit.config import JobConfig
+from rewardkit.jobs import pipeline
+
+ROOT = Path(__file__).parents[2]
+THIRD_PARTY = ROOT / "tests" / "thirdparty"
+RESPONSES = 3
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_model):
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def slice_(tmp_path_factory):
+    """Three of the five responses to each prompt of the demo's fiction."""
+    rows = (ROOT / "configs/demo/fiction.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = [row for row in rows if int(json.loads(row)["id"].rpartition("-")[2]) <= RESPONSES]
+    file = tmp_path_factory.mktemp("slice") / "fiction.jsonl"
+    file.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def pipeline_settings(slice_, tiny):
+    """The pipeline's config as plain values; the workspace is below the present folder."""
+    return {
+        "name": "small",
+        "workspace": "w",
+        "seed": 3,
+        "import": {"files": [str(slice_)], "source": "sample"},
+        "simulate": {
+            "labels_per_comparison": 2,
+            "annotators": [
+                {"name": "careful", "reliability": 1.6},
+                {"name": "hurried", "reliability": 0.9, "lapse": 0.1},
+                {"name": "lover", "reliability": 1.1, "length_bias": 0.4},
+            ],
+        },
+        "judge": {"backend": "fake", "rubric": str(ROOT / "configs/rubrics/fiction.yaml")},
+        "aggregate": {"split": {"train": 0.5, "validation": 0.1, "calibration": 0.2, "test": 0.2}},
+        "train": {"model": str(tiny), "max_length": 160, "batch_size": 8, "epochs": 2, "lora": {"r": 2}},
+        "calibrate": {},
+        "evaluate": {},
+    }
+
+
+@pytest.fixture
+def settings(pipeline_settings):
+    """A copy of the pipeline's config, to be changed."""
+    return deepcopy(pipeline_settings)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Every test works in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished_folder(pipeline_settings, tmp_path_factory):
+    """A folder in which the whole pipeline has run."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        pipeline.run(JobConfig.model_validate(pipeline_settings))
+    return folder
+
+
+@pytest.fixture
+def finished(finished_folder, here):
+    """A copy of it, in which the test works."""
+    shutil.copytree(finished_folder, here, dirs_exist_ok=True)
+    return here
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a config: `write(settings)`."""
+
+    def save(values, name="job.yaml"):
+        path = tmp_path / name
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        return path
+
+    return save
+
+
+@pytest.fixture
+def files():
+    """Tell what is in a folder: path, size and time of each file, without the database's side files."""
+
+    def look(folder):
+        found = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(("-wal", "-shm"))]
+        return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
+
+    return look
+
+
+@pytest.fixture
+def third_party(monkeypatch):
+    """Register the third party's names in this process."""
+    monkeypatch.syspath_prepend(THIRD_PARTY)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start the real command line as a process of its own, in a folder of its own."""
+    running = []
+
+    def begin(*words, **environment):
+        path = os.pathsep.join([str(THIRD_PARTY), os.environ.get("PYTHONPATH", "")])
+        values = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **environment}
+        process = subprocess.Popen(
+            [Path(sys.executable).parent / "rewardkit", *map(str, words)],
+            cwd=tmp_path,
+            env=values,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
