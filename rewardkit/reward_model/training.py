@@ -7,6 +7,7 @@ TensorBoard; here are only the loss, the batches, and what a checkpoint of adapt
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 import types
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,8 @@ import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from rewardkit.config import TrainConfig
 from rewardkit.errors import DataError
@@ -225,10 +226,23 @@ def _announce(training: EncodedSet, validation: EncodedSet, arguments: TrainingA
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    found = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    if found:
-        log(f"train: resuming from {Path(found).name}")
-    return str(found) if found else None
+    """Return the newest whole checkpoint; one that was being written when a run was killed is dropped."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    while found and not _is_whole(found[-1]):
+        shutil.rmtree(found.pop())
+    if not found:
+        return None
+    log(f"train: resuming from {found[-1].name}")
+    return str(found[-1])
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Tell whether a checkpoint was written to its end: its state comes last."""
+    try:
+        TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _history(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
