@@ -150,4 +150,4 @@ def _once_each(counts: Counts, annotators: int) -> Counts:
         return counts
     known: Counter[str] = Counter(counts.known)
     known["annotators"] = annotators - counts.added.get("annotators", 0)
-    return Counts(counts.added, known)
+    return Counts(counts.added, dict(+known))

@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from rewardkit.errors import DataError
 CHUNK = 1 << 20
 COLUMNAR_BATCH = 1_000
 LONGEST_CELL = 1 << 26
+NOT_SPACE = re.compile(r"[^ \t\r\n]")
+DECODER = json.JSONDecoder()
 
 
 class Row(NamedTuple):
@@ -93,35 +96,44 @@ def _second_look(number: int, line: bytes) -> Row:
 def _json_array(file: gzip.GzipFile | io.BufferedReader) -> Iterator[Row]:
     """Read the items of one array; after a broken one the rest cannot be found."""
     decode = codecs.getincrementaldecoder("utf-8-sig")("strict")
-    scan = json.JSONDecoder().raw_decode
-    text, number, ended = "", 1, False
-    started = False
+    text, at, number, before, ended = "", 0, 1, "[", False
     while True:
-        text = text.lstrip(" \t\r\n") if started else text.lstrip("\ufeff \t\r\n[")
-        if started:
-            text = text.removeprefix(",").lstrip(" \t\r\n")
-        if text.startswith("]") and started:
+        start = _skip(text, at)
+        if text.startswith("]", start) or (before == "[" and text.startswith("]", _skip(text, start + 1))):
             return
-        try:
-            item, end = scan(text) if text else (None, 0)
-        except ValueError as error:
-            item, end, problem = None, 0, str(error)
-        else:
-            problem = "the array ends too early"
+        item, end, problem = _scan(text, start, before)
         # A value that touches the end of what was read may go on.
         if end and (end < len(text) or ended):
-            yield Row(number, item) if isinstance(item, dict) else Row(number, None, "not a JSON object", text[:end])
-            text, number, started = text[end:], number + 1, True
+            yield (
+                Row(number, item) if isinstance(item, dict) else Row(number, None, "not a JSON object", text[start:end])
+            )
+            at, number, before = end, number + 1, ","
             continue
-        if ended:
-            yield Row(number, None, f"not valid JSON from here on: {problem}", text[:1000])
+        if ended or len(text) - start > LONGEST_CELL:
+            yield Row(number, None, f"not valid JSON from here on: {problem}", text[start : start + 1000])
             return
         try:
             chunk = file.read(CHUNK)
-            text, ended = text + decode.decode(chunk, final=not chunk), not chunk
+            text, at, ended = text[start:] + decode.decode(chunk, final=not chunk), 0, not chunk
         except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             yield Row(number, None, f"not readable from here on: {error}")
             return
+
+
+def _skip(text: str, at: int) -> int:
+    """Return where the next letter stands that is not white space."""
+    found = NOT_SPACE.search(text, at)
+    return found.start() if found else len(text)
+
+
+def _scan(text: str, start: int, before: str) -> tuple[Any, int, str]:
+    """Return the item that follows a bracket or comma, where it ends (0 if it does not), and what is wrong."""
+    if not text.startswith(before, start):
+        return None, 0, f"{before!r} is missing"
+    try:
+        return *DECODER.raw_decode(text, _skip(text, start + 1)), ""
+    except (ValueError, RecursionError) as error:
+        return None, 0, str(error)
 
 
 def read_csv(path: Path) -> Iterator[Row]:

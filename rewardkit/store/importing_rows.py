@@ -54,7 +54,7 @@ class RowContext:
 
 def prompt_of(row: dict[str, Any], context: RowContext) -> Encoded:
     """Read the prompt of a row: a text (one user message, none if empty) or a list of messages."""
-    value, meta = row.get("prompt"), row.get("meta") or {}
+    value, meta = row.get("prompt"), meta_of(row)
     task = context.task or row.get("task") or (meta.get("task") or meta.get("category") if meta else None) or ""
     if isinstance(value, str):
         return prompt_row(no_nul(value, "prompt"), str(task))

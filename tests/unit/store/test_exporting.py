@@ -1,0 +1,141 @@
+"""What is exported is what is stored: importing it gives the same store, exporting that the same file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rewardkit.config import ImportConfig
+from rewardkit.errors import ConfigError, OutputError
+from rewardkit.store.exporting import export, majorities
+from rewardkit.store.importing import import_files
+from rewardkit.store.rows import KINDS
+from rewardkit.store.store import Store
+from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Record, Response
+
+TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
+LABEL = st.tuples(st.sampled_from(["ann", "bob", "gpt"]), st.sampled_from(["a", "b", "tie", "both_bad", None]))
+
+
+@st.composite
+def stores(draw: st.DrawFn) -> list[Record]:
+    """Some prompts, their responses, comparisons and labels."""
+    people = {name: Annotator.of("judge" if name == "gpt" else "human", name) for name in ("ann", "bob", "gpt")}
+    records: list[Record] = list(people.values())
+    for question in draw(st.lists(TEXT, min_size=1, max_size=3, unique=True)):
+        prompt = Prompt.of((Message(role="user", content=question),), task=draw(TEXT), note=draw(TEXT))
+        texts = draw(st.lists(TEXT.filter(str.strip), min_size=2, max_size=3, unique=True))
+        responses = [Response.of(prompt.id, text, metadata={"n": draw(st.floats(-1, 1))}) for text in texts]
+        comparison = Comparison.of(prompt.id, responses[0].id, responses[1].id, source=draw(TEXT))
+        records += [prompt, *responses, comparison]
+        for name, choice in draw(st.lists(LABEL, max_size=4)):
+            status = "ok" if choice else "failed"
+            records.append(Label.of(comparison.id, people[name].id, choice=choice, status=status, reason=draw(TEXT)))
+    return records
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=stores())
+def test_the_round_trip_is_the_identity(
+    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory, records: list[Record]
+) -> None:
+    folder = tmp_path_factory.mktemp("round")
+    with Store.open(new_database()) as first, Store.open(new_database()) as second:
+        first.add(records)
+        written = export(first, folder / "first.jsonl", "jsonl")
+        options = ImportConfig(files=("-",))
+        summary = import_files(second, [folder / "first.jsonl"], options, rejects=folder / "rejects.jsonl")
+        assert summary.rejected == 0, (folder / "rejects.jsonl").read_text()
+        export(second, folder / "second.jsonl", "jsonl")
+        assert sum(written.written.values()) == sum(first.counts().values())
+        for name in KINDS:
+            assert list(first.records(name)) == list(second.records(name))
+    assert (folder / "first.jsonl").read_bytes() == (folder / "second.jsonl").read_bytes()
+
+
+def compared(votes: dict[str, list[str]]) -> list[Record]:
+    """One comparison ("good" is better) with the votes of each kind of annotator."""
+    prompt = Prompt.of((Message(role="user", content="Q"),))
+    good, poor = Response.of(prompt.id, "good"), Response.of(prompt.id, "poor")
+    comparison = Comparison.of(prompt.id, good.id, poor.id)
+    sides = {"good": "a" if good.id < poor.id else "b", "poor": "b" if good.id < poor.id else "a"}
+    records: list[Record] = [prompt, good, poor, comparison]
+    for kind, said in votes.items():
+        for number, vote in enumerate(said):
+            annotator = Annotator.of(kind, f"{kind}{number}")  # type: ignore[arg-type]
+            choice = sides.get(vote, vote)
+            failed = vote == "failed"
+            status, answer = ("failed", None) if failed else ("ok", choice)
+            records += [annotator, Label.of(comparison.id, annotator.id, choice=answer, status=status)]
+    return records
+
+
+@pytest.mark.parametrize(
+    ("votes", "expected"),
+    [
+        ({"human": ["good"]}, "good"),
+        ({"human": ["poor", "poor", "good"]}, "poor"),
+        ({"human": ["good", "poor"]}, "ties"),
+        ({"human": ["tie", "both_bad"]}, "ties"),
+        ({"human": ["tie", "good"]}, "good"),
+        ({"human": ["good"], "judge": ["poor", "poor"]}, "good"),
+        ({"human": ["failed"], "judge": ["poor"]}, "poor"),
+        ({"judge": ["failed"]}, "unlabelled"),
+        ({}, "unlabelled"),
+    ],
+)
+def test_trl_gets_what_the_majority_chose(tmp_path: Path, votes: dict[str, list[str]], expected: str) -> None:
+    with Store.open(tmp_path / "store.db") as store:
+        store.add(compared(votes))
+        summary = export(store, tmp_path, "trl")
+        ((_, outcome),) = majorities(store)
+    assert summary.path == tmp_path / "trl.jsonl"
+    lines = [json.loads(line) for line in summary.path.read_text().splitlines()]
+    if expected in ("ties", "unlabelled"):
+        assert (lines, dict(summary.skipped), outcome) == ([], {expected: 1}, expected)
+        return
+    other = "poor" if expected == "good" else "good"
+    assert lines == [
+        {
+            "prompt": [{"role": "user", "content": "Q"}],
+            "chosen": [{"role": "assistant", "content": expected}],
+            "rejected": [{"role": "assistant", "content": other}],
+        }
+    ]
+
+
+def test_an_edited_label_counts_once(tmp_path: Path) -> None:
+    records = compared({"human": ["poor"]})
+    said = next(record for record in records if isinstance(record, Label))
+    turned = "a" if said.choice == "b" else "b"
+    records.append(Label.of(said.comparison_id, said.annotator_id, choice=turned, supersedes=said.id))
+    with Store.open(tmp_path / "store.db") as store:
+        store.add(records)
+        summary = export(store, tmp_path / "out.jsonl", "trl")
+    assert json.loads(summary.path.read_text())["chosen"][0]["content"] == "good"
+
+
+def test_what_trl_reads_comes_back_as_the_same_comparison(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "store.db") as store, Store.open(tmp_path / "other.db") as other:
+        store.add(compared({"human": ["good"]}))
+        summary = export(store, tmp_path, "trl")
+        import_files(other, [summary.path], ImportConfig(files=("-",)), rejects=tmp_path / "rejects.jsonl")
+        assert other.digest("prompts", "responses", "comparisons") == store.digest(
+            "prompts", "responses", "comparisons"
+        )
+        assert [label.choice for label in other.labels()] == [label.choice for label in store.labels()]
+
+
+def test_an_unknown_format_and_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with Store.open(tmp_path / "store.db") as store:
+        with pytest.raises(ConfigError, match="unknown name 'jsonll'") as caught:
+            export(store, tmp_path, "jsonll")
+        assert "'jsonl'" in caught.value.fix
+        with pytest.raises(OutputError):
+            export(store, tmp_path / "file" / "out.jsonl", "jsonl")
