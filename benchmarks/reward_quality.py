@@ -16,10 +16,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 from pathlib import Path
+
+from machine import machine
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -172,16 +173,6 @@ def longer_is_better(examples):
     return measure_margins(values, fitted, test, calibration, 0)
 
 
-def machine(threads: int) -> dict[str, object]:
-    from rewardkit.runs import versions
-
-    model = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
-    return {"processor": model, "threads": threads, "cores": os.cpu_count(), "versions": versions()}
-
-
 def line(name: str, result: dict) -> str:
     accuracy, ece = result["accuracy"], result["ece"]
     return (
@@ -204,7 +195,7 @@ def main() -> None:
     settings = config.train.model_dump(mode="json")
     if found.get("train") != settings:
         found = {"command": "python benchmarks/reward_quality.py", "train": settings, "runs": {}}
-    found["machine"] = machine(options.threads)
+    found["machine"] = machine(threads=options.threads)
     found["longer is better"] = longer_is_better(examples)
     print(line("longer is better", found["longer is better"]))
     ways = {"rewardkit": run_rewardkit, "trl": run_trl}
