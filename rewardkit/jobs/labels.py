@@ -13,7 +13,9 @@ from rewardkit.config import ImportConfig, JudgeConfig, SimulateConfig
 from rewardkit.errors import DataError
 from rewardkit.jobs.stages import Job, Stage, Summary
 from rewardkit.progress import log, progress
+from rewardkit.store.exporting import export
 from rewardkit.store.importing import ImportSummary, import_files
+from rewardkit.store.importing_detect import plan_import
 from rewardkit.store.store import Store
 from rewardkit.types import Annotator, Label, Prompt, Rating, Record, Response
 
@@ -37,8 +39,22 @@ def import_into(database: str, config: ImportConfig, rejects: Path) -> ImportSum
     for file in config.files:
         if not Path(file).exists():
             raise DataError("no such file or folder", where=file, fix="check the path")
+    # Both are refused before a database is made.
+    plan_import(config.files, config.source, config.map)
+    runs.make_folder(rejects.parent)
     with Store.open(database) as store:
         return import_files(store, config.files, config, rejects=rejects)
+
+
+def export_from(database: str, to: Path, form: str) -> Summary:
+    """Write a database's records to a file (`rewardkit export`).
+
+    Raises:
+        ConfigError: There is no such format.
+        StoreError: The database is missing or foreign.
+    """
+    with Store.open(database, create=False) as store:
+        return vars(export(store, to, form))
 
 
 def summarise(summary: ImportSummary) -> Summary:
