@@ -193,8 +193,8 @@ def _content_id(record: Record) -> str:
         return Annotator.of(fields.pop("kind"), fields.pop("name"), **fields).id
     if isinstance(record, Label):
         return Label.of(fields.pop("comparison_id"), fields.pop("annotator_id"), **fields).id
-    first = (fields.pop(name) for name in ("response_id", "annotator_id", "criterion"))
-    return Rating.of(*first, **fields).id
+    response_id, annotator_id, criterion = (fields.pop(name) for name in ("response_id", "annotator_id", "criterion"))
+    return Rating.of(response_id, annotator_id, criterion, **fields).id
 
 
 FLAT_LABEL = (

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from itertools import combinations, groupby, islice
 from operator import attrgetter
 
 import sqlalchemy as sa
 
 from rewardkit.config import PairsConfig
+from rewardkit.errors import DataError
 from rewardkit.store.store import Counts, Store
 from rewardkit.store.tables import annotators, ratings, responses
 from rewardkit.types import Comparison, Label, Record, content_id
@@ -43,8 +45,26 @@ def form_pairs(store: Store, config: PairsConfig, source: str) -> Counts:
         store: Holds the ratings.
         config: Which criterion, how large the blocks are, which pairs are formed.
         source: What the comparisons are said to come from.
+
+    Raises:
+        DataError: No human has rated anything on this criterion.
     """
+    _require_criterion(store, config.criterion)
     return store.add(_records(store, config, source))
+
+
+def _require_criterion(store: Store, criterion: str) -> None:
+    query = sa.select(ratings.c.criterion).distinct().join(annotators, ratings.c.annotator_id == annotators.c.id)
+    with store.reading() as connection:
+        found = sorted(connection.execute(query.where(annotators.c.kind == "human")).scalars())
+    if criterion not in found:
+        close = get_close_matches(criterion, found, 1)
+        raise DataError(
+            f"no human rating is on the criterion {criterion!r}",
+            where=store.where,
+            expected=f"one of {', '.join(found)}" if found else "ratings by humans",
+            fix=f"did you mean {close[0]!r}?" if close else "name a criterion that is rated, or form no pairs",
+        )
 
 
 def _records(store: Store, config: PairsConfig, source: str) -> Iterator[Record]:

@@ -234,7 +234,11 @@ def _python_row(batch: Any) -> dict[str, Any] | None:
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
-    return DataError(f"not a readable {kind} file ({str(error).splitlines()[0]})", where=str(path))
+    return DataError(
+        f"not a readable {kind} file ({str(error).splitlines()[0]})",
+        where=str(path),
+        fix="write the file again, or give it the ending of what it is",
+    )
 
 
 READERS: dict[str, Reader] = {

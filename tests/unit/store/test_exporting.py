@@ -14,9 +14,9 @@ from rewardkit.config import ImportConfig
 from rewardkit.errors import ConfigError, OutputError
 from rewardkit.store.exporting import export, majorities
 from rewardkit.store.importing import import_files
-from rewardkit.store.rows import KINDS
+from rewardkit.store.rows import KINDS, ExternalId
 from rewardkit.store.store import Store
-from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Record, Response
+from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Rating, Record, Response
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
 LABEL = st.tuples(st.sampled_from(["ann", "bob", "gpt"]), st.sampled_from(["a", "b", "tie", "both_bad", None]))
@@ -36,6 +36,10 @@ def stores(draw: st.DrawFn) -> list[Record]:
         for name, choice in draw(st.lists(LABEL, max_size=4)):
             status = "ok" if choice else "failed"
             records.append(Label.of(comparison.id, people[name].id, choice=choice, status=status, reason=draw(TEXT)))
+            value = draw(st.floats(1, 5))
+            records.append(Rating.of(responses[0].id, people[name].id, draw(TEXT), value=value, scale=(1, 5)))
+        name = draw(TEXT)
+        records.append(ExternalId(source="s", kind="comparison", external_id=name or question, record_id=comparison.id))
     return records
 
 
