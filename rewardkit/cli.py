@@ -62,7 +62,7 @@ def import_(  # noqa: PLR0913 - one parameter for each option
     source: Annotated[str | None, typer.Option(help="Name of the data set; the file's stem if absent.")] = None,
     task: Annotated[str | None, typer.Option(help="Task of all prompts in these files.")] = None,
     pairs: Annotated[str | None, typer.Option(help="Form comparisons from ratings on this criterion.")] = None,
-    min_difference: Annotated[float, typer.Option(help="With --pairs: least difference of the ratings.")] = 0.0,
+    min_difference: Annotated[float, typer.Option(min=0, help="With --pairs: least difference of the ratings.")] = 0.0,
     rejects: Annotated[
         Path | None, typer.Option(help="Where rejected rows go; beside the first file if absent.")
     ] = None,
