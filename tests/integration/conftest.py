@@ -124,6 +124,34 @@ def files():
 
 
 @pytest.fixture
+def refused(rewardkit, here, files):
+    """Run what must be refused: exit 2, one message, no traceback, nothing half-written.
+
+    A stage's mark that it was begun (`started`) is no result, and may stay.
+    """
+
+    def check(*words, says=()):
+        before = files(here)
+        ended = rewardkit(*words)
+        check_refusal(ended.code, ended.err, says)
+        assert ended.out == ""
+        after = {name: stamp for name, stamp in files(here).items() if not name.endswith("/started")}
+        assert after == {name: stamp for name, stamp in before.items() if not name.endswith("/started")}
+        return ended.err
+
+    return check
+
+
+def check_refusal(code, err, says):
+    """Check an exit code and what stands on stderr."""
+    message = err[err.index("error: ") :]
+    assert code == 2 and err.count("error: ") == 1 and "Traceback" not in err, err
+    assert "\n  fix: " in message or "\n  expected: " in message, err
+    for words in (says,) if isinstance(says, str) else says:
+        assert words in message, err
+
+
+@pytest.fixture
 def third_party(monkeypatch):
     """Register the third party's names in this process."""
     monkeypatch.syspath_prepend(THIRD_PARTY)
