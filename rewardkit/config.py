@@ -239,11 +239,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ConfigError("the config file does not exist", where=str(path), fix="check the path") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the config file cannot be read: {error}", where=str(path)) from error
+        raise ConfigError(
+            f"the config file cannot be read: {error}", where=str(path), expected="a text file in UTF-8"
+        ) from error
     try:
         data = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader subclass
     except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from error
+        raise ConfigError(
+            f"not valid YAML: {error}", where=str(path), fix="correct the file at the place named"
+        ) from error
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -259,12 +263,14 @@ def _override(data: dict[str, Any], item: str) -> None:
     for parent in parents:
         inner = data.setdefault(parent, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"{parent!r} is not a section", where=f"--set {item}")
+            raise ConfigError(f"{parent!r} is not a section", where=f"--set {item}", fix="set the key itself")
         data = inner
     try:
         data[last] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"the value is not valid YAML: {error}", where=f"--set {item}") from error
+        raise ConfigError(
+            f"the value is not valid YAML: {error}", where=f"--set {item}", fix="put the value into quotes"
+        ) from error
 
 
 def _config_error(path: Path, error: ValidationError) -> ConfigError:
@@ -282,7 +288,10 @@ def _config_error(path: Path, error: ValidationError) -> ConfigError:
         )
     others = len(error.errors()) - 1
     more = f" (and {others} more)" if others else ""
-    return ConfigError(f"{where}: {first['msg']}{more}", where=str(path), expected=f"got {first['input']!r}")
+    if first["type"] == "missing":
+        return ConfigError(f"the key {where!r} is missing{more}", where=str(path), fix=f"add {where}")
+    wrong = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+    return ConfigError(f"{where}: {first['msg']}{wrong}{more}", where=str(path), fix=f"correct {where}")
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:

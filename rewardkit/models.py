@@ -78,7 +78,7 @@ def resolve(name: str) -> ModelFolder:
         return _folder(name, path)
     if path.suffix == ".gguf":
         if not path.is_file():
-            raise ModelError("the GGUF file does not exist", where=name)
+            raise ModelError("the GGUF file does not exist", where=name, fix="check the path")
         return _from_gguf(name, path)
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError("no such model folder", where=name, expected=_accepted())

@@ -187,7 +187,9 @@ class Calibration(Record):
                 "the model is not calibrated", where=str(path), fix="rewardkit calibrate CONFIG"
             ) from error
         except (OSError, ValidationError) as error:
-            raise ModelError(f"the calibration cannot be read: {error}", where=str(path)) from error
+            raise ModelError(
+                f"the calibration cannot be read: {error}", where=str(path), fix="rewardkit calibrate CONFIG"
+            ) from error
 
 
 def fit_calibration(  # noqa: PLR0913 - keyword-only past the first three

@@ -110,7 +110,9 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
                     number += 1
                     yield number, row
     except pyarrow.ArrowInvalid as error:
-        raise DataError(f"not a Parquet file: {error}", where=str(path)) from error
+        raise DataError(
+            f"not a Parquet file: {error}", where=str(path), fix="write the file again, or name JSON Lines .jsonl"
+        ) from error
 
 
 def _score_chunk(

@@ -85,7 +85,9 @@ class RequestEncoder:
             )
         found = [ids[-1] for ids in whole]
         if len(set(found)) < len(found):
-            raise ModelError(f"the labels {labels} are not distinct tokens", where=self._where)
+            raise ModelError(
+                f"the labels {labels} are not distinct tokens", where=self._where, fix="use another model or protocol"
+            )
         return _Ending(contexts[wrong.index([])], found)
 
 
@@ -99,5 +101,9 @@ def _template_pieces(template: ChatTemplate) -> tuple[str, str | None, str]:
         return both[0], both[1], both[2]
     alone = template.pieces(("user",), generation_prompt=True)
     if alone is None:
-        raise ModelError("the chat template does not show the user's message once", where=template.where)
+        raise ModelError(
+            "the chat template does not show the user's message once",
+            where=template.where,
+            fix="use a model whose template takes a user's message",
+        )
     return alone[0], None, alone[1]

@@ -117,7 +117,9 @@ class LocalBackend:
             with quiet_loading():
                 model = transformers.AutoModelForCausalLM.from_pretrained(self._path, dtype=dtype_of(self._dtype))
         except (OSError, ValueError) as error:
-            raise ModelError(f"the weights cannot be loaded: {error}", where=self.model) from error
+            raise ModelError(
+                f"the weights cannot be loaded: {error}", where=self.model, expected="a causal language model"
+            ) from error
         return model.to(device()).eval()
 
 
@@ -133,7 +135,11 @@ def _described(folder: ModelFolder) -> tuple[Any, Any]:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder.path)
         return tokenizer, transformers.AutoConfig.from_pretrained(folder.path)
     except (OSError, ValueError) as error:
-        raise ModelError(f"the tokenizer or config cannot be loaded: {error}", where=folder.name) from error
+        raise ModelError(
+            f"the tokenizer or config cannot be loaded: {error}",
+            where=folder.name,
+            expected="a folder that transformers loads",
+        ) from error
 
 
 def _context(config: Any) -> int:

@@ -39,5 +39,5 @@ def _protocol(name: str, method: str, key: str) -> Any:
     protocol = lookup(GROUP, PROTOCOLS, name)()
     if not hasattr(protocol, method):
         other = "ratings" if method == "render" else "preferences"
-        raise ConfigError(f"{name!r} is a protocol for {other}", where=f"judge.{key}")
+        raise ConfigError(f"{name!r} is a protocol for {other}", where=f"judge.{key}", expected=f"one with {method}")
     return protocol

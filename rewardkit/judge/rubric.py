@@ -86,7 +86,9 @@ def load_rubric(name: str) -> Rubric:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         what = f"{key}: {first['msg']}" if key else first["msg"]
-        raise ConfigError(f"not a valid rubric: {what}", where=str(path)) from error
+        raise ConfigError(
+            f"not a valid rubric: {what}", where=str(path), fix=f"correct {key or 'the file'}; see configs/rubrics"
+        ) from error
 
 
 def rubric_names() -> list[str]:

@@ -73,10 +73,17 @@ def load_tokenizer(path: Path, pad_token: str | None = None) -> Any:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
-        raise ModelError(f"no tokenizer could be loaded: {error}", where=str(path)) from error
+        raise ModelError(
+            f"no tokenizer could be loaded: {error}", where=str(path), expected="a folder that transformers loads"
+        ) from error
     tokenizer.padding_side = "right"
     if pad_token is not None and pad_token not in tokenizer.get_vocab():
-        raise ModelError(f"the pad token {pad_token!r} is not in the vocabulary", where=str(path))
+        raise ModelError(
+            f"the pad token {pad_token!r} is not in the vocabulary",
+            where=str(path),
+            expected=f"one of its special tokens: {', '.join(tokenizer.all_special_tokens)}",
+            fix="correct train.pad_token",
+        )
     tokenizer.pad_token = pad_token or _pad_token(tokenizer)
     return tokenizer
 
@@ -135,7 +142,9 @@ def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype) -> Any:
         with quiet_loading():
             model = transformers.AutoModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
     except (OSError, ValueError) as error:
-        raise ModelError(f"no reward model can be built on it: {error}", where=str(path)) from error
+        raise ModelError(
+            f"no reward model can be built on it: {error}", where=str(path), expected="a causal language model"
+        ) from error
     if not isinstance(getattr(model, "score", None), nn.Linear):
         raise ModelError(
             f"{type(model).__name__} has no scalar `score` head",

@@ -137,7 +137,9 @@ def read_card(path: Path) -> RewardModelCard:
     try:
         return RewardModelCard.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        raise ModelError(f"{CARD} cannot be read: {error.errors()[0]['msg']}", where=str(path)) from error
+        raise ModelError(
+            f"{CARD} cannot be read: {error.errors()[0]['msg']}", where=str(path), fix="train the model again"
+        ) from error
 
 
 def merged(model: LoadedModel) -> RewardNetwork:

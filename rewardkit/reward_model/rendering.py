@@ -64,7 +64,9 @@ class Renderer:
             contents = [self.chat.plain(m.content) for m in asked]
             said = self.chat.plain(response)
         except ControlTokenError as error:
-            raise ModelError(str(error), where=self.chat.where) from error
+            raise ModelError(
+                str(error), where=self.chat.where, fix="leave the text out, or use another model"
+            ) from error
         start = [i for piece, ids in zip(pieces, contents, strict=False) for i in (*self.chat.control(piece), *ids)]
         start = self.chat.one_bos(start + self.chat.control(pieces[-2]))
         # What follows the end of the turn (a line break) would only move the reward's place.

@@ -81,7 +81,9 @@ def classified(where: str) -> Iterator[None]:
             expected="prompts before responses, responses before comparisons, annotators before labels",
         ) from error
     except (sa.exc.DataError, UnicodeEncodeError) as error:
-        raise DataError(f"a record holds text that cannot be stored ({_first_line(error)})", where=where) from error
+        raise DataError(
+            f"a record holds text that cannot be stored ({_first_line(error)})", where=where, expected="valid Unicode"
+        ) from error
     except (OperationalError, InterfaceError) as error:
         raise _refusal(error, where) from error
     except DatabaseError as error:
@@ -126,7 +128,9 @@ def _refuse_foreign(path: Path) -> None:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)) as connection:
             names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.OperationalError as error:
-        raise OutputError(f"the database cannot be opened ({error})", where=str(path)) from error
+        raise OutputError(
+            f"the database cannot be opened ({error})", where=str(path), fix="check who may read and write the file"
+        ) from error
     except sqlite3.DatabaseError as error:
         raise _foreign(str(path), f"the file is no database ({error})") from error
     refuse_other_tables(names, str(path))

@@ -61,7 +61,9 @@ def read_rows(path: Path) -> Iterator[Row]:
     try:
         yield from READERS[_suffix(path)](path)
     except OSError as error:
-        raise DataError(f"the file cannot be read ({error.strerror or error})", where=str(path)) from error
+        raise DataError(
+            f"the file cannot be read ({error.strerror or error})", where=str(path), fix="check who may read it"
+        ) from error
 
 
 def _suffix(path: Path) -> str:
@@ -94,7 +96,7 @@ def _description(path: Path, key: str) -> list[object]:
 def _inside(folder: Path, name: object) -> Path:
     path = folder / str(name)
     if not path.exists():
-        raise DataError("the data set names a file that is not there", where=str(path))
+        raise DataError("the data set names a file that is not there", where=str(path), fix="save the data set again")
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError("the data set names a file outside its folder", where=str(path))
+        raise DataError("the data set names a file outside its folder", where=str(path), fix="save the data set again")
     return path
