@@ -115,7 +115,7 @@ def _stage_verb(name: str) -> Callable[..., None]:
 
         job = _load(config, overrides)
         if dry_run:
-            _print_plan([p for p in pipeline.plan(job) if p.stage == name], as_json)
+            _print_plan(pipeline.plan_one(name, job), as_json)
         else:
             _print(pipeline.run_one(name, job, force=force).summary, as_json)
 

@@ -61,6 +61,16 @@ def plan(config: JobConfig) -> list[Planned]:
     return planned
 
 
+def plan_one(name: str, config: JobConfig) -> list[Planned]:
+    """Say whether one stage would run.
+
+    Raises:
+        ConfigError: The config has no section for it.
+    """
+    STAGES[name].config(Job(config))
+    return [planned for planned in plan(config) if planned.stage == name]
+
+
 def run(config: JobConfig) -> list[Manifest]:
     """Run a pipeline; what is complete and unchanged is skipped.
 

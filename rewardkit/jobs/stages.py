@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from rewardkit import runs
 from rewardkit.config import JobConfig
-from rewardkit.errors import ConfigError, UserError
+from rewardkit.errors import ConfigError, OutputError, UserError
 from rewardkit.progress import log
 from rewardkit.store.store import Store
 
@@ -148,10 +148,16 @@ def run_stage(stage: Stage, job: Job, *, force: bool = False) -> runs.Manifest:
         return manifest
     inputs = stage.inputs(job)
     key = stage.fingerprint(job, inputs)
-    folder.open(key)
     log(f"{stage.name}: {stage.size(job)}")
+    folder.open(key)
     start = time.monotonic()
-    summary = stage.work(job, folder)
+    try:
+        summary = stage.work(job, folder)
+    except UserError as error:
+        # Refused before any output was replaced (a typing error, say): what was complete stays so.
+        if manifest is not None and not isinstance(error, OutputError):
+            folder.finish(manifest)
+        raise
     return _finish(stage, job, inputs, summary, seconds=time.monotonic() - start)
 
 
