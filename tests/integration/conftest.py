@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from copy import deepcopy
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -114,11 +115,11 @@ def write(tmp_path):
 
 @pytest.fixture
 def files():
-    """Tell what is in a folder: path, size and time of each file, without the database's side files."""
+    """Tell what is in a folder: the contents of each file, without the database's side files."""
 
     def look(folder):
         found = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(("-wal", "-shm"))]
-        return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
+        return {str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest() for path in found}
 
     return look
 
@@ -135,8 +136,8 @@ def refused(rewardkit, here, files):
         ended = rewardkit(*words)
         check_refusal(ended.code, ended.err, says)
         assert ended.out == ""
-        after = {name: stamp for name, stamp in files(here).items() if not name.endswith("/started")}
-        assert after == {name: stamp for name, stamp in before.items() if not name.endswith("/started")}
+        after = {name: content for name, content in files(here).items() if not name.endswith("/started")}
+        assert after == {name: content for name, content in before.items() if not name.endswith("/started")}
         return ended.err
 
     return check
