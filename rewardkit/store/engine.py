@@ -28,7 +28,6 @@ CONNECT_SECONDS = 10
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
     "PRAGMA cache_size=-65536",
     # Checkpoints copy pages into the file; fewer of them write a page that many rows share less often.
     "PRAGMA wal_autocheckpoint=32768",
@@ -59,7 +58,19 @@ def create_engine(target: str | Path, *, create: bool) -> tuple[Engine, str]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that only reads, and waits for no writer."""
-    with engine.connect().execution_options(rewardkit_reading=True) as connection, connection.begin():
+    with engine.connect().execution_options(rewardkit_begin="BEGIN") as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine, *, complete: bool = False) -> Iterator[Connection]:
+    """Open a transaction that writes.
+
+    Args:
+        engine: The database.
+        complete: Foreign keys are known to hold, and SQLite does not look them up.
+    """
+    with engine.connect().execution_options(rewardkit_checked=not complete) as connection, connection.begin():
         yield connection
 
 
@@ -173,8 +184,10 @@ def _set_pragmas(connection: Any, _: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    reads = connection.get_execution_options().get("rewardkit_reading")
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+    options = connection.get_execution_options()
+    # Only between transactions can this be set; it is, at every begin, because connections are shared.
+    connection.exec_driver_sql(f"PRAGMA foreign_keys={'ON' if options.get('rewardkit_checked', True) else 'OFF'}")
+    connection.exec_driver_sql(options.get("rewardkit_begin", "BEGIN IMMEDIATE"))
 
 
 def _postgres(url: URL) -> Engine:

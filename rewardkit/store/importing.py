@@ -94,7 +94,7 @@ class _FileImport:
         counts, rows = Counts(), self._rows()
         context = RowContext(self.plan.source, self.task)
         while batch := self._batch(rows, context):
-            more, rejected = write(self.store, batch)
+            more, rejected = write(self.store, batch, complete=self.plan.format.complete)
             counts += more
             for line, problem, shown in rejected:
                 self.rejects.add(self.plan.path, line, problem, shown)

@@ -77,14 +77,19 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def write(store: Store, batch: Batch) -> tuple[Counts, list[Rejected]]:
+def write(store: Store, batch: Batch, *, complete: bool) -> tuple[Counts, list[Rejected]]:
     """Write a batch in one transaction.
+
+    Args:
+        store: Where to.
+        batch: What.
+        complete: Every row comes with the records that it names.
 
     Returns:
         What was added, and the rejected rows by line.
     """
     try:
-        with store.writing() as connection:
+        with store.writing(complete=complete) as connection:
             counts, problems = _insert(connection, batch.names, batch.records)
     except DataError:
         # Some record cannot be stored; row by row we learn which.

@@ -49,11 +49,13 @@ class Format:
         needs: The columns by which it is recognised; all must be there.
         takes: Further columns that it understands.
         parse: From a row to records; raises RowError for a bad one.
+        complete: Whether a row carries all the records that it names.
     """
 
     needs: tuple[str, ...]
     takes: tuple[str, ...]
     parse: Parser
+    complete: bool = True
 
 
 def parse_comparison(row: dict[str, Any], context: RowContext) -> list[Encoded]:
@@ -204,7 +206,7 @@ FLAT_LABEL = (
 SHARED = ("id", "task", "meta")
 
 FORMATS: Mapping[str, Format] = {
-    "export": Format(("kind", "record"), (), parse_export),
+    "export": Format(("kind", "record"), (), parse_export, complete=False),
     "comparisons": Format(
         ("prompt", "response_a", "response_b"),
         ("labels", *FLAT_LABEL, *SHARED, "model_a", "model_b"),

@@ -101,15 +101,20 @@ class Kind:
         return self.model.model_validate(dict(zip(self.columns, row, strict=True)))
 
     @cached_property
-    def key_length(self) -> int:
-        """How many of the first columns are the primary key."""
-        return len(self.table.primary_key)
+    def key_of(self) -> Callable[[tuple[Any, ...]], Any]:
+        """What returns the primary key of a row."""
+        return itemgetter(*range(len(self.table.primary_key)))
 
-    def insert(self, dialect: str) -> str:
-        """Return the statement that adds a row unless its key is there."""
-        marks = ", ".join(["?" if dialect == "sqlite" else "%s"] * len(self.columns))
+    def insert(self, mark: str, rows: int = 1) -> str:
+        """Return the statement that adds rows unless their keys are there.
+
+        Args:
+            mark: The driver's mark for a value ("?" or "%s").
+            rows: How many rows one execution takes.
+        """
+        values = ", ".join([f"({', '.join([mark] * len(self.columns))})"] * rows)
         names = ", ".join(f'"{name}"' for name in self.columns)
-        return f'INSERT INTO "{self.table.name}" ({names}) VALUES ({marks}) ON CONFLICT DO NOTHING'
+        return f'INSERT INTO "{self.table.name}" ({names}) VALUES {values} ON CONFLICT DO NOTHING'
 
 
 def _json(value: Any) -> str:

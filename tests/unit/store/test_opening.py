@@ -31,7 +31,7 @@ def test_the_newest_migration_is_the_head() -> None:
 
 
 def test_sqlite_is_durable(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "a.db") as store, store.reading() as connection:
+    with Store.open(tmp_path / "a.db") as store, store.writing() as connection:
         pragma = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in PRAGMAS}
     assert pragma == PRAGMAS
 
