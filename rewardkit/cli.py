@@ -111,9 +111,9 @@ def _stage_verb(name: str) -> Callable[..., None]:
         dry_run: DryRun = False,
         as_json: Json = False,
     ) -> None:
+        job = _load(config, overrides)
         from rewardkit.jobs import pipeline
 
-        job = _load(config, overrides)
         if dry_run:
             _print_plan(pipeline.plan_one(name, job), as_json)
         else:
@@ -152,9 +152,9 @@ def score(
 @app.command()
 def run(config: Config, overrides: Overrides = None, dry_run: DryRun = False, as_json: Json = False) -> None:
     """Run all stages of a config in order, skipping what is complete and unchanged."""
+    job = _load(config, overrides)
     from rewardkit.jobs import pipeline
 
-    job = _load(config, overrides)
     if dry_run:
         _print_plan(pipeline.plan(job), as_json)
         return

@@ -34,6 +34,16 @@ def require(package: str, extra: str) -> ModuleType:
         raise MissingExtraError(package, extra) from error
 
 
+def require_all(extra: str) -> None:
+    """Ask for every package of an extra, without importing any.
+
+    Raises:
+        MissingExtraError: One is not installed; the message carries the pip line.
+    """
+    for package in missing(extra):
+        raise MissingExtraError(package, extra)
+
+
 def missing(extra: str) -> list[str]:
     """Return the packages of an extra that are not installed."""
     return [name for name in EXTRAS[extra] if importlib.util.find_spec(name) is None]

@@ -347,4 +347,5 @@ EVALUATE = Stage(
     _evaluate,
     _size,
     outputs=_outputs,
+    extra="train",
 )

@@ -127,6 +127,7 @@ TRAIN = Stage(
     _train,
     _train_size,
     outputs=_model_files,
+    extra="train",
 )
 CALIBRATE = Stage(
     "calibrate",
@@ -136,4 +137,5 @@ CALIBRATE = Stage(
     _calibrate,
     _calibrate_size,
     outputs=_calibration_file,
+    extra="train",
 )

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from rewardkit import runs
 from rewardkit.calibration.calibrators import CALIBRATION_FILE, Calibration
 from rewardkit.errors import DataError
+from rewardkit.extras import require_all
 from rewardkit.types import Message
 
 if TYPE_CHECKING:
@@ -52,9 +53,11 @@ def score(model_path: Path, file: str) -> Iterator[Row]:
     Raises:
         DataError: The file is missing or of another kind.
         ModelError: The folder is no reward model.
+        MissingExtraError: A package of the extra `train` is not installed.
     """
     rows = read_rows(file)
     first = next(rows, None)
+    require_all("train")
     from rewardkit.reward_model import folder
 
     model = folder.load(model_path)

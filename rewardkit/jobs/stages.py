@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from rewardkit import runs
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, OutputError, UserError
+from rewardkit.extras import require_all
 from rewardkit.progress import log
 from rewardkit.store.store import Store
 
@@ -71,6 +72,7 @@ class Stage:
         work: Does it; returns what is worth telling.
         size: Says how much there is to do, without doing it.
         outputs: The files without which it is not complete.
+        extra: The extra whose packages it needs.
         fills_store: Whether its result is in the database.
     """
 
@@ -81,6 +83,7 @@ class Stage:
     work: Callable[[Job, runs.StageFolder], Summary]
     size: Callable[[Job], str]
     outputs: Callable[[Job], Sequence[Path]] = lambda job: ()
+    extra: str | None = None
     fills_store: bool = False
 
     def config(self, job: Job) -> BaseModel:
@@ -146,6 +149,8 @@ def run_stage(stage: Stage, job: Job, *, force: bool = False) -> runs.Manifest:
     if manifest is not None and not force and stage.state(job) == "complete":
         log(f"{stage.name}: complete and unchanged")
         return manifest
+    if stage.extra is not None:
+        require_all(stage.extra)
     inputs = stage.inputs(job)
     key = stage.fingerprint(job, inputs)
     log(f"{stage.name}: {stage.size(job)}")

@@ -31,6 +31,7 @@ from rewardkit.runs import make_folder, versions, write_text
 from rewardkit.types import SCHEMA_VERSION, Record
 
 CARD = "rewardkit.json"
+ADAPTERS = "adapter_model.safetensors"
 PLAIN_LOADING = """# A rewardkit reward model
 
 Base model: `{base}`. With rewardkit: `rewardkit score THIS_FOLDER responses.jsonl`. Without it:
@@ -119,10 +120,23 @@ def load(path: Path) -> LoadedModel:
             fix="restore the tokenizer's chat template, or train again with this version",
         )
     classifier = load_classifier(base.path, tokenizer, dtype=dtype_of(card.config.dtype))
-    peft = require("peft", "train")
-    with quiet_loading():
-        network = RewardNetwork(peft.PeftModel.from_pretrained(classifier, path))
+    network = RewardNetwork(_with_adapters(classifier, path))
     return LoadedModel(network.to(device()).eval(), tokenizer, renderer, card)
+
+
+def _with_adapters(classifier: Any, path: Path) -> Any:
+    peft, safetensors = require("peft", "train"), require("safetensors", "train")
+    file = path / ADAPTERS
+    # Asked first: peft would look for a missing file on a hub.
+    if not file.is_file():
+        raise ModelError("the adapters are missing", where=str(file), fix="train the model again")
+    try:
+        with quiet_loading():
+            return peft.PeftModel.from_pretrained(classifier, path)
+    except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        raise ModelError(
+            f"the adapters cannot be loaded: {error}", where=str(file), fix="train the model again"
+        ) from error
 
 
 def read_card(path: Path) -> RewardModelCard:

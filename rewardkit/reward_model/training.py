@@ -221,7 +221,8 @@ def _announce(training: EncodedSet, validation: EncodedSet, arguments: TrainingA
     log(
         f"train: {len(training.items)} comparisons, {training.tokens} tokens of different texts, "
         f"{arguments.num_train_epochs:g} epochs; validation: {len(validation.items)} comparisons; "
-        f"{training.truncated} truncated, {training.dropped} left out; device {arguments.device}"
+        f"{training.truncated + validation.truncated} truncated, "
+        f"{training.dropped + validation.dropped} left out; device {arguments.device}"
     )
 
 
