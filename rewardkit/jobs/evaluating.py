@@ -207,28 +207,29 @@ def by(attribute: Callable[[PreferenceExample], str], model: Predictions, level:
 
 def shown_examples(model: Predictions) -> tuple[tuple[str, tuple[Example, ...]], ...]:
     """Choose comparisons that a person would want to read: the best, the worst, the closest."""
-    human = np.array(human_shares(model.examples))
-    p_preferred = np.where(human > 0.5, model.p_a, 1 - model.p_a)
-    clear = [int(i) for i in np.argsort(p_preferred, kind="stable") if human[i] != 0.5]
-    close = [int(i) for i in np.argsort(np.abs(model.p_a - 0.5), kind="stable") if human[i] != 0.5]
+    found = [_example(e, float(p)) for e, p in zip(model.examples, model.p_a, strict=True)]
+    clear = [e for e in sorted(found, key=lambda e: -e.p_preferred) if e.human_share != 0.5]
     chosen = {
-        "Most confidently right": [i for i in reversed(clear) if p_preferred[i] > 0.5],
-        "Most confidently wrong": [i for i in clear if p_preferred[i] < 0.5],
-        "Closest calls": close,
+        "Most confidently right": [e for e in clear if e.human_share > 0.5],
+        "Most confidently wrong": [e for e in clear if e.human_share < 0.5],
+        "Closest calls": clear[::-1],
     }
-    return tuple(
-        (heading, tuple(_example(model.examples[i], float(p_preferred[i])) for i in places[:EXAMPLES_SHOWN]))
-        for heading, places in chosen.items()
-    )
+    return tuple((heading, tuple(some[:EXAMPLES_SHOWN])) for heading, some in chosen.items())
 
 
-def _example(example: PreferenceExample, p_preferred: float) -> Example:
-    share = example.preference.human_p_a
+def _example(example: PreferenceExample, p_a: float) -> Example:
+    """See a comparison from the response that the model prefers."""
+    seen, p_preferred = (example, p_a) if p_a >= 0.5 else (example.swapped(), 1 - p_a)
+    share = seen.preference.human_p_a
     assert share is not None
-    first, second = example.response_a, example.response_b
-    preferred, other = (first, second) if share > 0.5 else (second, first)
-    prompt = "\n\n".join(m.content for m in example.prompt)
-    return Example(prompt, preferred, other, p_preferred, max(share, 1 - share), example.task)
+    prompt = "\n\n".join(m.content for m in seen.prompt)
+    return Example(prompt, seen.response_a, seen.response_b, p_preferred, share, seen.task)
+
+
+def _unit(job: Job) -> str:
+    """Say in a word what intervals are clustered by."""
+    config = job.config.aggregate
+    return "text group" if config is not None and config.split.by == "text" else "prompt"
 
 
 def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
@@ -249,8 +250,9 @@ def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
         title=job.config.name,
         created=runs.now(),
         simulated=_simulated(job, predictions.examples),
-        model=row("reward model", predictions, predictions, level),
-        uncalibrated=row("reward model, uncalibrated", raw, predictions, level),
+        unit=_unit(job),
+        model=Row("reward model", predictions.measurement(level), predictions.note),
+        uncalibrated=Row("reward model, uncalibrated", raw.measurement(level)),
         baselines=tuple(row(name, other, predictions, level) for name, other in others.items()),
         by_task=by(lambda e: e.task, predictions, level),
         by_source=by(lambda e: e.source, predictions, level),
