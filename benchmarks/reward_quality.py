@@ -165,7 +165,7 @@ def conversation(example):
 
 
 def longer_is_better(examples):
-    from rewardkit.jobs.evaluating import longer
+    from rewardkit.jobs.predictors import longer
     from rewardkit.jobs.learning import held_out
 
     test, values = longer(held_out(examples, "test"), "test")
