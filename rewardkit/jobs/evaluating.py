@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,6 @@ from rewardkit.jobs.stages import Job, Stage, Summary
 from rewardkit.report.data import Example, ReportData, Row, TrainingCurve
 from rewardkit.report.page import write_report
 from rewardkit.types import PreferenceExample
-
-if TYPE_CHECKING:
-    pass
 
 Array = NDArray[np.float64]
 EXAMPLES_SHOWN = 3
@@ -62,12 +59,7 @@ def advantage(model: Predictions, other: Predictions, confidence: float) -> Esti
     mine = correct_terms(np.array([p for _, p in both]), human)
     yours = correct_terms(np.array([theirs[e.preference.comparison_id] for e in examples]), human)
     units = [e.preference.unit for e, kept in zip(examples, keep, strict=True) if kept]
-    return paired_difference(_only(mine, keep), _only(yours, keep), units, confidence)
-
-
-def _only(terms: Array, keep: NDArray[np.bool_]) -> Array:
-    """Return the terms of decided comparisons, whether or not ties were already left out."""
-    return terms[keep] if len(terms) == len(keep) else terms
+    return paired_difference(mine, yours, units, confidence)
 
 
 def by(attribute: Callable[[PreferenceExample], str], model: Predictions, level: Level) -> tuple[Row, ...]:
