@@ -1,0 +1,62 @@
+"""What may be loaded when, and who may import whom."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+HEAVY = (
+    "torch", "transformers", "peft", "accelerate", "sklearn", "scipy", "matplotlib", "gradio", "sqlalchemy", "pandas",
+    "numpy", "pyarrow",
+)  # fmt: skip
+LOADED = "import json, sys; json.dump(sorted({m.partition('.')[0] for m in sys.modules}), sys.stderr)"
+HELP = """
+import sys
+from rewardkit.cli import main
+sys.argv = ["rewardkit", "--help"]
+try: main()
+except SystemExit: pass
+"""
+
+
+def loaded_by(code):
+    ended = subprocess.run([sys.executable, "-c", f"{code}\n{LOADED}"], capture_output=True, text=True, check=True)
+    return set(json.loads(ended.stderr))
+
+
+@pytest.mark.parametrize("code", ["import rewardkit", "import rewardkit.cli", HELP], ids=["package", "cli", "help"])
+def test_a_light_start(code):
+    assert not loaded_by(code).intersection(HEAVY)
+
+
+@pytest.mark.parametrize("room", ["config", "types", "errors", "registry", "runs", "chat", "models", "hardware"])
+def test_light_modules(room):
+    assert not loaded_by(f"import rewardkit.{room}").intersection(HEAVY)
+
+
+@pytest.mark.parametrize("room", ["store.store", "store.importing", "aggregation.aggregators", "judge.running"])
+def test_rooms_that_need_no_model_load_none(room):
+    assert not loaded_by(f"import rewardkit.{room}").intersection({"torch", "transformers", "peft", "gradio"})
+
+
+def test_the_jobs_load_no_model_before_one_is_needed():
+    assert not loaded_by("import rewardkit.jobs.pipeline").intersection({"torch", "transformers", "peft", "gradio"})
+
+
+def test_importing_sets_nothing_up():
+    code = (
+        "import logging, os\nbefore = dict(os.environ)\nimport rewardkit.cli, rewardkit.jobs.pipeline\n"
+        "assert dict(os.environ) == before and not logging.getLogger().handlers"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_imports_point_down_only():
+    ended = subprocess.run([BIN / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout
