@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from rewardkit.config import JobConfig, SplitConfig, load_config, read_yaml
+from rewardkit.errors import ConfigError
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(text):
+        path = tmp_path / "job.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def refusal(path, *overrides):
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    return str(caught.value)
+
+
+def test_defaults_then_file_then_overrides(save):
+    path = save("seed: 3\ntrain:\n  epochs: 2\n  lora: {r: 4}\n")
+    config = load_config(path, ["train.lora.r=8", "train.model=org/name", "aggregate.split.by=text"])
+    assert (config.name, config.seed) == ("default", 3)
+    assert (config.train.epochs, config.train.batch_size) == (2.0, 8)
+    assert (config.train.lora.r, config.train.lora.alpha, config.train.model) == (8, 32, "org/name")
+    assert config.aggregate.split.by == "text" and config.judge is None
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [("seed=7", 7), ("db=null", None), ("db='7'", "7"), ("db=a=b", "a=b"), ("workspace=x/y", Path("x/y"))],
+)
+def test_an_overrides_value_is_yaml(save, override, value):
+    config = load_config(save(""), [override])
+    assert getattr(config, override.partition("=")[0]) == value
+
+
+def test_an_override_makes_the_sections_it_needs(save):
+    assert load_config(save(""), ["calibrate={}"]).calibrate.method == "temperature"
+    assert load_config(save("train:\n"), ["seed=1"]).train is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sed: 1", "job.yaml: unknown key 'sed'\n  expected: name, workspace, db, seed, import, simulate"),
+        ("sed: 1", "did you mean 'seed'?"),
+        ("train: {lora: {rank: 3}}", "unknown key 'train.lora.rank'\n  expected: r, alpha, dropout, target_modules"),
+        ("simulate: {annotators: [{name: x, lapsed: 1}]}", "did you mean 'lapse'?"),
+        ("import: {files: [a], pairs: {criterion: c, block: 3}}", "did you mean 'block_size'?"),
+        ("qqq: 1", "unknown key 'qqq'"),
+        ("seed: soon", "seed: Input should be a valid integer"),
+        ("seed: soon", "got 'soon'"),
+        ("import: {}", "the key 'import.files' is missing"),
+        ("import: {files: []}", "import.files"),
+        ("train: {epochs: 0}", "train.epochs: Input should be greater than 0"),
+        ("train: {epochs: .inf}", "train.epochs"),
+        ("train: {too_long: cut}", "truncate_prompt"),
+        ("aggregate: {human_reliability: 0.5}", "greater than 0.5"),
+        ("name: ../up", "name"),
+        ("aggregate: {split: {train: 0.9}}", "must sum to 1, and sum to 1.3"),
+        ("seed: a\ntrain: {epochs: b}", "(and 1 more)"),
+        ("judge: {orders: [aa]}", "judge.orders.0"),
+    ],
+)
+def test_a_wrong_config_is_named_where_it_is_wrong(save, text, says):
+    assert says in refusal(save(text))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\xff", "cannot be read"),
+        (b"a: [", "not valid YAML"),
+        (b"a: 1\na: 2", "key 'a' is given twice"),
+        (b"train: {r: 1, r: 2}", "key 'r' is given twice"),
+        (b"- a", "not a mapping"),
+        (b"!!python/object:os.system {}", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_config(save, content, says):
+    assert says in refusal(save(content))
+
+
+def test_a_missing_file_and_a_folder(tmp_path):
+    assert "does not exist" in refusal(tmp_path / "gone.yaml")
+    assert "cannot be read" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("override", ["seed", "=1", "", "seed.x=1", "seed={", "sede=1"])
+def test_a_wrong_override(save, override):
+    refusal(save("seed: 1"), override)
+
+
+def test_an_empty_file_is_an_empty_config(save):
+    assert read_yaml(save("")) == {} and load_config(save("# nothing")) == JobConfig()
+
+
+def test_configs_are_frozen():
+    with pytest.raises(ValidationError):
+        JobConfig().seed = 4
+
+
+def test_the_database_is_in_the_workspace_unless_named():
+    assert JobConfig(workspace="w").database == str(Path("w/rewardkit.db"))
+    assert JobConfig(workspace="w", db="postgresql://h/n").database == "postgresql://h/n"
+
+
+@given(st.lists(st.integers(0, 100), min_size=4, max_size=4))
+def test_splits_sum_to_one_or_are_refused(parts):
+    shares = dict(zip(("train", "validation", "calibration", "test"), (p / 100 for p in parts), strict=True))
+    if sum(parts) == 100:
+        assert SplitConfig(**shares).test == parts[3] / 100
+    else:
+        with pytest.raises(ValidationError, match="must sum to 1"):
+            SplitConfig(**shares)
+
+
+@given(st.integers(), st.text(alphabet="abcxyz._-09", min_size=1), st.booleans())
+def test_a_dumped_config_loads_as_the_same(seed, name, with_train):
+    config = JobConfig.model_validate({"seed": seed, "name": name, "train": {} if with_train else None})
+    dumped = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert JobConfig.model_validate(dumped) == config
