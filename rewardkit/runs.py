@@ -7,6 +7,7 @@ unchanged is skipped and what changed is run again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -26,6 +27,7 @@ from rewardkit.errors import OutputError, UserError
 from rewardkit.extras import version
 from rewardkit.types import SCHEMA_VERSION, Record
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REPORTED_PACKAGES = ("torch", "transformers", "peft", "accelerate", "scikit-learn", "numpy", "sqlalchemy")
 
 
@@ -133,6 +135,11 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+    except OSError as error:
+        # Whoever fills the file may read others meanwhile: only what concerns this place is its fault.
+        if error.errno in FULL or error.filename == str(draft):
+            raise _cannot_write(path, error) from error
+        raise
     finally:
         draft.unlink(missing_ok=True)
 
@@ -180,7 +187,8 @@ def file_hash(path: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
-            digest.update(file.name.encode())
+            name = file.relative_to(path) if file != path else file.name
+            digest.update(f"{name}\0{file.stat().st_size}\0".encode())
             with file.open("rb") as handle:
                 while chunk := handle.read(1 << 20):
                     digest.update(chunk)
