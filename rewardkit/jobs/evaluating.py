@@ -27,7 +27,7 @@ from rewardkit.jobs.predictors import (
     model_predictions,
 )
 from rewardkit.jobs.preferences import DIAGNOSTICS, FILE, read_preferences
-from rewardkit.jobs.stages import Job, Stage, Summary
+from rewardkit.jobs.stages import Job, Stage, Summary, given
 from rewardkit.report.data import Example, ReportData, Row, TrainingCurve
 from rewardkit.report.page import write_report
 from rewardkit.types import PreferenceExample
@@ -104,8 +104,7 @@ def _unit(job: Job) -> str:
 def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
     from rewardkit.reward_model import folder as model_folder
 
-    config = job.config.evaluate
-    assert config is not None
+    config = given(job.config.evaluate)
     path = job.output("train", MODEL)
     calibration = Calibration.load(path)
     examples = read_preferences(job.output("aggregate", FILE))
@@ -198,15 +197,13 @@ def _inputs(job: Job) -> dict[str, str]:
 
 
 def _size(job: Job) -> str:
-    config = job.config.evaluate
-    assert config is not None
+    config = given(job.config.evaluate)
     count = len(held_out(read_preferences(job.output("aggregate", FILE)), "test"))
     return f"{count} held-out comparisons with human labels, {len(config.baselines)} baselines"
 
 
 def _outputs(job: Job) -> tuple[Path, ...]:
-    config = job.config.evaluate
-    assert config is not None
+    config = given(job.config.evaluate)
     return (job.folder("evaluate").path / config.report,)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rewardkit import runs
-from rewardkit.config import ImportConfig, JudgeConfig, SimulateConfig
+from rewardkit.config import ImportConfig
 from rewardkit.errors import DataError
-from rewardkit.jobs.stages import Job, Stage, Summary
+from rewardkit.jobs.stages import Job, Stage, Summary, given
 from rewardkit.progress import log, progress
 from rewardkit.store.exporting import export
 from rewardkit.store.importing import ImportSummary, import_files
@@ -69,8 +69,7 @@ def summarise(summary: ImportSummary) -> Summary:
 
 
 def _import(job: Job, folder: runs.StageFolder) -> Summary:
-    config = job.config.import_
-    assert config is not None
+    config = given(job.config.import_)
     result = summarise(import_into(job.config.database, config, folder.path / "rejects.jsonl"))
     if result["rejected"]:
         log(f"import: {result['rejected']} rows rejected, see {result['rejects']}")
@@ -78,8 +77,7 @@ def _import(job: Job, folder: runs.StageFolder) -> Summary:
 
 
 def _import_inputs(job: Job) -> dict[str, str]:
-    config = job.config.import_
-    assert config is not None
+    config = given(job.config.import_)
     for file in config.files:
         if not Path(file).exists():
             raise DataError("no such file or folder", where=file, fix="check the path, or import.files")
@@ -87,8 +85,7 @@ def _import_inputs(job: Job) -> dict[str, str]:
 
 
 def _import_size(job: Job) -> str:
-    config = job.config.import_
-    assert config is not None
+    config = given(job.config.import_)
     size = sum(f.stat().st_size for name in config.files for f in [Path(name), *Path(name).rglob("*")] if f.is_file())
     return f"{len(config.files)} files, {size / 1e6:.1f} MB"
 
@@ -96,8 +93,7 @@ def _import_size(job: Job) -> str:
 def _simulate(job: Job, folder: runs.StageFolder) -> Summary:
     from rewardkit.simulation.annotators import form_comparisons, simulate_labels
 
-    config = job.config.simulate
-    assert config is not None
+    config = given(job.config.simulate)
     with Store.open(job.config.database, create=False) as store:
         comparisons = form_comparisons(
             _by_prompt(store), config.level, config.min_level_difference, source=job.config.name
@@ -119,16 +115,14 @@ def _simulate_inputs(job: Job) -> dict[str, str]:
 
 
 def _simulate_size(job: Job) -> str:
-    config: SimulateConfig | None = job.config.simulate
-    assert config is not None
+    config = given(job.config.simulate)
     return f"{len(config.annotators)} simulated annotators, {config.labels_per_comparison} labels a comparison"
 
 
 def _judge(job: Job, folder: runs.StageFolder) -> Summary:
     from rewardkit.judge import judges, running
 
-    config = job.config.judge
-    assert config is not None
+    config = given(job.config.judge)
     opened = judges.open_judges(config)
     counts: Counter[str] = Counter()
     with Store.open(job.config.database, create=False) as store:
@@ -181,8 +175,7 @@ def _commit(store: Store, batch: list[Record], counts: Counter[str]) -> None:
 def _judge_inputs(job: Job) -> dict[str, str]:
     from rewardkit.judge.rubric import load_rubric
 
-    config = job.config.judge
-    assert config is not None
+    config = given(job.config.judge)
     return {
         "rubric": load_rubric(config.rubric).content_hash,
         **_store_digest(job, "prompts", "responses", "comparisons"),
@@ -190,8 +183,7 @@ def _judge_inputs(job: Job) -> dict[str, str]:
 
 
 def _judge_size(job: Job) -> str:
-    config: JudgeConfig | None = job.config.judge
-    assert config is not None
+    config = given(job.config.judge)
     with Store.open(job.config.database, create=False) as store:
         comparisons = store.counts().get("comparisons", 0)
     asked = min(comparisons, config.limit or comparisons)

@@ -9,7 +9,7 @@ from pathlib import Path
 from rewardkit import runs
 from rewardkit.calibration.calibrators import CALIBRATION_FILE
 from rewardkit.jobs.preferences import FILE, read_preferences
-from rewardkit.jobs.stages import Job, Stage, Summary
+from rewardkit.jobs.stages import Job, Stage, Summary, given
 from rewardkit.types import PreferenceExample
 
 MODEL = "model"
@@ -37,8 +37,7 @@ def _train(job: Job, folder: runs.StageFolder) -> Summary:
     from rewardkit.reward_model import folder as model_folder
     from rewardkit.reward_model.training import train
 
-    config = job.config.train
-    assert config is not None
+    config = given(job.config.train)
     examples = read_preferences(job.output("aggregate", FILE))
     model = model_folder.create(config, seed=job.config.seed)
     result = train(model, examples, config, folder=folder.partial, seed=job.config.seed)
@@ -70,8 +69,7 @@ def _train_inputs(job: Job) -> dict[str, str]:
 
 
 def _train_size(job: Job) -> str:
-    config = job.config.train
-    assert config is not None
+    config = given(job.config.train)
     examples = read_preferences(job.output("aggregate", FILE))
     usable = sum(e.preference.split == "train" and e.preference.sample_weight > 0 for e in examples)
     count = min(usable, config.max_examples or usable)
@@ -83,8 +81,7 @@ def _calibrate(job: Job, folder: runs.StageFolder) -> Summary:
     from rewardkit.jobs.rewards import margins
     from rewardkit.reward_model import folder as model_folder
 
-    config = job.config.calibrate
-    assert config is not None
+    config = given(job.config.calibrate)
     examples = held_out(read_preferences(job.output("aggregate", FILE)), "calibration")
     path = job.output("train", MODEL)
     scored = margins(model_folder.load(path), examples, "calibrate")

@@ -14,7 +14,7 @@ from rewardkit.calibration.evaluation import Measurement, measure
 from rewardkit.errors import DataError
 from rewardkit.jobs.learning import MODEL, human_shares
 from rewardkit.jobs.rewards import margins
-from rewardkit.jobs.stages import Job
+from rewardkit.jobs.stages import Job, given
 from rewardkit.types import PreferenceExample
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def shuffled_prompts(examples: Sequence[PreferenceExample], seed: int) -> list[P
 
 def baselines(job: Job, data: HeldOut, model: LoadedModel, calibration: Calibration) -> dict[str, Predictions | str]:
     """Compute the baselines that the config asks for; a text says why one cannot be had."""
-    config = job.config.evaluate
-    assert config is not None
+    config = given(job.config.evaluate)
 
     def shuffled() -> Predictions | str:
         examples = shuffled_prompts(data.test, job.config.seed)

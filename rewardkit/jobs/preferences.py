@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from rewardkit import runs
 from rewardkit.errors import DataError
-from rewardkit.jobs.stages import Job, Stage, Summary
+from rewardkit.jobs.stages import Job, Stage, Summary, given
 from rewardkit.store.store import Store
 from rewardkit.types import PreferenceExample
 
@@ -53,8 +53,7 @@ def write_preferences(path: Path, examples: Iterable[PreferenceExample]) -> int:
 def _aggregate(job: Job, folder: runs.StageFolder) -> Summary:
     from rewardkit.aggregation.aggregators import aggregate, examples
 
-    config = job.config.aggregate
-    assert config is not None
+    config = given(job.config.aggregate)
     with Store.open(job.config.database, create=False) as store:
         comparisons = list(store.comparisons())
         annotators = store.annotators().values()

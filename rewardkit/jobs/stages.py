@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -19,6 +19,15 @@ from rewardkit.store.store import Store
 
 Summary = dict[str, Any]
 State = Literal["complete", "stale", "interrupted", "new"]
+
+
+T = TypeVar("T")
+
+
+def given(section: T | None) -> T:
+    """Return a section that the stage's caller has made sure of (`Stage.config` refuses a config without it)."""
+    assert section is not None
+    return section
 
 
 @dataclass(frozen=True)
