@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rewardkit import runs
 from rewardkit.calibration.calibrators import CALIBRATION_FILE
 from rewardkit.jobs.preferences import FILE, read_preferences
 from rewardkit.jobs.stages import Job, Stage, Summary, given
 from rewardkit.types import PreferenceExample
+
+if TYPE_CHECKING:
+    from rewardkit.reward_model.folder import LoadedModel
 
 MODEL = "model"
 HISTORY = "history.json"
@@ -41,7 +45,7 @@ def _train(job: Job, folder: runs.StageFolder) -> Summary:
     examples = read_preferences(job.output("aggregate", FILE))
     model = model_folder.create(config, seed=job.config.seed)
     result = train(model, examples, config, folder=folder.partial, seed=job.config.seed)
-    _replace_model(folder, model, model_folder.save)
+    _replace_model(folder, model)
     runs.write_json(folder.path / HISTORY, result.history)
     return {
         "model": str(folder.path / MODEL),
@@ -54,9 +58,10 @@ def _train(job: Job, folder: runs.StageFolder) -> Summary:
     }
 
 
-def _replace_model(folder: runs.StageFolder, model: object, save: object) -> None:
+def _replace_model(folder: runs.StageFolder, model: LoadedModel) -> None:
     """Write the new model beside the old one and then take its place, so that there is always a whole one."""
-    assert callable(save)
+    from rewardkit.reward_model.folder import save
+
     new, target = folder.partial / MODEL, folder.path / MODEL
     shutil.rmtree(new, ignore_errors=True)
     save(model, new)
