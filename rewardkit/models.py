@@ -19,6 +19,7 @@ from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.hardware import quiet_loading
 from rewardkit.progress import log
+from rewardkit.runs import make_folder
 
 CONVERTER_VERSION = 1
 
@@ -161,7 +162,7 @@ def _convert(file: Path, folder: Path) -> None:
     require("gguf", "train")
     log(f"converting {file.name} for transformers (once, about 20 s) …")
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
-    draft.mkdir(parents=True, exist_ok=True)
+    make_folder(draft)
     try:
         with quiet_loading():
             tokenizer = transformers.AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
@@ -171,6 +172,12 @@ def _convert(file: Path, folder: Path) -> None:
             tokenizer.save_pretrained(draft)
         if not folder.exists():
             draft.rename(folder)
+    except (KeyError, NotImplementedError, ValueError) as error:
+        raise ModelError(
+            f"the GGUF file cannot be converted: {error}",
+            where=str(file),
+            expected="a GGUF file that transformers reads",
+        ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
