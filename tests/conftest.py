@@ -90,6 +90,18 @@ def tiny_model(tmp_path_factory):
     return build
 
 
+@pytest.fixture(scope="session")
+def byte_tokenizer():
+    """Build a tokenizer whose tokens are bytes, with a chat template: `byte_tokenizer(template, unk_token=…)`."""
+
+    def build(template=CHATML, **tokens):
+        tokenizer = _byte_tokenizer(**tokens)
+        tokenizer.chat_template = template
+        return tokenizer
+
+    return build
+
+
 def _byte_tokenizer(**tokens):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
