@@ -1,0 +1,210 @@
+"""Rows in, rows out: with a tiny random model, so that numbers mean nothing and equalities everything."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rewardkit.calibration.calibrators import Calibration
+from rewardkit.config import TrainConfig
+from rewardkit.errors import DataError, ModelError, OutputError
+from rewardkit.jobs import scoring
+from rewardkit.jobs.scoring import read_rows, score, write_scores
+from rewardkit.reward_model import folder
+from rewardkit.reward_model.scoring import reward
+from rewardkit.types import Message
+
+ASK = (Message(role="user", content="Tell a joke."),)
+
+
+@pytest.fixture(scope="session")
+def model_path(tiny_model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("reward")
+    config = TrainConfig(model=str(tiny_model()), max_length=120, too_long="drop")
+    folder.save(folder.create(config, seed=2), path)
+    return path
+
+
+@pytest.fixture
+def calibrated(model_path, tmp_path):
+    import shutil
+
+    path = tmp_path / "calibrated"
+    shutil.copytree(model_path, path)
+    Calibration(
+        method="temperature",
+        params={"temperature": 0.5},
+        n=9,
+        n_units=9,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        comparisons_digest="x",
+    ).save(path)
+    return path
+
+
+@pytest.fixture
+def rows(tmp_path):
+    def write(*items):
+        path = tmp_path / "rows.jsonl"
+        path.write_bytes(b"\n".join(i if isinstance(i, bytes) else json.dumps(i).encode() for i in items))
+        return str(path)
+
+    return write
+
+
+def expected(model_path, *responses, prompt=ASK):
+    return reward(folder.load(model_path), [(prompt, text) for text in responses]).values.tolist()
+
+
+def test_each_kind_of_row_gets_its_numbers(calibrated, rows):
+    file = rows(
+        {"id": "x", "prompt": "Tell a joke.", "response": "No."},
+        {"prompt": "Tell a joke.", "response_a": "No.", "response_b": "Yes.", "note": 3},
+        {"prompt": "Tell a joke.", "responses": ["No.", "Yes.", "Why?"]},
+    )
+    no, yes, why = expected(calibrated, "No.", "Yes.", "Why?")
+    one, two, three = score(calibrated, file)
+    assert one == {"id": "x", "line": 1, "status": "ok", "truncated": False, "reward": pytest.approx(no, abs=1e-6)}
+    assert (two["note"], two["line"], two["reward_a"], two["reward_b"]) == (
+        3,
+        2,
+        pytest.approx(no, abs=1e-6),
+        pytest.approx(yes, abs=1e-6),
+    )
+    # The temperature is 0.5: p_a = sigmoid(2 · margin).
+    assert two["margin"] == two["reward_a"] - two["reward_b"]
+    assert two["p_a"] == pytest.approx(1 / (1 + np.exp(-2 * two["margin"])))
+    assert three["rewards"] == pytest.approx([no, yes, why], abs=1e-6)
+    assert not {"prompt", "response", "response_a", "responses"} & {key for row in (one, two, three) for key in row}
+
+
+def test_swapping_the_responses_turns_the_margin_round(calibrated, rows):
+    pair = {"prompt": "Tell a joke.", "response_a": "No.", "response_b": "Yes."}
+    one, other = score(calibrated, rows(pair, {**pair, "response_a": "Yes.", "response_b": "No."}))
+    assert other["margin"] == pytest.approx(-one["margin"], abs=1e-7)
+    assert other["p_a"] == pytest.approx(1 - one["p_a"], abs=1e-7)
+
+
+def test_a_model_that_was_never_calibrated_gives_no_probability(model_path, rows):
+    (row,) = score(model_path, rows({"response_a": "No.", "response_b": "Yes."}))
+    assert row["p_a"] is None and row["margin"] != 0
+
+
+def test_a_prompt_is_text_messages_or_nothing(model_path, rows):
+    chat = [{"role": "system", "content": "Be funny."}, {"role": "user", "content": "Tell a joke."}]
+    texts = [{"prompt": p, "response": "No."} for p in ("Tell a joke.", chat[1:], chat, "", None)] + [
+        {"response": "No."}
+    ]
+    found = [row["reward"] for row in score(model_path, rows(*texts))]
+    assert found[0] == pytest.approx(found[1], abs=1e-6) and found[2] != pytest.approx(found[0], abs=1e-9)
+    assert found[3] == pytest.approx(found[4], abs=1e-6) == pytest.approx(found[5], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": "x", "respons": "y"}, "no response; expected prompt with response"),
+        ({}, "found nothing"),
+        ({"response": ""}, "empty"),
+        ({"response": " \n"}, "empty"),
+        ({"response": 3}, "empty or no text"),
+        ({"response_a": "x", "response_b": None}, "empty or no text"),
+        ({"responses": []}, "no response"),
+        ({"responses": ["x", ""]}, "empty"),
+        ({"prompt": 3, "response": "x"}, "neither text nor a list of messages"),
+        ({"prompt": [{"role": "poet", "content": "x"}], "response": "x"}, "neither text nor a list of messages"),
+        ({"response": "word " * 99}, "longer than the model takes"),
+        (b"{", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"\xff\xfe", "not UTF-8 (byte 0)"),
+    ],
+)
+def test_a_bad_row_comes_back_with_its_reason_between_good_ones(model_path, rows, row, reason):
+    good = {"response": "No."}
+    first, bad, last = score(model_path, rows(good, row, good))
+    assert (first["status"], last["status"], last["line"]) == ("ok", "ok", 3)
+    assert bad["status"] == "failed" and bad["line"] == 2 and reason in bad["reason"] and "reward" not in bad
+
+
+def test_blank_lines_are_passed_over_and_counted(rows):
+    assert list(read_rows(rows({"a": 1}, b"  ", {"b": 2}))) == [(1, {"a": 1}), (3, {"b": 2})]
+
+
+def test_parquet_gives_the_same_as_json_lines(model_path, rows, tmp_path):
+    table = [{"prompt": "Tell a joke.", "response": text, "n": n} for n, text in enumerate(["No.", "Yes.", ""])]
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "rows.parquet")
+    ours, theirs = list(score(model_path, str(tmp_path / "rows.parquet"))), list(score(model_path, rows(*table)))
+    assert ours == theirs and [row["status"] for row in ours] == ["ok", "ok", "failed"]
+
+
+def test_standard_input_is_json_lines(model_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"response": "N\xc3\xb6."}\n{"response": "No."}')))
+    assert [row["line"] for row in score(model_path, "-")] == [1, 2]
+
+
+def test_a_stream_is_answered_chunk_by_chunk(model_path, monkeypatch):
+    monkeypatch.setattr(scoring, "ROWS_AT_A_TIME", 2)
+    read = []
+
+    def stream(file):
+        for number in range(1, 6):
+            read.append(number)
+            yield number, {"response": f"Number {number}."}
+
+    monkeypatch.setattr(scoring, "read_rows", stream)
+    answers = score(model_path, "-")
+    assert next(answers)["line"] == 1 and read == [1, 2]
+    assert [row["line"] for row in answers] == [2, 3, 4, 5]
+
+
+def test_nothing_in_nothing_out(model_path, rows):
+    assert list(score(model_path, rows())) == []
+
+
+def test_what_cannot_be_read_is_refused(model_path, rows, tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        next(score(model_path, str(tmp_path / "gone.jsonl")))
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="not a Parquet file"):
+        next(score(model_path, str(tmp_path / "bad.parquet")))
+    with pytest.raises(ModelError, match="not a rewardkit reward model"):
+        next(score(tmp_path, rows({"response": "No."})))
+
+
+ANSWERS = [{"line": 1, "status": "ok", "reward": 1.5}, {"line": 2, "status": "failed", "reason": "empty ü"}]
+
+
+def test_scores_are_written_whole_as_lines_or_parquet(tmp_path):
+    found = write_scores(ANSWERS, tmp_path / "s.jsonl")
+    assert found == {"file": str(tmp_path / "s.jsonl"), "ok": 1, "failed": 1}
+    lines = (tmp_path / "s.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == ANSWERS and "ü" in lines[1]
+    write_scores(ANSWERS, tmp_path / "s.parquet")
+    assert pq.read_table(tmp_path / "s.parquet").to_pylist() == [
+        {"line": 1, "status": "ok", "reward": 1.5, "reason": None},
+        {"line": 2, "status": "failed", "reward": None, "reason": "empty ü"},
+    ]
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.parquet"])
+def test_scores_that_stop_half_way_leave_no_file(tmp_path, name):
+    def broken():
+        yield ANSWERS[0]
+        raise DataError("the input ended")
+
+    with pytest.raises(DataError):
+        write_scores(broken(), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        write_scores(ANSWERS, tmp_path / "file/s.jsonl")
