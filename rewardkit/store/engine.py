@@ -30,7 +30,7 @@ PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA cache_size=-65536",
     # Checkpoints copy pages into the file; fewer of them write a page that many rows share less often.
-    "PRAGMA wal_autocheckpoint=32768",
+    "PRAGMA wal_autocheckpoint=131072",
 )
 
 

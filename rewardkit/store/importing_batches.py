@@ -18,8 +18,11 @@ from rewardkit.store.rows import Encoded
 from rewardkit.store.store import Counts, Store, insert
 from rewardkit.store.tables import external_ids
 
-MOST_ROWS = 10_000
-MOST_RECORDS = 100_000
+# Ids are hashes, so that a batch touches every page of every index: the larger it is, the fewer pages are
+# written for each row. What is written at a million rows decides, and memory is the limit.
+MOST_ROWS = 50_000
+MOST_BYTES = 160_000_000
+RECORD_BYTES = 450
 LOOKUP = 5_000
 
 Name = tuple[str, ...]
@@ -37,7 +40,7 @@ class Batch:
         self.names: list[Name | None] = []
         self.records: list[list[Encoded]] = []
         self.rejected: list[Rejected] = []
-        self._count = 0
+        self._bytes = 0
 
     def __len__(self) -> int:
         """Count the rows, rejected ones included."""
@@ -45,8 +48,8 @@ class Batch:
 
     @property
     def full(self) -> bool:
-        """Whether it is time to write: a row may carry a hundred labels."""
-        return len(self.lines) + len(self.rejected) >= MOST_ROWS or self._count >= MOST_RECORDS
+        """Whether it is time to write: by rows, and by memory, since a row may carry long texts or many labels."""
+        return len(self.lines) + len(self.rejected) >= MOST_ROWS or self._bytes >= MOST_BYTES
 
     def add(self, row: Row, records: list[Encoded]) -> None:
         """Add a good row; its own id, if it has one, is the last of its records."""
@@ -55,11 +58,18 @@ class Batch:
         self.shown.append(row.raw or row.data)
         self.names.append(name)
         self.records.append(records)
-        self._count += len(records)
+        # A line is kept, and so are the texts that it holds.
+        texts = 2 * len(row.raw) if row.raw else _letters(records)
+        self._bytes += RECORD_BYTES * len(records) + texts
 
     def reject(self, row: Row, problem: str) -> None:
         """Add a bad row."""
         self.rejected.append((row.line, problem, row.raw or row.data))
+        self._bytes += RECORD_BYTES + len(row.raw)
+
+
+def _letters(records: list[Encoded]) -> int:
+    return sum(len(value) for _, values in records for value in values if isinstance(value, str))
 
 
 @contextmanager

@@ -103,7 +103,7 @@ class Kind:
     @cached_property
     def key_of(self) -> Callable[[tuple[Any, ...]], Any]:
         """What returns the primary key of a row."""
-        return itemgetter(*range(len(self.table.primary_key)))
+        return itemgetter(*(self.columns.index(column.name) for column in self.table.primary_key))
 
     def insert(self, mark: str, rows: int = 1) -> str:
         """Return the statement that adds rows unless their keys are there.

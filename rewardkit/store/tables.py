@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     text,
@@ -78,7 +79,7 @@ comparisons = Table(
 labels = Table(
     "labels",
     METADATA,
-    Column("id", Key, primary_key=True),
+    Column("id", Key, nullable=False),
     Column("comparison_id", Key, ForeignKey("comparisons.id"), nullable=False),
     Column("annotator_id", Key, ForeignKey("annotators.id"), nullable=False),
     Column("status", Text, nullable=False),
@@ -100,8 +101,9 @@ labels = Table(
     Column("created_at", Text),
     Column("supersedes", Key),
     Column("metadata", JSON, nullable=False),
+    # The id covers the comparison; with it in front, one index keeps labels unique and finds a comparison's.
+    PrimaryKeyConstraint("comparison_id", "id"),
 )
-Index("ix_labels_comparison", labels.c.comparison_id, labels.c.id)
 Index(
     "ix_labels_supersedes",
     labels.c.supersedes,

@@ -73,7 +73,7 @@ def _comparisons() -> None:
 def _labels() -> None:
     op.create_table(
         "labels",
-        sa.Column("id", KEY, primary_key=True),
+        sa.Column("id", KEY, nullable=False),
         sa.Column("comparison_id", KEY, sa.ForeignKey("comparisons.id"), nullable=False),
         sa.Column("annotator_id", KEY, sa.ForeignKey("annotators.id"), nullable=False),
         sa.Column("status", sa.Text, nullable=False),
@@ -94,8 +94,8 @@ def _labels() -> None:
         sa.Column("created_at", sa.Text),
         sa.Column("supersedes", KEY),
         sa.Column("metadata", sa.JSON, nullable=False),
+        sa.PrimaryKeyConstraint("comparison_id", "id"),
     )
-    op.create_index("ix_labels_comparison", "labels", ["comparison_id", "id"])
     superseding = sa.text("supersedes IS NOT NULL")
     op.create_index(
         "ix_labels_supersedes", "labels", ["supersedes"], sqlite_where=superseding, postgresql_where=superseding
