@@ -35,6 +35,7 @@ def session(folder, text, **environment):
     return subprocess.run(command, capture_output=True, text=True, env={**values, **environment}, cwd=folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "strict", "code"),
     [(ONE_SKIPPED, True, 1), (ONE_SKIPPED, False, 0), (NONE_SKIPPED, True, 0)],
