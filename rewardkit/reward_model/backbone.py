@@ -13,11 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rewardkit.batching import token_budget_batches
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.hardware import dtype_of, quiet_loading
 from rewardkit.models import ModelFolder
+
+# Tokens of rows that are computed together on a CPU; more gains nothing there, and pads more.
+CPU_GROUP_TOKENS = 1024
 
 
 class RewardNetwork(nn.Module):
@@ -46,6 +50,16 @@ class RewardNetwork(nn.Module):
         Returns:
             Rewards in float32, (batch,).
         """
+        lengths = attention_mask.sum(-1).tolist()
+        groups = token_budget_batches(lengths, CPU_GROUP_TOKENS) if input_ids.device.type == "cpu" else [[*lengths]]
+        if len(groups) == 1:
+            return self._rewards(input_ids, attention_mask)
+        # Padding is computed like text: rows of like length go together, trimmed to their own longest.
+        parts = [self._rewards(*_trimmed(input_ids[rows], attention_mask[rows])) for rows in groups]
+        order = torch.tensor([row for rows in groups for row in rows])
+        return torch.cat(parts)[order.argsort()]
+
+    def _rewards(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         classifier = self.classifier
         positions = (attention_mask.cumsum(-1) - 1).clamp_min(0)
         hidden = classifier.base_model(
@@ -61,6 +75,13 @@ class RewardNetwork(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+
+def _trimmed(input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Cut off the columns that are padding in every row."""
+    used = attention_mask.any(0).nonzero()
+    columns = slice(int(used.min()), int(used.max()) + 1)
+    return input_ids[:, columns], attention_mask[:, columns]
 
 
 def load_tokenizer(path: Path, pad_token: str | None = None) -> Any:
