@@ -165,8 +165,8 @@ def conversation(example):
 
 
 def longer_is_better(examples):
-    from rewardkit.jobs.predictors import longer
     from rewardkit.jobs.learning import held_out
+    from rewardkit.jobs.predictors import longer
 
     test, values = longer(held_out(examples, "test"), "test")
     calibration, fitted = longer(held_out(examples, "calibration"), "calibration")

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,16 @@ from rewardkit.jobs.predictors import (
     baselines,
     measured,
     model_predictions,
+    shuffled_predictions,
 )
 from rewardkit.jobs.preferences import DIAGNOSTICS, FILE, read_preferences
 from rewardkit.jobs.stages import Job, Stage, Summary, given
 from rewardkit.report.data import Example, ReportData, Row, TrainingCurve
 from rewardkit.report.page import write_report
 from rewardkit.types import PreferenceExample
+
+if TYPE_CHECKING:
+    from rewardkit.reward_model.folder import LoadedModel
 
 Array = NDArray[np.float64]
 EXAMPLES_SHOWN = 3
@@ -95,6 +99,14 @@ def _example(example: PreferenceExample, p_a: float) -> Example:
     return Example(prompt, seen.response_a, seen.response_b, p_preferred, share, seen.task)
 
 
+def _shuffled(job: Job, model: LoadedModel, predictions: Predictions, level: Level) -> Row | None:
+    if "shuffled_prompt" not in given(job.config.evaluate).baselines:
+        return None
+    calibration = Calibration.load(job.output("train", MODEL))
+    other = shuffled_predictions(model, calibration, predictions.examples, job.config.seed)
+    return row("reward model, shuffled prompts", other, predictions, level)
+
+
 def _unit(job: Job) -> str:
     """Say in a word what intervals are clustered by."""
     config = job.config.aggregate
@@ -111,7 +123,7 @@ def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
     data = HeldOut(held_out(examples, "calibration"), held_out(examples, "test"))
     model = model_folder.load(path)
     predictions = model_predictions(model, calibration, data.test)
-    others = baselines(job, data, model, calibration)
+    others = baselines(job, data)
     level = Level(config.confidence, job.config.seed)
     raw = Predictions(predictions.examples, predictions.margins, 1 / (1 + np.exp(-predictions.margins)))
     report = ReportData(
@@ -122,6 +134,7 @@ def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
         model=Row("reward model", predictions.measurement(level), predictions.note),
         uncalibrated=Row("reward model, uncalibrated", raw.measurement(level)),
         baselines=tuple(row(name, other, predictions, level) for name, other in others.items()),
+        shuffled=_shuffled(job, model, predictions, level),
         by_task=by(lambda e: e.task, predictions, level),
         by_source=by(lambda e: e.source, predictions, level),
         reliability=_reliability(predictions, config.confidence),

@@ -116,24 +116,26 @@ def shuffled_prompts(examples: Sequence[PreferenceExample], seed: int) -> list[P
     return [e.model_copy(update={"prompt": other[e.prompt]}) for e in examples]
 
 
-def baselines(job: Job, data: HeldOut, model: LoadedModel, calibration: Calibration) -> dict[str, Predictions | str]:
+def baselines(job: Job, data: HeldOut) -> dict[str, Predictions | str]:
     """Compute the baselines that the config asks for; a text says why one cannot be had."""
-    config = given(job.config.evaluate)
-
-    def shuffled() -> Predictions | str:
-        examples = shuffled_prompts(data.test, job.config.seed)
-        if not examples:
-            return "all prompts are the same"
-        scored = margins(model, examples, "evaluate: shuffled prompts")
-        return Predictions(scored.examples, scored.values, calibration.predict_proba(scored.values))
-
     ways: dict[str, tuple[str, Callable[[], Predictions | str]]] = {
         "longer": ("longer is better", lambda: calibrated_alike(longer, data)),
-        "shuffled_prompt": ("reward model, shuffled prompts", shuffled),
         "judge": ("judge alone", lambda: calibrated_alike(judge_alone, data)),
         "untrained": ("untrained model", lambda: calibrated_alike(_untrained(job), data)),
     }
-    return {ways[name][0]: ways[name][1]() for name in config.baselines}
+    asked = given(job.config.evaluate).baselines
+    return {ways[name][0]: ways[name][1]() for name in asked if name in ways}
+
+
+def shuffled_predictions(
+    model: LoadedModel, calibration: Calibration, test: list[PreferenceExample], seed: int
+) -> Predictions | str:
+    """Score the test responses under prompts that belong to others; or say why that cannot be done."""
+    examples = shuffled_prompts(test, seed)
+    if not examples:
+        return "all prompts are the same"
+    scored = margins(model, examples, "evaluate: shuffled prompts")
+    return Predictions(scored.examples, scored.values, calibration.predict_proba(scored.values))
 
 
 def _untrained(job: Job) -> Callable[[list[PreferenceExample], str], tuple[list[PreferenceExample], Array]]:

@@ -129,6 +129,8 @@ class ReportData:
         model: The reward model with calibrated probabilities.
         uncalibrated: The same margins without calibration.
         baselines: What unmasks a fake; each with its paired difference.
+        shuffled: The reward model where every response stands under another prompt, which tells whether
+            it reads the prompt; None where that was not asked for.
         by_task: The reward model on each task.
         by_source: The reward model on each source of comparisons.
         reliability: Of the calibrated probabilities.
@@ -161,7 +163,13 @@ class ReportData:
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
+    shuffled: Row | None = None
     unit: str = "prompt"
+
+    @property
+    def compared(self) -> tuple[Row, ...]:
+        """All that stands beside the model: the baselines, and the model with shuffled prompts."""
+        return self.baselines if self.shuffled is None else (*self.baselines, self.shuffled)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values: every number that the page shows, unrounded."""
@@ -173,6 +181,7 @@ class ReportData:
             "model": self.model.to_json(),
             "uncalibrated": self.uncalibrated.to_json(),
             **{name: [row.to_json() for row in getattr(self, name)] for name in ("baselines", "by_task", "by_source")},
+            "shuffled": self.shuffled.to_json() if self.shuffled else None,
             "reliability": self.reliability.to_json(),
             "margins": self.margins.to_json(),
             "curve": self.curve.to_json() if self.curve else None,

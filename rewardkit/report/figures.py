@@ -74,7 +74,7 @@ class Picture:
 
 def draw_all(data: ReportData) -> dict[str, Picture]:
     """Draw every figure that the data have something for, by name."""
-    forest = Forest.of((data.model, *data.baselines))
+    forest = Forest.of((data.model, *data.compared))
     pictures = [
         _draw("reliability", data.reliability, _style_reliability, _reliability_in_words(data.reliability)),
         _draw("margins", data.margins, _style_margins, _margins_in_words(data.margins)),
@@ -118,7 +118,7 @@ def _styled(name: str) -> Iterator[None]:
     from matplotlib.rcsetup import cycler
 
     ink, line = PALETTE["ink"], PALETTE["line"]
-    look = {
+    look: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "font.family": "sans-serif",

@@ -83,7 +83,12 @@ def reach_verdict(data: ReportData) -> Verdict:
         return Verdict("unknown", "The reward model was not measured", (data.model.note,), (), confidence, share)
     honesty = _honesty(measured.ece, data.reliability)
     tone, headline = _headline(measured, field, honesty, data.unit)
-    sentences = (_agreement(measured, data), *_against(field), _probabilities(measured.ece, honesty, confidence, share))
+    sentences = (
+        _agreement(measured, data),
+        *_against(field),
+        *_reads_the_prompt(data.shuffled),
+        _probabilities(measured.ece, honesty, confidence, share),
+    )
     return Verdict(tone, headline, sentences, _cautions(measured, data.unit), confidence, share)
 
 
@@ -172,6 +177,17 @@ def _against(field: _Field) -> list[str]:
     if not (field.better or field.unclear or field.worse):
         said.append("No baseline was compared, so nothing shows whether this is hard to reach.")
     return said
+
+
+def _reads_the_prompt(row: Row | None) -> list[str]:
+    """Say what exchanging the prompts did; taste that ignores the prompt is no fake, but should be known."""
+    if row is None or not (row.measurement and row.difference):
+        return []
+    under = f"under prompts that belong to other responses it agrees on {_accuracy(row)}"
+    gap = f"difference {points(row.difference.value)}, {_span(row.difference)}"
+    if row.difference.low > 0:
+        return [f"It reads the prompt: {under} ({gap})."]
+    return [f"Nothing shows that it reads the prompt: {under} ({gap}). It may judge texts by themselves."]
 
 
 def _probabilities(ece: CalibrationError, honesty: str, confidence: float, share: float) -> str:

@@ -23,6 +23,7 @@ from rewardkit.jobs.predictors import (
     judge_alone,
     longer,
     measured,
+    shuffled_predictions,
     shuffled_prompts,
 )
 from rewardkit.jobs.rewards import Margins
@@ -184,20 +185,22 @@ def data():
     return HeldOut(examples, examples)
 
 
-def test_baselines_are_those_asked_for_in_their_order_with_notes_where_there_are_none(data, monkeypatch):
+def test_baselines_are_those_asked_for_in_their_order_with_notes_where_there_are_none(data):
+    job = Job(JobConfig.model_validate({"evaluate": {"baselines": ["shuffled_prompt", "judge", "longer"]}}))
+    found = baselines(job, data)
+    assert list(found) == ["judge alone", "longer is better"]
+    assert found["judge alone"] == "labels 0 calibration and 0 test comparisons: too few"
+
+
+def test_shuffled_prompts_are_scored_with_the_models_calibration(data, monkeypatch):
     def margins(model, examples, title):
         return Margins(list(examples), np.linspace(-1, 1, len(examples)), 0, 0)
 
     monkeypatch.setattr(predictors, "margins", margins)
-    job = Job(JobConfig.model_validate({"evaluate": {"baselines": ["shuffled_prompt", "judge", "longer"]}}))
     calibration = SimpleNamespace(predict_proba=lambda values: 1 / (1 + np.exp(-np.asarray(values))))
-    found = baselines(job, data, None, calibration)
-    assert list(found) == ["reward model, shuffled prompts", "judge alone", "longer is better"]
-    assert found["judge alone"] == "labels 0 calibration and 0 test comparisons: too few"
-    assert found["reward model, shuffled prompts"].p_a[0] == pytest.approx(1 / (1 + math.e))
+    assert shuffled_predictions(None, calibration, data.test, 0).p_a[0] == pytest.approx(1 / (1 + math.e))
     alike = [e.model_copy(update={"prompt": ()}) for e in data.test]
-    again = baselines(job, HeldOut(alike, alike), None, calibration)
-    assert again["reward model, shuffled prompts"] == "all prompts are the same"
+    assert shuffled_predictions(None, calibration, alike, 0) == "all prompts are the same"
 
 
 def test_groups_are_measured_apart_and_sum_to_all():
