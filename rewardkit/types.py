@@ -180,10 +180,18 @@ class Label(Record):
     def of(cls, comparison_id: str, annotator_id: str, **fields: Any) -> Label:
         """Build a label whose id is the hash of what was said (not of when)."""
         draft = cls(id="", comparison_id=comparison_id, annotator_id=annotator_id, **fields)
-        said = draft.model_dump_json(exclude={"id", "created_at", "seconds", "tokens", "cost"})
         # Nobody else has seen the draft: setting its id spares the copy, which imports would feel.
-        draft.__dict__["id"] = content_id("label", said)
+        draft.__dict__["id"] = cls.identity(draft.said())
         return draft
+
+    def said(self) -> str:
+        """Return what the id covers, as JSON."""
+        return self.model_dump_json(exclude={"id", "created_at", "seconds", "tokens", "cost"})
+
+    @staticmethod
+    def identity(said: str) -> str:
+        """Return the id of a label that says this."""
+        return content_id("label", said)
 
 
 class Rating(Record):

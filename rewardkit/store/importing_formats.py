@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from rewardkit.store.importing_rows import (
-    OTHER_WAY,
+    TURNED,
     RowContext,
     RowError,
     annotator_of,
@@ -73,7 +73,7 @@ def parse_comparison(row: dict[str, Any], context: RowContext) -> list[Encoded]:
     rows = [prompt, first, second, comparison]
     for entry in _entries(row, context):
         annotator = annotator_of(entry, context)
-        rows += (annotator, encode(_label(entry, comparison_id, annotator[1][0], flipped=flipped)))
+        rows += (annotator, _label(entry, comparison_id, annotator[1][0], context, flipped=flipped))
     return rows + context.external(row, "comparison", comparison_id)
 
 
@@ -89,31 +89,26 @@ def _entries(row: dict[str, Any], context: RowContext) -> list[dict[str, Any]]:
     return labels
 
 
-def _label(entry: dict[str, Any], comparison_id: str, annotator_id: str, *, flipped: bool) -> Label:
+def _label(
+    entry: dict[str, Any], comparison_id: str, annotator_id: str, context: RowContext, *, flipped: bool
+) -> Encoded:
     verdict = verdict_of(entry)
     if verdict is None:
         raise RowError("a label has neither a preference nor a choice")
     choice, p_a = verdict
     order = order_of(entry.get("order"))
-    fields: dict[str, Any] = {"choice": choice, "p_a": p_a, "order_shown": order}
     if flipped:
-        fields = {
-            "choice": OTHER_WAY.get(choice, choice),
-            "p_a": None if p_a is None else 1.0 - p_a,
-            "order_shown": OTHER_WAY[order] if order else None,
-        }
+        choice, p_a = TURNED[choice], None if p_a is None else 1.0 - p_a
+        order = None if order is None else "ba" if order == "ab" else "ab"
+    if p_a is None and UNDERSTOOD.issuperset(entry):
+        return context.plain_labels.row(comparison_id, annotator_id, choice, order)
+    fields = _details(entry, flipped=flipped)
+    return encode(Label.of(comparison_id, annotator_id, choice=choice, p_a=p_a, order_shown=order, **fields))
+
+
+def _details(entry: dict[str, Any], *, flipped: bool) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     metadata: dict[str, Any] = {}
-    if len(entry) > 3:
-        _add_details(entry, fields, metadata, flipped=flipped)
-    if flipped and fields.get("rationale"):
-        # Its words ("the first is better") cannot be turned with the rest.
-        metadata["rationale_order"] = "ba"
-    if metadata:
-        fields["metadata"] = metadata
-    return Label.of(comparison_id, annotator_id, **fields)
-
-
-def _add_details(entry: dict[str, Any], fields: dict[str, Any], metadata: dict[str, Any], *, flipped: bool) -> None:
     for name, value in entry.items():
         if name in UNDERSTOOD or value is None or value == "":
             continue
@@ -125,6 +120,10 @@ def _add_details(entry: dict[str, Any], fields: dict[str, Any], metadata: dict[s
             metadata[other_side(name) if flipped else name] = value
     if fields.get("strength") == 0:
         del fields["strength"]
+    if flipped and fields.get("rationale"):
+        # Its words ("the first is better") cannot be turned with the rest.
+        metadata["rationale_order"] = "ba"
+    return {**fields, "metadata": metadata}
 
 
 def parse_rating(row: dict[str, Any], context: RowContext) -> list[Encoded]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from rewardkit.store.rows import Encoded, encode, prompt_row, response_row
+from rewardkit.store.rows import Encoded, PlainLabels, encode, prompt_row, response_row
 from rewardkit.types import Annotator, Choice, Kind, Message, Order, Prompt
 
 WORDS: dict[str, Choice] = {
@@ -21,7 +21,7 @@ WORDS: dict[str, Choice] = {
     "tie (bothbad)": "both_bad",
     "bothbad": "both_bad",
 }
-OTHER_WAY: dict[str, str] = {"a": "b", "b": "a", "ab": "ba", "ba": "ab"}
+TURNED: dict[Choice, Choice] = {"a": "b", "b": "a", "tie": "tie", "both_bad": "both_bad"}
 # A cell of a CSV file is a text.
 TRUE = (True, "true", "True", "1")
 
@@ -38,11 +38,13 @@ class RowContext:
         source: Name of the data set.
         task: Task of all prompts; the row's own if absent.
         annotators: Those met so far, and their rows, by what the file calls them.
+        plain_labels: What labels that differ only in their comparison share.
     """
 
     source: str
     task: str | None = None
     annotators: dict[tuple[Any, ...], Encoded] = field(default_factory=dict)
+    plain_labels: PlainLabels = field(default_factory=PlainLabels)
 
     def external(self, row: dict[str, Any], kind: str, record_id: str) -> list[Encoded]:
         """Return the row's own id, if it has one."""
@@ -118,7 +120,7 @@ def meta_of(row: dict[str, Any], *, flipped: bool = False) -> dict[str, Any]:
 def other_side(key: str) -> str:
     """Return the name of the same thing on the other side."""
     if key.endswith(("_a", "_b")):
-        return key[:-1] + OTHER_WAY[key[-1]]
+        return key[:-1] + ("b" if key.endswith("a") else "a")
     return key
 
 

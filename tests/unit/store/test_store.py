@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, timedelta, timezone
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -184,3 +185,21 @@ def test_rows_made_directly_equal_encoded_records(text: str, task: str, source: 
     assert rows.comparison_row(prompt.id, ids, source, {}) == encode(comparison)
     described = Comparison.of(prompt.id, first.id, second.id, source=source, metadata={"k": [1]})
     assert rows.comparison_row(prompt.id, ids, source, {"k": [1]}) == encode(described)
+
+
+@given(
+    comparison=st.uuids().map(str),
+    answers=st.lists(
+        st.tuples(
+            st.sampled_from(["x", "y"]),
+            st.sampled_from(["a", "b", "tie", "both_bad"]),
+            st.sampled_from([None, "ab", "ba"]),
+        ),
+        max_size=5,
+    ),
+)
+def test_rows_of_plain_labels_equal_encoded_labels(comparison: str, answers: list[tuple[str, Any, Any]]) -> None:
+    plain = rows.PlainLabels()
+    for at, (annotator, choice, order) in enumerate(answers * 2):
+        said = Label.of(f"{comparison}{at}", annotator, choice=choice, order_shown=order)
+        assert plain.row(f"{comparison}{at}", annotator, choice, order) == encode(said)
