@@ -142,7 +142,8 @@ class Annotator(Record):
     def of(cls, kind: Kind, name: str, **fields: Any) -> Annotator:
         """Build an annotator whose id is the hash of everything that makes it this annotator."""
         draft = cls(id="", kind=kind, name=name, **fields)
-        identity = content_id("annotator", draft.model_dump_json(exclude={"id"}))
+        # Defaults are left out here and below, so that a field added later leaves the old ids as they are.
+        identity = content_id("annotator", draft.model_dump_json(exclude={"id"}, exclude_defaults=True))
         return draft.model_copy(update={"id": identity})
 
 
@@ -186,7 +187,7 @@ class Label(Record):
 
     def said(self) -> str:
         """Return what the id covers, as JSON."""
-        return self.model_dump_json(exclude={"id", "created_at", "seconds", "tokens", "cost"})
+        return self.model_dump_json(exclude={"id", "created_at", "seconds", "tokens", "cost"}, exclude_defaults=True)
 
     @staticmethod
     def identity(said: str) -> str:
@@ -214,7 +215,7 @@ class Rating(Record):
     def of(cls, response_id: str, annotator_id: str, criterion: str, **fields: Any) -> Rating:
         """Build a rating whose id is the hash of what was said (not of when)."""
         draft = cls(id="", response_id=response_id, annotator_id=annotator_id, criterion=criterion, **fields)
-        said = draft.model_dump_json(exclude={"id", "created_at"})
+        said = draft.model_dump_json(exclude={"id", "created_at"}, exclude_defaults=True)
         draft.__dict__["id"] = content_id("rating", said)
         return draft
 

@@ -206,12 +206,12 @@ class Store:
         return digest.hexdigest()
 
     def labelled(self, annotator_id: str) -> set[tuple[str, str | None, int]]:
-        """Return (comparison, order shown, repeat) of all labels of an annotator, failed ones included."""
+        """Return (comparison, order shown, repeat) of an annotator's labels, but for failed ones: ask again."""
         table = tables.labels
         return self._triples(table, annotator_id, ("comparison_id", "order_shown", "repeat"))
 
     def rated(self, annotator_id: str) -> set[tuple[str, str, int]]:
-        """Return (response, criterion, repeat) of all ratings of an annotator, failed ones included."""
+        """Return (response, criterion, repeat) of an annotator's ratings, but for failed ones: ask again."""
         table = tables.ratings
         return cast(
             set[tuple[str, str, int]],
@@ -221,7 +221,8 @@ class Store:
     def _triples(
         self, table: sa.Table, annotator_id: str, names: tuple[str, str, str]
     ) -> set[tuple[str, str | None, int]]:
-        query = sa.select(*(table.c[name] for name in names)).where(table.c.annotator_id == annotator_id)
+        answered = (table.c.annotator_id == annotator_id) & (table.c.status != "failed")
+        query = sa.select(*(table.c[name] for name in names)).where(answered)
         with self.reading() as connection:
             return {(first, second, third) for first, second, third in connection.execute(query)}
 

@@ -97,13 +97,14 @@ def test_a_superseded_label_is_hidden_and_kept(database_url: str, small: list[Re
         assert list(store.labels(superseded=True)) == sorted([said, edited, failed], key=lambda label: label.id)
 
 
-def test_what_an_annotator_has_done_includes_failures(database_url: str, small: list[Record]) -> None:
+def test_what_an_annotator_has_done_leaves_out_failures(database_url: str, small: list[Record]) -> None:
     judge = next(r for r in small if isinstance(r, Annotator) and r.kind == "judge")
     comparison = next(r for r in small if isinstance(r, Comparison))
     rating = next(r for r in small if isinstance(r, Rating))
+    answered = Label.of(comparison.id, judge.id, choice="a", order_shown="ab", repeat=1)
     with Store.open(database_url) as store:
-        store.add(small)
-        assert store.labelled(judge.id) == {(comparison.id, "ba", 2)}
+        store.add([*small, answered])
+        assert store.labelled(judge.id) == {(comparison.id, "ab", 1)}
         assert store.rated(judge.id) == {(rating.response_id, "wit", 1)}
         assert store.labelled("nobody") == set()
 
