@@ -22,6 +22,7 @@ from rewardkit.progress import log
 from rewardkit.runs import make_folder
 
 CONVERTER_VERSION = 1
+_END = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class ModelFolder:
     """A model on this machine.
 
     Attributes:
-        name: What the user called it.
+        name: What finds it again from any folder: the alias, hub id, or absolute path.
         path: A folder with config, weights (safetensors) and tokenizer.
-        revision: Hash that changes when the weights may have changed.
+        revision: Hash that changes with the weights.
     """
 
     name: str
@@ -76,23 +77,15 @@ def resolve(name: str) -> ModelFolder:
         return _resolve_alias(name, ALIASES[name])
     path = Path(name).expanduser()
     if path.is_dir():
-        return _folder(name, path)
+        # Absolute, so that a model trained on it finds it from any folder.
+        return _folder(str(path.resolve()), path)
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ModelError("the GGUF file does not exist", where=name, fix="check the path")
-        return _from_gguf(name, path)
+        return _from_gguf(str(path.resolve()), path)
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError("no such model folder", where=name, expected=_accepted())
     return _from_hub(name, name)
-
-
-def available() -> dict[str, str]:
-    """Tell where each alias would come from, for `rewardkit doctor`."""
-    found = {}
-    for name, alias in ALIASES.items():
-        packaged = packaged_file(alias)
-        found[name] = str(packaged) if packaged else f"hub: {alias.hub_id}, or {alias.pip}"
-    return found
 
 
 def packaged_file(alias: Alias) -> Path | None:
@@ -129,9 +122,21 @@ def _folder(name: str, path: Path) -> ModelFolder:
         raise ModelError("the folder holds no config.json", where=name, expected="a folder that transformers loads")
     digest = hashlib.sha256(config.read_bytes())
     for weights in sorted(path.glob("*.safetensors")):
-        stat = weights.stat()
-        digest.update(f"{weights.name}:{stat.st_size}:{stat.st_mtime_ns}".encode())
+        digest.update(weights.name.encode() + _ends(weights))
     return ModelFolder(name, path, digest.hexdigest()[:16])
+
+
+def _ends(file: Path) -> bytes:
+    """Return a file's size and its first and last megabyte.
+
+    The header of safetensors says what is inside; the ends tell two trainings apart without reading
+    many gigabytes each time.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as handle:
+        first = handle.read(_END)
+        handle.seek(max(0, size - _END))
+        return str(size).encode() + first + handle.read()
 
 
 def _from_hub(name: str, hub_id: str) -> ModelFolder:
@@ -144,16 +149,15 @@ def _from_hub(name: str, hub_id: str) -> ModelFolder:
         raise ModelError(
             f"the model could not be had from the hub ({type(error).__name__})", where=name, expected=_accepted()
         ) from error
-    return ModelFolder(name, path, path.name)
+    return _folder(name, path)
 
 
 def _from_gguf(name: str, file: Path) -> ModelFolder:
-    stat = file.stat()
-    revision = hashlib.sha256(f"{CONVERTER_VERSION}:{file.name}:{stat.st_size}".encode()).hexdigest()[:16]
-    folder = cache_folder() / f"{file.stem}-{revision}"
+    parts = str(CONVERTER_VERSION).encode() + _ends(file)
+    folder = cache_folder() / f"{file.stem}-{hashlib.sha256(parts).hexdigest()[:16]}"
     if not (folder / "config.json").is_file():
         _convert(file, folder)
-    return ModelFolder(name, folder, revision)
+    return _folder(name, folder)
 
 
 def _convert(file: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from rewardkit.reward_model.rendering import Renderer
+from rewardkit.reward_model.rendering import Renderer, Unrendered
 from rewardkit.types import PreferenceExample
 
 
@@ -32,30 +33,39 @@ class EncodedSet:
     Attributes:
         items: The comparisons.
         truncated: Comparisons of which a text was cut.
-        dropped: Comparisons left out: of weight 0, or too long under policy "drop".
+        reasons: Why comparisons were left out, and how many for each reason.
         tokens: Tokens of the different texts, padding excluded.
     """
 
     items: list[Encoded]
     truncated: int
-    dropped: int
+    reasons: Counter[str]
     tokens: int
+
+    @property
+    def dropped(self) -> int:
+        """How many comparisons were left out."""
+        return self.reasons.total()
 
 
 def encode_examples(examples: Sequence[PreferenceExample], renderer: Renderer) -> EncodedSet:
-    """Render examples; those of weight 0 or too long under policy "drop" are left out and counted."""
-    items, truncated, dropped = [], 0, 0
+    """Render examples; those of weight 0, and those that cannot be rendered, are left out and counted."""
+    items: list[Encoded] = []
+    truncated, reasons = 0, Counter[str]()
     for example in examples:
-        a = renderer.render(example.prompt, example.response_a)
-        b = renderer.render(example.prompt, example.response_b)
-        if a is None or b is None or example.preference.sample_weight == 0:
-            dropped += 1
-            continue
-        truncated += a.truncated or b.truncated
         preference = example.preference
-        items.append(Encoded(a.ids, b.ids, preference.p_a, preference.sample_weight, preference.unit))
+        a, b = (renderer.render(example.prompt, text) for text in (example.response_a, example.response_b))
+        if preference.sample_weight == 0:
+            reasons["weight 0"] += 1
+        elif isinstance(a, Unrendered):
+            reasons[a.reason] += 1
+        elif isinstance(b, Unrendered):
+            reasons[b.reason] += 1
+        else:
+            truncated += a.truncated or b.truncated
+            items.append(Encoded(a.ids, b.ids, preference.p_a, preference.sample_weight, preference.unit))
     texts = {tuple(ids) for item in items for ids in (item.ids_a, item.ids_b)}
-    return EncodedSet(items, truncated, dropped, tokens=sum(map(len, texts)))
+    return EncodedSet(items, truncated, reasons, tokens=sum(map(len, texts)))
 
 
 def unit_mean_weights(items: Sequence[Encoded]) -> list[Encoded]:

@@ -8,7 +8,6 @@ reward_calibration.json                          margins → probabilities, writ
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,19 +33,23 @@ CARD = "rewardkit.json"
 ADAPTERS = "adapter_model.safetensors"
 PLAIN_LOADING = """# A rewardkit reward model
 
-Base model: `{base}`. With rewardkit: `rewardkit score THIS_FOLDER responses.jsonl`. Without it:
+Base model: `{base}`, revision `{revision}`. With rewardkit: `rewardkit score THIS_FOLDER responses.jsonl`. Without it:
 
 ```python
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER")
-base = AutoModelForSequenceClassification.from_pretrained("{base}", num_labels=1, pad_token_id=tokenizer.pad_token_id)
+base = AutoModelForSequenceClassification.from_pretrained(
+    "{path}", num_labels=1, pad_token_id=tokenizer.pad_token_id, dtype="{dtype}"
+)
+base.score.float()
 model = PeftModel.from_pretrained(base, "THIS_FOLDER").eval()
 ```
 
 The reward is `model(input_ids, attention_mask).logits[:, 0]`, read at the end of the response's turn: render the
-conversation with the tokenizer's chat template and strip what follows the last end-of-turn token.
+conversation with the tokenizer's chat template and strip what follows the last end-of-turn token. The base must be
+the very weights that it was trained on; on another machine, copy that folder too.
 """
 
 
@@ -85,7 +88,8 @@ def create(config: TrainConfig, *, seed: int) -> LoadedModel:
         base_revision=folder.revision,
         renderer_hash=renderer.hash,
         pad_token=tokenizer.pad_token,
-        config=config,
+        # "auto" means something else on another machine, and would give other rewards there.
+        config=config.model_copy(update={"dtype": str(dtype_of(config.dtype)).removeprefix("torch.")}),
         seed=seed,
         versions=versions(),
     )
@@ -96,20 +100,29 @@ def save(model: LoadedModel, path: Path) -> None:
     """Write adapters, head, tokenizer and card; the card last, which makes the folder a reward model."""
     make_folder(path)
     model.network.model.save_pretrained(path)
-    _name_base(path / "adapter_config.json", model.card.base)
+    card, base = model.card, str(resolve(model.card.base).path)
     model.tokenizer.save_pretrained(path)
-    write_text(path / "README.md", PLAIN_LOADING.format(base=model.card.base))
-    write_text(path / CARD, model.card.model_dump_json(indent=2))
+    plain = PLAIN_LOADING.format(base=card.base, revision=card.base_revision, path=base, dtype=card.config.dtype)
+    write_text(path / "README.md", plain)
+    write_text(path / CARD, card.model_dump_json(indent=2))
 
 
 def load(path: Path) -> LoadedModel:
     """Load a reward model.
 
     Raises:
-        ModelError: The folder is none, or its tokenizer no longer renders as it was trained.
+        ModelError: The folder is none, its base model is another one here, or its tokenizer no longer
+            renders as it was trained.
     """
     card = read_card(path)
     base = resolve(card.base)
+    if base.revision != card.base_revision:
+        raise ModelError(
+            f"the base model {card.base!r} is not the one that it was trained on",
+            where=str(path),
+            expected=f"revision {card.base_revision}, got {base.revision}",
+            fix="bring the same base model here, or train again on this one",
+        )
     tokenizer = load_tokenizer(path, card.pad_token)
     renderer = Renderer(tokenizer, card.config.max_length, card.config.too_long)
     if renderer.hash != card.renderer_hash:
@@ -159,13 +172,6 @@ def read_card(path: Path) -> RewardModelCard:
 def merged(model: LoadedModel) -> RewardNetwork:
     """Return the network with its adapters folded into the base weights; the model itself is used up."""
     return RewardNetwork(model.network.model.merge_and_unload()).eval()
-
-
-def _name_base(adapter_config: Path, base: str) -> None:
-    """Replace the base model's path on this machine by the name under which it was asked for."""
-    settings = json.loads(adapter_config.read_text(encoding="utf-8"))
-    settings["base_model_name_or_path"] = base
-    write_text(adapter_config, json.dumps(settings, indent=2, sort_keys=True))
 
 
 def _check_context(network: RewardNetwork, config: TrainConfig) -> None:

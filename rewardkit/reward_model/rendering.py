@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rewardkit.chat import ChatTemplate, ControlTokenError
-from rewardkit.errors import ModelError
 from rewardkit.types import Message
 
 TooLong = Literal["truncate_prompt", "truncate_response", "drop"]
+
+
+@dataclass(frozen=True)
+class Unrendered:
+    """A conversation that cannot be encoded, and why: an item's failure, never the job's."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Renderer:
     def __init__(self, tokenizer: Any, max_length: int, too_long: TooLong) -> None:
         self.chat = ChatTemplate(tokenizer, str(getattr(tokenizer, "name_or_path", "")))
         self.max_length, self.too_long = max_length, too_long
-        self._known: dict[tuple[str, ...], list[str]] = {}
+        self._known: dict[tuple[str, ...], list[str] | None] = {}
 
     @property
     def hash(self) -> str:
@@ -49,24 +55,29 @@ class Renderer:
         parts = f"{self.chat.hash}:{self.max_length}:{self.too_long}"
         return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
-    def render(self, prompt: Sequence[Message], response: str) -> Rendered | None:
-        """Encode one prompt with one response; None where the policy drops it.
+    def render(self, prompt: Sequence[Message], response: str) -> Rendered | Unrendered:
+        """Encode one prompt with one response.
 
         A missing prompt is an empty user message, because many templates refuse a conversation that
         starts with the assistant.
 
-        Raises:
-            ModelError: The template refuses the prompt's roles, or a text reads as a control token only.
+        Returns:
+            The ids; or the reason where the policy drops it, the template refuses the prompt's roles, or
+            a text reads as a control token only.
         """
         asked = tuple(prompt) or (Message(role="user", content=""),)
-        pieces = self._pieces(tuple(m.role for m in asked))
+        roles = tuple(m.role for m in asked)
+        pieces = self._pieces(roles)
+        if pieces is None:
+            return Unrendered(f"the chat template does not show messages of the roles {', '.join(roles)} once each")
         try:
+            # Half a character (a lone surrogate) is text to Python and not to a tokenizer.
+            for text in (response, *(m.content for m in asked)):
+                text.encode()
             contents = [self.chat.plain(m.content) for m in asked]
             said = self.chat.plain(response)
-        except ControlTokenError as error:
-            raise ModelError(
-                str(error), where=self.chat.where, fix="leave the text out, or use another model"
-            ) from error
+        except (ControlTokenError, UnicodeEncodeError) as error:
+            return Unrendered(str(error))
         start = [i for piece, ids in zip(pieces, contents, strict=False) for i in (*self.chat.control(piece), *ids)]
         start = self.chat.one_bos(start + self.chat.control(pieces[-2]))
         # What follows the end of the turn (a line break) would only move the reward's place.
@@ -75,25 +86,19 @@ class Renderer:
         if excess <= 0:
             return Rendered(start + said + end)
         if self.too_long == "drop":
-            return None
+            return Unrendered(f"{excess} tokens longer than max_length {self.max_length}")
         return self._cut(start, said, end, excess)
 
-    def _pieces(self, roles: tuple[str, ...]) -> list[str]:
-        pieces = self._known.get(roles) or self.chat.pieces((*roles, "assistant"))
-        if pieces is None:
-            raise ModelError(
-                f"the chat template does not show messages of the roles {', '.join(roles)} once each",
-                where=self.chat.where,
-                fix="use a model whose template takes these roles",
-            )
-        self._known[roles] = pieces
-        return pieces
+    def _pieces(self, roles: tuple[str, ...]) -> list[str] | None:
+        if roles not in self._known:
+            self._known[roles] = self.chat.pieces((*roles, "assistant"))
+        return self._known[roles]
 
-    def _cut(self, start: list[int], said: list[int], end: list[int], excess: int) -> Rendered | None:
+    def _cut(self, start: list[int], said: list[int], end: list[int], excess: int) -> Rendered | Unrendered:
         """Shorten by `excess` tokens; the first token (BOS) and the template's end are always kept."""
         from_start = min(excess, len(start) - 1) if self.too_long == "truncate_prompt" else 0
         from_response = excess - from_start
         if from_response >= len(said):
-            return None
+            return Unrendered(f"nothing of the response is left within max_length {self.max_length}")
         kept = said[: len(said) - from_response]
         return Rendered([start[0], *start[1 + from_start :], *kept, *end], truncated=True)

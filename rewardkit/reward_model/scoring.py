@@ -13,6 +13,7 @@ from rewardkit.batching import token_budget_batches
 from rewardkit.progress import Advance
 from rewardkit.reward_model.collation import pad
 from rewardkit.reward_model.folder import LoadedModel
+from rewardkit.reward_model.rendering import Rendered, Unrendered
 from rewardkit.types import Message
 
 BATCH_TOKENS = 4096
@@ -25,12 +26,17 @@ class Rewards:
     Attributes:
         values: Raw rewards, (n,); NaN only where `dropped`.
         truncated: Where a text was cut to the model's length, (n,).
-        dropped: Where the length policy left the item out, (n,).
+        reasons: Why there is no reward, (n,); empty where there is one.
     """
 
     values: NDArray[np.float64]
     truncated: NDArray[np.bool_]
-    dropped: NDArray[np.bool_]
+    reasons: tuple[str, ...]
+
+    @property
+    def dropped(self) -> NDArray[np.bool_]:
+        """Where there is no reward, (n,)."""
+        return np.array([bool(reason) for reason in self.reasons], dtype=bool)
 
 
 def reward(
@@ -50,8 +56,8 @@ def reward(
     """
     rendered = [model.renderer.render(prompt, response) for prompt, response in conversations]
     values = np.full(len(rendered), np.nan)
-    places = [i for i, r in enumerate(rendered) if r is not None]
-    sequences = [r.ids for r in rendered if r is not None]
+    places = [i for i, r in enumerate(rendered) if isinstance(r, Rendered)]
+    sequences = [r.ids for r in rendered if isinstance(r, Rendered)]
     model.network.eval()
     for batch in token_budget_batches([len(ids) for ids in sequences], batch_tokens):
         values[[places[i] for i in batch]] = _forward(model, [sequences[i] for i in batch])
@@ -59,8 +65,8 @@ def reward(
             advance(len(batch))
     return Rewards(
         values=values,
-        truncated=np.array([r is not None and r.truncated for r in rendered], dtype=bool),
-        dropped=np.array([r is None for r in rendered], dtype=bool),
+        truncated=np.array([isinstance(r, Rendered) and r.truncated for r in rendered], dtype=bool),
+        reasons=tuple(r.reason if isinstance(r, Unrendered) else "" for r in rendered),
     )
 
 

@@ -1,7 +1,7 @@
 """Soft-label training of a reward network on transformers.Trainer.
 
-The Trainer brings resume, mixed precision, DDP and FSDP through accelerate, the best checkpoint and
-TensorBoard; here are only the loss, the batches, and what a checkpoint of adapters is.
+The Trainer brings resume, mixed precision, the best checkpoint and TensorBoard; here are only the loss,
+the batches, and what a checkpoint of adapters is. One process: several are not tested yet.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.integrations import TensorBoardCallback
 from transformers.trainer import TRAINER_STATE_NAME
 
 from rewardkit.config import TrainConfig
@@ -33,6 +35,7 @@ from rewardkit.reward_model.folder import LoadedModel
 from rewardkit.reward_model.losses import LOSSES, Loss
 from rewardkit.types import PreferenceExample
 
+TENSORBOARD = "tensorboard"
 ADAPTER_FILE = "adapter_model.safetensors"
 
 
@@ -73,7 +76,7 @@ def train(
         model: The untrained model.
         examples: Soft preferences; those of the splits "train" and "validation" are used.
         config: How to train.
-        folder: Where checkpoints and TensorBoard logs are kept while training runs.
+        folder: Where checkpoints are kept while training runs; TensorBoard's logs go beside it.
         seed: Seed of the order of batches and of dropout.
 
     Raises:
@@ -92,6 +95,7 @@ def train(
         loss=lookup("losses", LOSSES, config.loss),
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder.parent / TENSORBOARD))))
     _announce(training, validation, trainer.args)
     with _interruptible(trainer):
         trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
@@ -177,10 +181,14 @@ def _encode(examples: Sequence[PreferenceExample], split: str, model: LoadedMode
         raise DataError(
             f"no comparison of the split {split!r} can be used",
             where="the aggregated preferences",
-            expected=f"at least one; {len(chosen)} were there and {encoded.dropped} were dropped",
+            expected=f"at least one; {len(chosen)} were there{_most_frequent(encoded)}",
             fix="add labels, change aggregate.split, or train.too_long and train.max_length",
         )
     return encoded
+
+
+def _most_frequent(encoded: EncodedSet) -> str:
+    return "".join(f", {count} left out: {reason}" for reason, count in encoded.reasons.most_common(1))
 
 
 def _arguments(config: TrainConfig, folder: Path, *, n_train: int, seed: int) -> TrainingArguments:
@@ -210,7 +218,7 @@ def _arguments(config: TrainConfig, folder: Path, *, n_train: int, seed: int) ->
         greater_is_better=False,
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
-        report_to=["tensorboard"],
+        report_to=[],
         disable_tqdm=True,
         seed=seed,
         data_seed=seed,

@@ -50,21 +50,16 @@ def test_a_batch_of_one_equals_a_batch_of_many(model):
 
 def test_saved_plainly_loaded_and_merged_give_equal_rewards(model, tmp_path):
     import torch
-    from peft import PeftModel
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    from rewardkit.models import resolve
 
     before = rewards(model)
     folder.save(model, tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    base = AutoModelForSequenceClassification.from_pretrained(
-        resolve("smollm2-135m").path, num_labels=1, pad_token_id=tokenizer.pad_token_id, dtype=torch.float32
-    )
-    plain = PeftModel.from_pretrained(base, tmp_path).eval()
-    ids, mask = pad([model.renderer.render(ASK, text).ids for text in TEXTS], tokenizer.pad_token_id)
+    block = (tmp_path / "README.md").read_text().split("```python")[1].split("```")[0]
+    made = {}
+    exec(block.replace("THIS_FOLDER", str(tmp_path)), made)
+    ids, mask = pad([model.renderer.render(ASK, text).ids for text in TEXTS], made["tokenizer"].pad_token_id)
     with torch.inference_mode():
-        np.testing.assert_allclose(plain(input_ids=ids, attention_mask=mask).logits[:, 0].numpy(), before, atol=1e-5)
+        plain = made["model"](input_ids=ids, attention_mask=mask).logits[:, 0].numpy()
+    np.testing.assert_allclose(plain, before, atol=1e-5)
     loaded = folder.load(tmp_path)
     np.testing.assert_allclose(rewards(loaded), before, atol=1e-5)
     loaded.network = folder.merged(loaded)

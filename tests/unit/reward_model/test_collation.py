@@ -53,6 +53,7 @@ def test_what_has_no_weight_or_no_room_is_counted(tiny_folder):
     model = folder.create(TrainConfig(model=str(tiny_folder), max_length=60, too_long="drop"), seed=0)
     found = encode_examples([example("a", "b"), example("a", "c", weight=0.0), example("a", "x" * 100)], model.renderer)
     assert (len(found.items), found.dropped, found.truncated) == (1, 2, 0)
+    assert found.reasons["weight 0"] == 1
     model.renderer.too_long = "truncate_response"
     assert encode_examples([example("a", "x" * 100)], model.renderer).truncated == 1
 

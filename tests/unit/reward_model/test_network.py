@@ -66,20 +66,28 @@ def test_saved_loaded_and_merged_give_equal_rewards(trained, tmp_path):
     np.testing.assert_allclose(rewards(loaded), before, atol=1e-5)
 
 
-def test_plain_transformers_and_peft_load_the_folder(trained, tmp_path, tiny_folder):
-    from peft import PeftModel
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
+def test_plain_transformers_and_peft_load_the_folder_as_its_readme_says(trained, tmp_path):
     folder.save(trained, tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
-    base = AutoModelForSequenceClassification.from_pretrained(
-        tiny_folder, num_labels=1, pad_token_id=tokenizer.pad_token_id
-    )
-    model = PeftModel.from_pretrained(base, tmp_path).eval()
-    ids, mask = pad([trained.renderer.render(ASK, text).ids for text in TEXTS], tokenizer.pad_token_id)
+    block = (tmp_path / "README.md").read_text().split("```python")[1].split("```")[0]
+    made = {}
+    exec(block.replace("THIS_FOLDER", str(tmp_path)), made)
+    ids, mask = pad([trained.renderer.render(ASK, text).ids for text in TEXTS], made["tokenizer"].pad_token_id)
     with torch.inference_mode():
-        plain = model(input_ids=ids, attention_mask=mask).logits[:, 0]
+        plain = made["model"](input_ids=ids, attention_mask=mask).logits[:, 0]
     np.testing.assert_allclose(plain.numpy(), rewards(trained), atol=1e-5)
+
+
+def test_another_base_than_in_training_is_refused(trained, tmp_path, tiny_folder):
+    import shutil
+
+    base = shutil.copytree(tiny_folder, tmp_path / "base")
+    trained.card = trained.card.model_copy(update={"base": str(base)})
+    folder.save(trained, tmp_path / "m")
+    folder.load(tmp_path / "m")
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
+    with pytest.raises(ModelError, match="not the one that it was trained on"):
+        folder.load(tmp_path / "m")
 
 
 def test_the_head_is_float32_over_a_bfloat16_base(tiny_folder):

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewardkit.errors import ModelError
-from rewardkit.reward_model.rendering import Renderer
+from rewardkit.reward_model.rendering import Rendered, Renderer, Unrendered
 from rewardkit.types import Message
 
 from .conftest import CHATML, make_tokenizer
@@ -56,7 +55,7 @@ def test_no_prompt_is_an_empty_user_message():
 def test_policies_for_what_is_too_long():
     # Without cuts: <s>user\nWhy?<e>\n<s>assistant\n = 1+5+4+1+1+1+10 = 23, "Because." 8, <e> 1: 32 tokens.
     assert len(Renderer(TOKENIZER, 32, "drop").render(ASK, "Because.").ids) == 32
-    assert Renderer(TOKENIZER, 31, "drop").render(ASK, "Because.") is None
+    assert Renderer(TOKENIZER, 31, "drop").render(ASK, "Because.") == Unrendered("1 tokens longer than max_length 31")
     cut_prompt = Renderer(TOKENIZER, 30, "truncate_prompt").render(ASK, "Because.")
     assert text_of(cut_prompt) == "<|s|>er\nWhy?<|e|>\n<|s|>assistant\nBecause.<|e|>"
     cut_response = Renderer(TOKENIZER, 30, "truncate_response").render(ASK, "Because.")
@@ -73,16 +72,17 @@ def test_policies_for_what_is_too_long():
 )
 def test_no_policy_exceeds_the_length_or_loses_bos_and_end(prompt, response, length, policy):
     rendered = Renderer(TOKENIZER, length, policy).render((Message(role="user", content=prompt),), response)
-    if rendered is not None:
+    if isinstance(rendered, Rendered):
         assert len(rendered.ids) <= length
         assert rendered.ids[0] == TOKENIZER.bos_token_id and rendered.ids[-1] == TOKENIZER.eos_token_id
 
 
-def test_a_template_that_hides_a_role_is_an_error():
+def test_what_the_template_hides_or_no_tokenizer_reads_is_a_reason_and_no_crash():
     tokenizer = make_tokenizer(pad_token="<|p|>")
     tokenizer.chat_template = CHATML.replace("{{ m['content'] }}", "{{ m['content'] if m['role'] != 'tool' }}")
-    with pytest.raises(ModelError, match="tool"):
-        Renderer(tokenizer, 100, "drop").render((Message(role="tool", content="x"),), "y")
+    hidden = Renderer(tokenizer, 100, "drop").render((Message(role="tool", content="x"),), "y")
+    assert isinstance(hidden, Unrendered) and "tool" in hidden.reason
+    assert isinstance(Renderer(TOKENIZER, 100, "drop").render(ASK, "half \ud800 a character"), Unrendered)
 
 
 def test_the_hash_knows_template_length_and_policy():
