@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,9 @@ def advantage(model: Predictions, other: Predictions, confidence: float) -> Esti
     mine = correct_terms(np.array([p for _, p in both]), human)
     yours = correct_terms(np.array([theirs[e.preference.comparison_id] for e in examples]), human)
     units = [e.preference.unit for e, kept in zip(examples, keep, strict=True) if kept]
-    return paired_difference(mine, yours, units, confidence)
+    found = paired_difference(mine, yours, units, confidence)
+    # With few units the t interval can leave what a difference of two shares can be.
+    return replace(found, low=max(found.low, -1.0), high=min(found.high, 1.0))
 
 
 def by(attribute: Callable[[PreferenceExample], str], model: Predictions, level: Level) -> tuple[Row, ...]:
@@ -144,7 +147,7 @@ def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
         aggregation=_read(job.output("aggregate", DIAGNOSTICS)),
         splits=_split_sizes(examples),
         examples=shown_examples(predictions),
-        settings=job.config.model_dump(mode="json", by_alias=True, exclude_none=True),
+        settings=job.config.resolved(),
         versions=runs.versions(),
         seconds=_seconds(job),
     )
