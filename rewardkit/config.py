@@ -6,25 +6,30 @@ paths are relative to the folder in which the command is run. Environment variab
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rewardkit.errors import ConfigError
+from rewardkit.yaml_files import parse_yaml, read_yaml
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
+# What stands between a URL's user and its host, and a password among its options.
+PASSWORDS = (re.compile(r"(://[^:/@]*:).*(@)"), re.compile(r"([?&]password=)[^&]*()"))
 
 
 class Section(BaseModel):
-    """Base of every part of a config: frozen, unknown keys refused."""
+    """Base of every part of a config: frozen, unknown keys and numbers that are none refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class PairsConfig(Section):
@@ -171,16 +176,18 @@ class EvaluateConfig(Section):
         "untrained",
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="level of the intervals")
-    report: str = Field("report.html", description="name of the page in the stage's folder")
+    report: str = Field(
+        "report.html", pattern=r"^[^/\\]+\.html$", description="name of the page in the stage's folder, NAME.html"
+    )
 
 
 class JobConfig(Section):
     """A whole job. A verb needs its own section (and shared settings); `run` runs all that are there."""
 
-    name: str = Field("default", pattern=r"^[A-Za-z0-9._-]+$", description="name of the run's folder")
+    name: str = Field("default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="name of the run's folder")
     workspace: Path = Field(Path("."), description="folder that holds the database and runs/")
     db: str | None = Field(None, description="database file or URL; WORKSPACE/rewardkit.db if absent")
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of all draws; numpy takes no larger one")
     import_: ImportConfig | None = Field(None, alias="import")
     simulate: SimulateConfig | None = None
     judge: JudgeConfig | None = None
@@ -193,6 +200,19 @@ class JobConfig(Section):
     def database(self) -> str:
         """The database's file or URL."""
         return self.db or str(self.workspace / "rewardkit.db")
+
+    @property
+    def shown_database(self) -> str:
+        """The database's file or URL for others to read: without its password."""
+        shown = self.database
+        for password in PASSWORDS if "://" in shown else ():
+            shown = password.sub(r"\1***\2", shown)
+        return shown
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the whole config as plain values, to be written beside results: without the database's password."""
+        values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {**values, "db": self.shown_database} if self.db else values
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
@@ -215,46 +235,6 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
         raise _config_error(path, error) from error
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where YAML would silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Raises:
-        ConfigError: The file is missing, unreadable, not YAML, no mapping, or gives a key twice.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError("the config file does not exist", where=str(path), fix="check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the config file cannot be read: {error}", where=str(path), expected="a text file in UTF-8"
-        ) from error
-    try:
-        data = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader subclass
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"not valid YAML: {error}", where=str(path), fix="correct the file at the place named"
-        ) from error
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigError("the file is not a mapping", where=str(path), expected="key: value lines")
-    return data
-
-
 def _override(data: dict[str, Any], item: str) -> None:
     key, separator, value = item.partition("=")
     if not separator or not key:
@@ -265,12 +245,7 @@ def _override(data: dict[str, Any], item: str) -> None:
         if not isinstance(inner, dict):
             raise ConfigError(f"{parent!r} is not a section", where=f"--set {item}", fix="set the key itself")
         data = inner
-    try:
-        data[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"the value is not valid YAML: {error}", where=f"--set {item}", fix="put the value into quotes"
-        ) from error
+    data[last] = parse_yaml(value, where=f"--set {item}", fix="put the value into quotes")
 
 
 def _config_error(path: Path, error: ValidationError) -> ConfigError:

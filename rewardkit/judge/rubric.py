@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from rewardkit.config import read_yaml
 from rewardkit.errors import ConfigError
 from rewardkit.registry import suggestion
 from rewardkit.types import Finite, content_id
+from rewardkit.yaml_files import read_yaml
 
 FOLDER = Path("configs/rubrics")
 CHECKOUT = Path(__file__).resolve().parents[2] / FOLDER

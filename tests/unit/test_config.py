@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rewardkit.config import JobConfig, SplitConfig, load_config, read_yaml
+from rewardkit.config import JobConfig, SplitConfig, load_config
 from rewardkit.errors import ConfigError
+from rewardkit.yaml_files import read_yaml
 
 
 @pytest.fixture
@@ -68,6 +69,16 @@ def test_an_override_makes_the_sections_it_needs(save):
         ("train: {too_long: cut}", "truncate_prompt"),
         ("aggregate: {human_reliability: 0.5}", "greater than 0.5"),
         ("name: ../up", "name"),
+        ("name: .hidden", "name"),
+        ("name: ''", "name"),
+        ("seed: -1", "seed: Input should be greater than or equal to 0"),
+        ("seed: 4294967296", "seed"),
+        ("evaluate: {report: report.pdf}", "evaluate.report"),
+        ("evaluate: {report: a/b.html}", "evaluate.report"),
+        ("evaluate: {report: .html}", "evaluate.report"),
+        ("train: {weight_decay: .nan}", "train.weight_decay: Input should be a finite number"),
+        ("simulate: {annotators: [{name: x, reliability: .inf}]}", "simulate.annotators.0.reliability"),
+        ("simulate: {annotators: [{name: x}], min_level_difference: .nan}", "min_level_difference"),
         ("aggregate: {split: {train: 0.9}}", "must sum to 1, and sum to 1.3"),
         ("seed: a\ntrain: {epochs: b}", "(and 1 more)"),
         ("judge: {orders: [aa]}", "judge.orders.0"),
@@ -85,6 +96,10 @@ def test_a_wrong_config_is_named_where_it_is_wrong(save, text, says):
         (b"a: 1\na: 2", "key 'a' is given twice"),
         (b"train: {r: 1, r: 2}", "key 'r' is given twice"),
         (b"- a", "not a mapping"),
+        (b"? [a]\n: 1", "a key is a list or mapping"),
+        (b"{a: 1}: 2", "a key is a list or mapping"),
+        (b"seed: 2024-13-45", "not valid YAML"),
+        (b"a: " + b"[" * 5000, "not valid YAML"),
         (b"!!python/object:os.system {}", "not valid YAML"),
     ],
 )
@@ -126,8 +141,31 @@ def test_splits_sum_to_one_or_are_refused(parts):
             SplitConfig(**shares)
 
 
-@given(st.integers(), st.text(alphabet="abcxyz._-09", min_size=1), st.booleans())
+SECRET = "s3cr:et/@x"
+
+
+@pytest.mark.parametrize(
+    ("db", "shown"),
+    [
+        (f"postgresql://me:{SECRET}@host:5432/name", "postgresql://me:***@host:5432/name"),
+        ("postgresql://:s3cr@host/name", "postgresql://:***@host/name"),
+        ("postgresql://host/name?user=me&password=s3cr&x=1", "postgresql://host/name?user=me&password=***&x=1"),
+        ("postgresql://me@host:5432/name", "postgresql://me@host:5432/name"),
+        ("a:b@c.db", "a:b@c.db"),
+    ],
+)
+def test_no_password_is_written(db, shown):
+    config = JobConfig(db=db)
+    assert config.database == db
+    assert config.shown_database == shown and config.resolved()["db"] == shown
+    assert "s3cr" not in str(config.resolved())
+
+
+def test_a_config_without_a_database_is_written_as_it_is():
+    assert JobConfig(train={}).resolved()["train"]["lora"]["r"] == 16 and "db" not in JobConfig().resolved()
+
+
+@given(st.integers(0, 2**32 - 1), st.from_regex(r"[abz_09-][abz._09-]*", fullmatch=True), st.booleans())
 def test_a_dumped_config_loads_as_the_same(seed, name, with_train):
     config = JobConfig.model_validate({"seed": seed, "name": name, "train": {} if with_train else None})
-    dumped = config.model_dump(mode="json", by_alias=True, exclude_none=True)
-    assert JobConfig.model_validate(dumped) == config
+    assert JobConfig.model_validate(config.resolved()) == config
