@@ -23,7 +23,7 @@ from rewardkit.store.importing_detect import Plan, missing_columns, plan_import,
 from rewardkit.store.importing_files import read_rows
 from rewardkit.store.importing_pairs import form_pairs
 from rewardkit.store.importing_readers import Row
-from rewardkit.store.importing_rejects import Rejects, open_rejects
+from rewardkit.store.importing_rejects import Rejects, open_rejects, refuse_lost
 from rewardkit.store.importing_rows import RowContext, RowError
 from rewardkit.store.rows import Encoded
 from rewardkit.store.store import Counts, Store
@@ -64,18 +64,23 @@ def import_files(store: Store, files: Sequence[str | Path], options: ImportConfi
         rejects: Where rejected rows are written; the file is absent when there are none.
 
     Raises:
-        DataError: A file is missing or of no known format; nothing has been written.
-        OutputError: The rejects file or the database cannot be written.
+        DataError: A file is missing or of no known format, and nothing has been written; or every row of
+            a file was rejected, and the rejects file and the good rows of other files have been.
+        OutputError: The rejects file or the database cannot be written, or the place of the rejects file
+            holds something else.
     """
     start = time.monotonic()
     plans = plan_import(files, options.source, options.map)
     counts = Counts()
-    with open_rejects(rejects) as rejected, progress("import") as advance:
+    inputs = [plan.path for plan in plans]
+    with open_rejects(rejects, inputs) as rejected, progress("import") as advance:
         for plan in plans:
             counts += _FileImport(store, plan, rejected, options.task).run(advance)
-        if options.pairs:
-            source = "+".join(dict.fromkeys(plan.source for plan in plans))
-            counts += form_pairs(store, options.pairs, source)
+    # Both may refuse, and the rejected rows are to be seen then too.
+    refuse_lost(rejected.lost, rejects)
+    if options.pairs:
+        source = "+".join(dict.fromkeys(plan.source for plan in plans))
+        counts += form_pairs(store, options.pairs, source)
     place = rejects if rejected.count else None
     return ImportSummary(counts.added, counts.known, rejected.count, place, time.monotonic() - start)
 
@@ -91,14 +96,16 @@ class _FileImport:
 
     def run(self, advance: Advance) -> Counts:
         """Import all rows."""
-        counts, rows = Counts(), self._rows()
+        counts, rows, read = Counts(), self._rows(), 0
         context = RowContext(self.plan.source, self.task)
         while batch := self._batch(rows, context):
             more, rejected = write(self.store, batch, complete=self.plan.format.complete)
             counts += more
             for line, problem, shown in rejected:
                 self.rejects.add(self.plan.path, line, problem, shown)
+            read += len(batch)
             advance(len(batch), self.plan.path.name)
+        self.rejects.end_of(self.plan.path, read)
         return _once_each(counts, len({row for _, row in context.annotators.values()}))
 
     def _batch(self, rows: Iterator[Row], context: RowContext) -> Batch:

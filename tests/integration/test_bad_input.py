@@ -113,6 +113,14 @@ def test_a_bad_row_is_rejected_with_its_line_and_the_good_ones_stay(rewardkit, r
     assert counts()["comparisons"] == 2 and counts()["labels"] == 2
 
 
+def test_a_file_of_bad_rows_only(rewardkit, rows, here):
+    ended = rewardkit("import", rows({**GOOD, "response_b": ""}), "--to", "store.db", "--json")
+    assert (ended.code, ended.out) == (2, "")
+    assert "rows.jsonl: every row was rejected (1), most often (1) because: response_b is empty" in ended.err
+    assert json.loads((here / "rows.jsonl.rejects.jsonl").read_text())["line"] == 1
+    assert "rows.jsonl.rejects.jsonl" in ended.err
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "11", '"great"'])
 def test_a_rating_that_is_none_is_rejected(rewardkit, rows, value):
     bad = json.dumps({**RATED, "id": "2", "response": "Yes."}).replace('"wit": 3', f'"wit": {value}')
@@ -124,7 +132,8 @@ def test_a_rating_that_is_none_is_rejected(rewardkit, rows, value):
 def test_the_same_id_with_other_content_in_a_later_import(rewardkit, rows):
     assert rewardkit("import", rows(GOOD), "--to", "store.db").code == 0
     before = counts()
-    ended = rewardkit("import", rows({**GOOD, "prompt": "Another prompt."}), "--to", "store.db", "--json")
+    file = rows({**GOOD, "prompt": "Another prompt."}, GOOD)
+    ended = rewardkit("import", file, "--to", "store.db", "--json")
     assert ended.code == 0 and json.loads(ended.out)["rejected"] == 1
     assert counts() == before
 
@@ -148,6 +157,15 @@ def test_a_database_that_cannot_be(refused, rows, here, target):
 
 def test_a_place_for_rejects_that_cannot_be_written(refused, rows):
     refused("import", rows(GOOD), "--to", "store.db", "--rejects", "rows.jsonl/x", says="rows.jsonl: cannot be written")
+
+
+def test_a_place_for_rejects_that_holds_something_else(rewardkit, rows, here):
+    (here / "notes.txt").write_text("my notes")
+    for place in (rows(GOOD), "notes.txt"):
+        before = (here / place).read_bytes()
+        ended = rewardkit("import", "rows.jsonl", "--to", "store.db", "--rejects", place)
+        assert ended.code == 2 and f"{place}: the rejected rows would replace" in ended.err
+        assert (here / place).read_bytes() == before
 
 
 @pytest.fixture

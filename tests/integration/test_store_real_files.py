@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rewardkit.config import ImportConfig, PairsConfig
+from rewardkit.errors import DataError
 from rewardkit.store.exporting import export
 from rewardkit.store.importing import ImportSummary, import_files
 from rewardkit.store.rows import KINDS
@@ -93,8 +94,9 @@ def test_every_rating_is_kept(shared_data: Path, tmp_path: Path, name: str) -> N
 
 def test_withheld_texts_are_rejected_and_counted(shared_data: Path, tmp_path: Path) -> None:
     with Store.open(tmp_path / "store.db") as store:
-        summary = imported(store, tmp_path, shared_data / "hanna_scores.jsonl.gz")
-        assert (summary.rejected, sum(store.counts().values())) == (1_056, 0)
+        with pytest.raises(DataError, match=r"every row was rejected \(1056\), .*the text is withheld"):
+            imported(store, tmp_path, shared_data / "hanna_scores.jsonl.gz")
+        assert sum(store.counts().values()) == 0
     rejects = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()]
     assert [entry["line"] for entry in rejects] == list(range(1, 1_057))
     assert {entry["reason"] for entry in rejects} == {

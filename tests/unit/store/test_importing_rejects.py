@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -325,3 +326,62 @@ def test_a_rejects_file_that_cannot_be_written_stops_before_anything_is_written(
         with pytest.raises(OutputError):
             import_files(store, [path], ImportConfig(files=("-",)), rejects=path / "rejects.jsonl")
         assert sum(store.counts().values()) == 0
+
+
+def test_the_place_of_the_rejects_destroys_nothing(tmp_path: Path) -> None:
+    path, other, odd = tmp_path / "data.jsonl", tmp_path / "notes.txt", tmp_path / "odd.jsonl"
+    path.write_bytes(orjson.dumps(GOOD))
+    other.write_text("my notes")
+    odd.write_bytes(b'{"file": "x", "line": 1}\n')
+    (tmp_path / "link").symlink_to(path)
+    os.link(path, tmp_path / "hard")
+    for place in (path, tmp_path / "link", tmp_path / "hard", other, odd, tmp_path, tmp_path / "store.db"):
+        before = None if place.is_dir() else place.read_bytes() if place.exists() else b""
+        with Store.open(tmp_path / "store.db") as store:
+            with pytest.raises(OutputError, match="would replace"):
+                import_files(store, [path], ImportConfig(files=("-",)), rejects=place)
+            assert sum(store.counts().values()) == 0
+        assert place.is_dir() or place == tmp_path / "store.db" or place.read_bytes() == before
+
+
+def test_rejects_given_as_an_input_are_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(orjson.dumps({"file": "f", "line": 1, "reason": "none", "row": {}, **GOOD}))
+    before = path.read_bytes()
+    with Store.open(tmp_path / "store.db") as store, pytest.raises(OutputError, match="a file that is imported"):
+        import_files(store, [path], ImportConfig(files=("-",)), rejects=path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("row", [b"{", b'{"prompt": "\\ud800"}', b'{"prompt": ' + b"9" * 400 + b"}"])
+def test_rejects_of_every_kind_are_known_again(tmp_path: Path, row: bytes) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(orjson.dumps(GOOD) + b"\n" + row)
+    for _ in range(2):
+        _, found = imported(tmp_path / "store.db", path)
+        assert len(found) == 1
+
+
+def test_a_file_of_which_every_row_is_rejected_is_an_error_after_all_is_written(tmp_path: Path) -> None:
+    good, lost, mixed = (tmp_path / name for name in ("good.jsonl", "lost.jsonl", "mixed.jsonl"))
+    good.write_bytes(orjson.dumps(GOOD))
+    lost.write_bytes(b"\n".join([bad(response_a=""), bad(response_b="x"), bad(response_a="")]))
+    mixed.write_bytes(b"\n".join([bad(response_a=""), orjson.dumps({**GOOD, "prompt": "q"})]))
+    place = tmp_path / "rejects.jsonl"
+    with Store.open(tmp_path / "store.db") as store:
+        with pytest.raises(DataError) as caught:
+            import_files(store, [lost, good, mixed], ImportConfig(files=("-",)), rejects=place)
+        assert store.counts()["comparisons"] == 2
+    message = str(caught.value)
+    assert "lost.jsonl: every row was rejected (3), most often (2) because: response_a is empty" in message
+    assert "more file" not in message and str(place) in message
+    assert [json.loads(line)["line"] for line in place.read_text().splitlines()] == [1, 2, 3, 1]
+
+
+def test_rows_that_only_the_database_refuses_count_as_rejected_too(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(orjson.dumps({**GOOD, "id": "c1"}))
+    imported(tmp_path / "store.db", path)
+    path.write_bytes(orjson.dumps({**GOOD, "id": "c1", "response_b": "other"}))
+    with pytest.raises(DataError, match="the id 'c1' was given before"):
+        imported(tmp_path / "store.db", path)
