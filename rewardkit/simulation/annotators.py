@@ -78,7 +78,7 @@ def simulate_labels(
         DataError: A response does not state its level.
     """
     _require_distinct(config.annotators)
-    people = [_Person(settings, simulated_annotator(settings)) for settings in config.annotators]
+    people = [_Person(settings, simulated_annotator(settings, seed)) for settings in config.annotators]
     yield from (person.annotator for person in people)
     humans = [person for person in people if person.settings.kind == "human"]
     judges = [person for person in people if person.settings.kind == "judge"]
@@ -90,9 +90,12 @@ def simulate_labels(
             yield scene.label(judge, "ba")
 
 
-def simulated_annotator(settings: SimulatedAnnotatorConfig) -> Annotator:
-    """Return the record of a simulated annotator, with its stated parameters as settings."""
-    stated = settings.model_dump(exclude={"name", "kind"})
+def simulated_annotator(settings: SimulatedAnnotatorConfig, seed: int) -> Annotator:
+    """Return the record of a simulated annotator, with its stated parameters and seed as settings.
+
+    Another seed says other things, and is another annotator: labels of both are kept apart.
+    """
+    stated = {**settings.model_dump(exclude={"name", "kind"}), "seed": seed}
     return Annotator.of(settings.kind, settings.name, simulated=True, settings=stated)
 
 

@@ -118,6 +118,13 @@ def test_the_same_seed_gives_the_same_labels_in_any_order():
     assert {label.id for label in first} != {label.id for label in _labels(items, config, 2)[1]}
 
 
+def test_another_seed_is_another_annotator():
+    items, config = list(_items(20)), _config({"name": "h"}, {"name": "j", "kind": "judge"})
+    (one, _), (other, _) = _labels(items, config, 1), _labels(items, config, 2)
+    assert [a.settings["seed"] for a in one + other] == [1, 1, 2, 2]
+    assert not {a.id for a in one} & {a.id for a in other}
+
+
 def test_another_annotator_moves_no_judge():
     items, judge = list(_items(50)), {"name": "j", "kind": "judge"}
     alone = _labels(items, _config(judge))[1]
