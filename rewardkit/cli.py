@@ -63,6 +63,9 @@ def import_(  # noqa: PLR0913 - one parameter for each option
     task: Annotated[str | None, typer.Option(help="Task of all prompts in these files.")] = None,
     pairs: Annotated[str | None, typer.Option(help="Form comparisons from ratings on this criterion.")] = None,
     min_difference: Annotated[float, typer.Option(min=0, help="With --pairs: least difference of the ratings.")] = 0.0,
+    block_size: Annotated[
+        int, typer.Option(min=2, help="With --pairs: responses to a prompt are compared within blocks of this size.")
+    ] = 4,
     rejects: Annotated[
         Path | None, typer.Option(help="Where rejected rows go; beside the first file if absent.")
     ] = None,
@@ -72,7 +75,7 @@ def import_(  # noqa: PLR0913 - one parameter for each option
     from rewardkit.config import ImportConfig, PairsConfig
     from rewardkit.jobs.labels import import_into, summarise
 
-    formed = PairsConfig(criterion=pairs, min_difference=min_difference) if pairs else None
+    formed = PairsConfig(criterion=pairs, block_size=block_size, min_difference=min_difference) if pairs else None
     config = ImportConfig(files=tuple(files), map=_mapping(mapping or ()), source=source, task=task, pairs=formed)
     place = rejects or Path(Path(files[0].rstrip("/")).name + ".rejects.jsonl")
     _print(summarise(import_into(to, config, place)), as_json)

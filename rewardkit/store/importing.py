@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from rewardkit.config import ImportConfig
 from rewardkit.errors import DataError
-from rewardkit.progress import Advance, progress
+from rewardkit.progress import Advance, log, progress
 from rewardkit.store.importing_batches import Batch, collector_paused, write
 from rewardkit.store.importing_detect import Plan, missing_columns, plan_import, renamed
 from rewardkit.store.importing_files import read_rows
@@ -39,6 +39,7 @@ class ImportSummary:
         rejected: How many rows were rejected.
         rejects: Where they are; None where there are none.
         seconds: How long it took.
+        alone: Rated responses that are in no pair, each being the only one to its prompt.
     """
 
     added: Mapping[str, int]
@@ -46,6 +47,7 @@ class ImportSummary:
     rejected: int
     rejects: Path | None
     seconds: float
+    alone: int = 0
 
     @property
     def comparisons_per_second(self) -> float:
@@ -71,7 +73,7 @@ def import_files(store: Store, files: Sequence[str | Path], options: ImportConfi
     """
     start = time.monotonic()
     plans = plan_import(files, options.source, options.map)
-    counts = Counts()
+    counts, alone = Counts(), 0
     inputs = [plan.path for plan in plans]
     with open_rejects(rejects, inputs) as rejected, progress("import") as advance:
         for plan in plans:
@@ -80,9 +82,12 @@ def import_files(store: Store, files: Sequence[str | Path], options: ImportConfi
     refuse_lost(rejected.lost, rejects)
     if options.pairs:
         source = "+".join(dict.fromkeys(plan.source for plan in plans))
-        counts += form_pairs(store, options.pairs, source)
+        pairs = form_pairs(store, options.pairs, source)
+        counts, alone = counts + pairs.counts, pairs.alone
+    if alone:
+        log(f"import: {alone} rated responses are in no pair: each is the only one rated to its prompt")
     place = rejects if rejected.count else None
-    return ImportSummary(counts.added, counts.known, rejected.count, place, time.monotonic() - start)
+    return ImportSummary(counts.added, counts.known, rejected.count, place, time.monotonic() - start, alone)
 
 
 @dataclass

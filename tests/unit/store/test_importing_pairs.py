@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rewardkit.config import ImportConfig, PairsConfig
+from rewardkit.errors import DataError
 from rewardkit.store.importing import ImportSummary, import_files
+from rewardkit.store.importing_pairs import RatedResponse, dealt
 from rewardkit.store.rows import KINDS
 from rewardkit.store.store import Store
 
@@ -67,18 +70,92 @@ def test_pairs_that_differ_by_less_are_not_formed(tmp_path: Path, least: float, 
     assert all(label.strength is None for label in ties)
 
 
-def test_every_text_is_in_one_block_only(tmp_path: Path) -> None:
-    # 10 texts in blocks of 4: 6 + 6 + 1 pairs.
-    rows = [rated(f"text {number}", {"ed": number % 7}) for number in range(10)]
-    summary = formed(tmp_path, rows, block_size=4)
-    assert summary.added["comparisons"] == 13
-    _, comparisons = read(tmp_path)
-    blocks: dict[str, set[str]] = {}
+def blocks(comparisons: list[Any]) -> list[set[str]]:
+    """Return the ids of the responses in each block."""
+    found: dict[str, set[str]] = {}
     for texts in comparisons:
         ids = {texts.comparison.response_a, texts.comparison.response_b}
-        blocks.setdefault(texts.comparison.group or "", set()).update(ids)
-    assert sorted(len(block) for block in blocks.values()) == [2, 4, 4]
-    assert set(Counter(text for block in blocks.values() for text in block).values()) == {1}
+        found.setdefault(texts.comparison.group or "", set()).update(ids)
+    return list(found.values())
+
+
+# 10 texts in blocks of 4 are dealt 4 + 3 + 3: 6 + 3 + 3 pairs; 5 are dealt 3 + 2, and not 4 + 1.
+@pytest.mark.parametrize(
+    ("count", "size", "expected", "pairs"),
+    [
+        (10, 4, [3, 3, 4], 12),
+        (5, 4, [2, 3], 4),
+        (9, 4, [3, 3, 3], 9),
+        (4, 4, [4], 6),
+        (2, 4, [2], 1),
+        (4, 2, [2, 2], 2),
+        (7, 3, [2, 2, 3], 5),
+        # One of three would be alone in blocks of two.
+        (3, 2, [3], 3),
+        (5, 2, [2, 3], 4),
+    ],
+)
+def test_every_text_is_in_one_block_and_none_is_left_alone(
+    tmp_path: Path, count: int, size: int, expected: list[int], pairs: int
+) -> None:
+    rows = [rated(f"text {number}", {"ed": number % 7}) for number in range(count)]
+    summary = formed(tmp_path, rows, block_size=size)
+    assert (summary.added["comparisons"], summary.alone) == (pairs, 0)
+    _, comparisons = read(tmp_path)
+    found = blocks(comparisons)
+    assert sorted(map(len, found)) == expected
+    assert len(set().union(*found)) == count == sum(map(len, found))
+
+
+@given(count=st.integers(0, 300), size=st.integers(2, 12))
+def test_dealing(count: int, size: int) -> None:
+    responses = [RatedResponse("p", f"{number:03}") for number in range(count)]
+    found = dealt(responses, size)
+    sizes = {len(block) for block in found}
+    assert sorted((r for block in found for r in block), key=lambda r: r.id) == (responses if count > 1 else [])
+    assert all(list(block) == sorted(block, key=lambda r: r.id) for block in found)
+    assert not sizes or (min(sizes) >= 2 and max(sizes) - min(sizes) <= 1)
+    assert max(sizes, default=0) <= (size if size > 2 or count % 2 == 0 else 3)
+
+
+def test_a_response_alone_with_its_prompt_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [rated(text, {"ed": 1}, prompt=prompt) for text, prompt in [("x", "p"), ("y", "p"), ("z", "q"), ("z", "r")]]
+    summary = formed(tmp_path, rows)
+    assert (summary.added["comparisons"], summary.alone) == (1, 2)
+    assert "2 rated responses are in no pair" in capsys.readouterr().err
+
+
+def on(scale: tuple[int, int], row: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {**row, "scores": [{**score, "scale": scale, **fields} for score in row["scores"]]}
+
+
+def test_ratings_on_several_scales_are_refused(tmp_path: Path) -> None:
+    rows = [rated("x", {"ed": 5}), on((1, 5), rated("y", {"ed": 4})), on((1, 5), rated("z", {"ann": 4}))]
+    with pytest.raises(DataError, match="the ratings on 'style' are on 2 scales: 0 to 10, 1 to 5"):
+        formed(tmp_path, rows)
+    with Store.open(tmp_path / "store.db") as store:
+        assert (store.counts()["ratings"], store.counts()["comparisons"]) == (6, 0)
+
+
+def test_a_judges_scale_is_of_no_account(tmp_path: Path) -> None:
+    rows = [rated("x", {"ed": 5}), rated("y", {"ed": 4}), on((1, 5), rated("y", {"gpt": 4}, source="judge"))]
+    assert formed(tmp_path, rows).added["labels"] == 1
+
+
+def test_a_mean_of_several_raters_is_not_one_persons_rating(tmp_path: Path) -> None:
+    people = [rated("x", {"ed": 5}), rated("y", {"ed": 4})]
+    # The means are on another scale and the other way round; neither matters.
+    means = [on((1, 5), rated(text, {"mean": value}), aggregate=True) for text, value in [("x", 2), ("y", 4)]]
+    formed(tmp_path, people + means)
+    said, _ = read(tmp_path)
+    assert set(said) == {("ed", "x", "y")}
+
+
+def test_means_are_compared_where_there_is_nothing_else_and_say_so(tmp_path: Path) -> None:
+    means = [on((1, 5), rated(text, {"mean": value}), aggregate=True) for text, value in [("x", 2), ("y", 4)]]
+    formed(tmp_path, means)
+    said, _ = read(tmp_path)
+    assert said["mean", "y", "x"].metadata == {"aggregate": True, "derived_from": "rating:style"}
 
 
 def test_prompts_are_not_mixed(tmp_path: Path) -> None:
