@@ -18,7 +18,7 @@ from rewardkit.calibration.estimates import Estimate
 from rewardkit.calibration.evaluation import paired_difference
 from rewardkit.calibration.metrics import correct_terms, decided
 from rewardkit.calibration.reliability import margin_histogram, reliability
-from rewardkit.jobs.learning import HISTORY, MODEL, held_out, human_shares, model_hash
+from rewardkit.jobs.learning import HISTORY, MODEL, MODEL_ROOMS, held_out, human_shares, model_inputs, require_same
 from rewardkit.jobs.predictors import (
     HeldOut,
     Level,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 EXAMPLES_SHOWN = 3
+JOB_ROOMS = tuple(f"jobs/{name}" for name in ("evaluating", "predictors", "learning", "preferences", "rewards"))
 
 
 def row(name: str, predictions: Predictions | str, against: Predictions, level: Level) -> Row:
@@ -205,11 +206,9 @@ def _read(path: Path) -> Any:
 def _inputs(job: Job) -> dict[str, str]:
     model = job.output("train", MODEL)
     job.output("calibrate", "manifest.json")
-    return {
-        FILE: runs.file_hash(job.output("aggregate", FILE)),
-        MODEL: model_hash(model),
-        CALIBRATION_FILE: runs.file_hash(model / CALIBRATION_FILE),
-    }
+    inputs = model_inputs(job)
+    require_same(job, "calibrate", inputs)
+    return {**inputs, CALIBRATION_FILE: runs.file_hash(model / CALIBRATION_FILE)}
 
 
 def _size(job: Job) -> str:
@@ -226,7 +225,7 @@ def _outputs(job: Job) -> tuple[Path, ...]:
 EVALUATE = Stage(
     "evaluate",
     "evaluate",
-    ("calibration", "report", "reward_model", "chat", "types", "jobs"),
+    ("calibration", "report", "reward_model", *MODEL_ROOMS, *JOB_ROOMS),
     _inputs,
     _evaluate,
     _size,

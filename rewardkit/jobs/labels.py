@@ -11,8 +11,8 @@ from typing import Any
 from rewardkit import runs
 from rewardkit.config import ImportConfig
 from rewardkit.errors import DataError
-from rewardkit.jobs.stages import Job, Stage, Summary, given
-from rewardkit.progress import log, progress
+from rewardkit.jobs.stages import Job, Stage, Summary, given, model_revision
+from rewardkit.progress import Advance, log, progress
 from rewardkit.store.exporting import export
 from rewardkit.store.importing import ImportSummary, import_files
 from rewardkit.store.importing_detect import plan_import
@@ -20,6 +20,7 @@ from rewardkit.store.store import Store
 from rewardkit.types import Annotator, Label, Prompt, Rating, Record, Response
 
 JUDGED_AT_A_TIME = 32
+LOCAL = "transformers"
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def _judge(job: Job, folder: runs.StageFolder) -> Summary:
         already = {(item, order or "ab", repeat) for item, order, repeat in done}
         estimate = running.estimate_comparisons(store.comparisons(), pairs, config, already=already)
         log(f"judge: {estimate}, {len(already)} labels are there already")
-        stream: Iterator[Record] = running.judge_comparisons(store.comparisons(), pairs, config, already=already)
+        total = store.counts().get("comparisons", 0)
+        stream = running.judge_comparisons(store.comparisons(), pairs, config, already=already, total=total)
         _keep(store, stream, "judge", estimate.requests, counts)
         if opened.ratings is not None:
             rated = store.rated(opened.ratings.annotator.id)
@@ -156,30 +158,29 @@ def _keep(store: Store, records: Iterator[Any], title: str, total: int, counts: 
             for record in records:
                 batch.append(record)
                 if len(batch) >= JUDGED_AT_A_TIME:
-                    _commit(store, batch, counts)
-                    advance(len(batch))
+                    _commit(store, batch, counts, advance)
                     batch = []
         finally:
-            _commit(store, batch, counts)
+            _commit(store, batch, counts, advance)
 
 
-def _commit(store: Store, batch: list[Record], counts: Counter[str]) -> None:
+def _commit(store: Store, batch: list[Record], counts: Counter[str], advance: Advance) -> None:
     store.add(batch)
-    for record in batch:
-        if isinstance(record, Label | Rating):
-            counts[f"{type(record).__name__.lower()}s {record.status}"] += 1
-        elif isinstance(record, Annotator):
-            counts["annotators"] += 1
+    answers = [record for record in batch if isinstance(record, Label | Rating)]
+    counts.update(f"{type(answer).__name__.lower()}s {answer.status}" for answer in answers)
+    counts["annotators"] += sum(isinstance(record, Annotator) for record in batch)
+    advance(len(answers))
 
 
 def _judge_inputs(job: Job) -> dict[str, str]:
     from rewardkit.judge.rubric import load_rubric
 
     config = given(job.config.judge)
-    return {
+    found = {
         "rubric": load_rubric(config.rubric).content_hash,
         **_store_digest(job, "prompts", "responses", "comparisons"),
     }
+    return {**found, **model_revision(config.model, "judge")} if config.backend == LOCAL else found
 
 
 def _judge_size(job: Job) -> str:
@@ -187,7 +188,10 @@ def _judge_size(job: Job) -> str:
     with Store.open(job.config.database, create=False) as store:
         comparisons = store.counts().get("comparisons", 0)
     asked = min(comparisons, config.limit or comparisons)
-    return f"{asked} of {comparisons} comparisons in {len(config.orders)} orders with {config.model}"
+    # Not every backend has a model: the default's name says nothing of one that has none.
+    named = config.backend == LOCAL or "model" in config.model_fields_set
+    who = config.model if named else f"the backend {config.backend}"
+    return f"{asked} of {comparisons} comparisons in {len(config.orders)} orders with {who}"
 
 
 def _store_digest(job: Job, *kinds: str) -> dict[str, str]:
@@ -195,8 +199,24 @@ def _store_digest(job: Job, *kinds: str) -> dict[str, str]:
         return {"store: " + " ".join(kinds): store.digest(*kinds)}
 
 
-IMPORT = Stage("import", "import_", ("store", "types"), _import_inputs, _import, _import_size, fills_store=True)
-SIMULATE = Stage(
-    "simulate", "simulate", ("simulation", "types"), _simulate_inputs, _simulate, _simulate_size, fills_store=True
+IMPORT = Stage(
+    "import", "import_", ("store", "types", "jobs/labels"), _import_inputs, _import, _import_size, fills_store=True
 )
-JUDGE = Stage("judge", "judge", ("judge", "chat", "types"), _judge_inputs, _judge, _judge_size, fills_store=True)
+SIMULATE = Stage(
+    "simulate",
+    "simulate",
+    ("simulation", "store", "types", "jobs/labels"),
+    _simulate_inputs,
+    _simulate,
+    _simulate_size,
+    fills_store=True,
+)
+JUDGE = Stage(
+    "judge",
+    "judge",
+    ("judge", "chat", "batching", "hardware", "models", "store", "types", "jobs/labels"),
+    _judge_inputs,
+    _judge,
+    _judge_size,
+    fills_store=True,
+)

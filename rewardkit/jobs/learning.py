@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rewardkit import runs
 from rewardkit.calibration.calibrators import CALIBRATION_FILE
+from rewardkit.config import TrainConfig
+from rewardkit.errors import JobFailed, UserError
 from rewardkit.jobs.preferences import FILE, read_preferences
-from rewardkit.jobs.stages import Job, Stage, Summary, given
+from rewardkit.jobs.stages import Job, Stage, Summary, given, model_revision
 from rewardkit.types import PreferenceExample
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 MODEL = "model"
 HISTORY = "history.json"
+# What the room of the reward model stands on.
+MODEL_ROOMS = ("chat", "batching", "hardware", "models", "types")
 # What decides a reward: the calibration that is written beside it does not.
 WEIGHTS = ("adapter_model.safetensors", "rewardkit.json", "tokenizer.json")
 
@@ -45,6 +50,7 @@ def _train(job: Job, folder: runs.StageFolder) -> Summary:
     examples = read_preferences(job.output("aggregate", FILE))
     model = model_folder.create(config, seed=job.config.seed)
     result = train(model, examples, config, folder=folder.partial, seed=job.config.seed)
+    refuse_divergence(result.history, config)
     _replace_model(folder, model)
     runs.write_json(folder.path / HISTORY, result.history)
     return {
@@ -58,6 +64,21 @@ def _train(job: Job, folder: runs.StageFolder) -> Summary:
     }
 
 
+def refuse_divergence(history: Sequence[Mapping[str, float]], config: TrainConfig) -> None:
+    """Refuse what came of a training whose loss left the numbers, so that no such model replaces another.
+
+    Raises:
+        JobFailed: A loss is not finite.
+    """
+    step = next((row["step"] for row in history if not all(map(math.isfinite, row.values()))), None)
+    if step is not None:
+        raise JobFailed(
+            f"training diverged: the loss was no number at step {step:g}",
+            expected="finite losses",
+            fix=f"lower train.learning_rate, which is {config.learning_rate:g}",
+        )
+
+
 def _replace_model(folder: runs.StageFolder, model: LoadedModel) -> None:
     """Write the new model beside the old one and then take its place, so that there is always a whole one."""
     from rewardkit.reward_model.folder import save
@@ -69,8 +90,39 @@ def _replace_model(folder: runs.StageFolder, model: LoadedModel) -> None:
     new.rename(target)
 
 
-def _train_inputs(job: Job) -> dict[str, str]:
+def preferences_hash(job: Job) -> dict[str, str]:
+    """Return the hash of the preferences that are there now, as an input."""
     return {FILE: runs.file_hash(job.output("aggregate", FILE))}
+
+
+def _train_inputs(job: Job) -> dict[str, str]:
+    return {**preferences_hash(job), **model_revision(given(job.config.train).model, "train")}
+
+
+def require_same(job: Job, stage: str, inputs: Mapping[str, str]) -> None:
+    """Refuse a result that an earlier stage made of something else than what is there now.
+
+    Preferences that were divided anew put what the model was trained on among the held-out ones: what is
+    fitted or measured there would look better than it is.
+
+    Args:
+        job: The job.
+        stage: The earlier stage.
+        inputs: What it must have read, by name.
+
+    Raises:
+        UserError: It has read something else.
+    """
+    folder = job.folder(stage)
+    manifest = folder.manifest()
+    changed = [name for name, value in inputs.items() if manifest is None or manifest.inputs.get(name) != value]
+    if changed:
+        raise UserError(
+            f"the stage {stage!r} has read another {changed[0]} than is there now",
+            where=str(folder.path),
+            expected="held-out comparisons that are the same at every stage",
+            fix=f"rewardkit {stage} CONFIG   (or rewardkit run CONFIG for all stages)",
+        )
 
 
 def _train_size(job: Job) -> str:
@@ -102,8 +154,15 @@ def _calibrate(job: Job, folder: runs.StageFolder) -> Summary:
     return {"file": str(written), "dropped": scored.dropped, **calibration.model_dump(mode="json")}
 
 
-def _model_inputs(job: Job) -> dict[str, str]:
-    return {**_train_inputs(job), MODEL: model_hash(job.output("train", MODEL))}
+def model_inputs(job: Job) -> dict[str, str]:
+    """Return what a model is used with: the preferences, which must be those it was trained on, and the model.
+
+    Raises:
+        UserError: The model is missing, or was trained on other preferences.
+    """
+    preferences, model = preferences_hash(job), job.output("train", MODEL)
+    require_same(job, "train", preferences)
+    return {**preferences, MODEL: model_hash(model)}
 
 
 def _calibrate_size(job: Job) -> str:
@@ -124,7 +183,7 @@ def _calibration_file(job: Job) -> tuple[Path, ...]:
 TRAIN = Stage(
     "train",
     "train",
-    ("reward_model", "chat", "models", "types"),
+    ("reward_model", *MODEL_ROOMS, "jobs/learning", "jobs/preferences"),
     _train_inputs,
     _train,
     _train_size,
@@ -134,8 +193,8 @@ TRAIN = Stage(
 CALIBRATE = Stage(
     "calibrate",
     "calibrate",
-    ("calibration", "reward_model", "chat", "types"),
-    _model_inputs,
+    ("calibration", "reward_model", *MODEL_ROOMS, "jobs/learning", "jobs/preferences", "jobs/rewards"),
+    model_inputs,
     _calibrate,
     _calibrate_size,
     outputs=_calibration_file,

@@ -81,4 +81,12 @@ def _outputs(job: Job) -> tuple[Path, ...]:
     return folder / FILE, folder / DIAGNOSTICS
 
 
-AGGREGATE = Stage("aggregate", "aggregate", ("aggregation", "types"), _inputs, _aggregate, _size, outputs=_outputs)
+AGGREGATE = Stage(
+    "aggregate",
+    "aggregate",
+    ("aggregation", "store", "types", "jobs/preferences"),
+    _inputs,
+    _aggregate,
+    _size,
+    outputs=_outputs,
+)

@@ -14,6 +14,7 @@ from rewardkit import runs
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, OutputError, UserError
 from rewardkit.extras import require_all
+from rewardkit.models import resolve
 from rewardkit.progress import log
 from rewardkit.store.store import Store
 
@@ -28,6 +29,17 @@ def given(section: T | None) -> T:
     """Return a section that the stage's caller has made sure of (`Stage.config` refuses a config without it)."""
     assert section is not None
     return section
+
+
+def model_revision(name: str, extra: str) -> dict[str, str]:
+    """Return, as an input, the revision of the model that a name stands for now.
+
+    Raises:
+        ModelError: There is no such model.
+        MissingExtraError: A package of the extra that its stage needs is not installed.
+    """
+    require_all(extra)
+    return {"model": resolve(name).revision}
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def judge_comparisons(
     config: JudgeConfig,
     *,
     already: AbstractSet[PairKey] = frozenset(),
+    total: int | None = None,
 ) -> Iterator[Annotator | Label]:
     """Label comparisons, each in every order that the config asks for.
 
@@ -55,6 +56,8 @@ def judge_comparisons(
         judge: Who labels.
         config: Orders, limit and max_failure_rate are read from it.
         already: (comparison id, order, repeat) of the labels that are not to be made again.
+        total: How many comparisons there are, by which labels made under a limit state their
+            `sampling_prob`; it stays 1 if absent.
 
     Yields:
         The annotator, then the labels in batches, in the comparisons' frame.
@@ -65,7 +68,8 @@ def judge_comparisons(
     """
     annotator = judge.annotator
     yield annotator
-    tasks = pair_tasks(islice(comparisons, config.limit), judge, config.orders, already)
+    share = _sampling_prob(config.limit, total)
+    tasks = pair_tasks(islice(comparisons, config.limit), judge, config.orders, already, share)
     yield from _records(tasks, judge.backend, FailureGuard(config.max_failure_rate))
 
 
@@ -117,6 +121,15 @@ def estimate_ratings(
 ) -> Estimate:
     """Say how much `judge_ratings` would do with the same arguments, without loading the model."""
     return _estimate(rating_tasks(islice(responses, config.limit), judge, already), judge.backend)
+
+
+def _sampling_prob(limit: int | None, total: int | None) -> float:
+    """Return the share of all comparisons that a limit lets through.
+
+    The first ones are taken, always the same, so that a resumed job goes on with them. Comparisons come by
+    id, and ids are hashes of content: to whoever weighs the labels, those taken are a uniform sample.
+    """
+    return min(1.0, limit / total) if limit and total else 1.0
 
 
 def _records(tasks: Iterator[Task[R]], backend: Backend, guard: FailureGuard) -> Iterator[R]:

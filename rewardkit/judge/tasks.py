@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from rewardkit.judge.contract import (
@@ -46,31 +47,40 @@ def pair_tasks(
     judge: Judge[PairProtocol],
     orders: Iterable[Order],
     already: AbstractSet[PairKey],
+    sampling_prob: float = 1.0,
 ) -> Iterator[Task[Label]]:
-    """Ask about each comparison in each order, but for what is there already."""
+    """Ask about each comparison in each order, but for what is there already.
+
+    Args:
+        comparisons: Those to be asked about.
+        judge: Who is asked.
+        orders: In which orders they are shown.
+        already: What is not asked again.
+        sampling_prob: With which probability a comparison came to be among them.
+    """
     annotator, distinct = judge.annotator.id, tuple(dict.fromkeys(orders))
     for texts in comparisons:
         item = texts.comparison.id
         for order in distinct:
             if (item, order, 0) not in already:
                 request = judge.protocol.render(texts, judge.rubric, order)
-                yield Task(item, request, _labeller(judge.protocol, annotator, item, order))
+                said_by = partial(Label.of, item, annotator, order_shown=order, sampling_prob=sampling_prob)
+                yield Task(item, request, _labeller(judge.protocol, order, said_by))
 
 
-def _labeller(protocol: PairProtocol, annotator: str, comparison: str, order: Order) -> Callable[[Completion], Label]:
+def _labeller(protocol: PairProtocol, order: Order, said_by: Callable[..., Label]) -> Callable[[Completion], Label]:
     def label(completion: Completion) -> Label:
         shared: dict[str, Any] = {
-            "order_shown": order,
             "tokens": completion.tokens,
             "seconds": completion.seconds,
             "created_at": datetime.now(UTC),
         }
         verdict = protocol.parse(completion)
         if isinstance(verdict, Failure):
-            return Label.of(comparison, annotator, status="failed", reason=verdict.reason, **shared)
+            return said_by(status="failed", reason=verdict.reason, **shared)
         p_a = verdict.p_first if order == "ab" else 1.0 - verdict.p_first
         metadata = {"mass_outside": verdict.mass_outside}
-        return Label.of(comparison, annotator, choice=_choice(p_a), p_a=p_a, metadata=metadata, **shared)
+        return said_by(choice=_choice(p_a), p_a=p_a, metadata=metadata, **shared)
 
     return label
 

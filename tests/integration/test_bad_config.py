@@ -123,7 +123,37 @@ def test_nothing_to_train_or_calibrate_on(refused, rewardkit, settings, write, f
     job = write(settings)
     assert rewardkit("aggregate", job).code == 0
     refused("train", job, says=("no comparison of the split 'train'", "aggregate.split"))
-    refused("calibrate", job, says=("comparisons", "label more"))
+    refused("calibrate", job, says=("has read another preferences.jsonl", "rewardkit train CONFIG"))
+
+
+def test_a_model_is_not_measured_on_what_it_was_trained_on(refused, rewardkit, settings, write, finished):
+    # Divided anew, the test split holds comparisons that the model has seen.
+    settings["aggregate"]["split"] = {"train": 0.4, "validation": 0.1, "calibration": 0.2, "test": 0.3}
+    job = write(settings)
+    assert rewardkit("aggregate", job).code == 0
+    for verb in ("calibrate", "evaluate"):
+        refused(verb, job, says=("'train' has read another preferences.jsonl", "rewardkit train CONFIG"))
+    assert rewardkit("train", job).code == 0
+    refused("evaluate", job, says="rewardkit calibrate CONFIG")
+    assert rewardkit("calibrate", job).code == 0 and rewardkit("evaluate", job).code == 0
+
+
+def test_a_calibration_of_another_model_is_not_used(refused, rewardkit, settings, write, finished, here):
+    kept = here / "w/runs/small/train/model/reward_calibration.json"
+    text = kept.read_text()
+    job = write(settings)
+    assert rewardkit("train", job, "--set", "train.learning_rate=0.01").code == 0
+    # As if it had been copied to the new model by hand.
+    kept.write_text(text)
+    refused("evaluate", job, says=("'calibrate' has read another model", "rewardkit calibrate CONFIG"))
+
+
+def test_a_training_that_diverges_replaces_no_model(rewardkit, settings, write, finished, here, files):
+    before = files(here / "w/runs/small/train/model")
+    ended = rewardkit("train", write(settings), "--set", "train.learning_rate=1e30")
+    assert ended.code == 1 and "Traceback" not in ended.err
+    assert "training diverged" in ended.err and "lower train.learning_rate, which is 1e+30" in ended.err
+    assert files(here / "w/runs/small/train/model") == before
 
 
 def test_a_manifest_that_is_torn(refused, settings, write, finished, here):

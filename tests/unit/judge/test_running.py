@@ -121,6 +121,17 @@ def test_the_limit_counts_comparisons(compare, texts):
     assert [label.comparison_id for label in labels] == [item.comparison.id for item in items[:2]]
 
 
+@pytest.mark.parametrize(
+    ("limit", "total", "share"), [(2, 5, 0.4), (5, 5, 1.0), (9, 5, 1.0), (None, 5, 1.0), (2, None, 1.0)]
+)
+def test_labels_under_a_limit_state_how_many_were_taken(compare, texts, limit, total, share):
+    items = [texts(prompt=f"{n}") for n in range(5)]
+    config = CONFIG.model_copy(update={"limit": limit, "max_failure_rate": 1.0})
+    for answer in (None, broken()):
+        labels = compare(items, answer, config, total=total)
+        assert len(labels) == 2 * min(limit or 5, 5) and {label.sampling_prob for label in labels} == {share}
+
+
 def test_ratings_are_on_the_rubrics_scale(rubric, texts):
     answer = always(**{"1": 0.1, "2": 0.1, "3": 0.2, "4": 0.3, "5": 0.3})
     judge = Judge(FakeBackend(answer), RatingV1(), rubric)
