@@ -24,7 +24,7 @@ from rewardkit.store.importing_files import read_rows
 from rewardkit.store.importing_pairs import form_pairs
 from rewardkit.store.importing_readers import Row
 from rewardkit.store.importing_rejects import Rejects, open_rejects, refuse_lost
-from rewardkit.store.importing_rows import RowContext, RowError
+from rewardkit.store.importing_rows import RowContext, RowError, words_of
 from rewardkit.store.rows import Encoded
 from rewardkit.store.store import Counts, Store
 
@@ -102,7 +102,7 @@ class _FileImport:
     def run(self, advance: Advance) -> Counts:
         """Import all rows."""
         counts, rows, read = Counts(), self._rows(), 0
-        context = RowContext(self.plan.source, self.task)
+        context = RowContext(self.plan.source, self.task, words_of(self.plan.columns))
         while batch := self._batch(rows, context):
             more, rejected = write(self.store, batch, complete=self.plan.format.complete)
             counts += more

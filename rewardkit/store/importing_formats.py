@@ -80,7 +80,7 @@ def parse_comparison(row: dict[str, Any], context: RowContext) -> list[Encoded]:
 def _entries(row: dict[str, Any], context: RowContext) -> list[dict[str, Any]]:
     labels = row.get("labels")
     if labels is None:
-        if verdict_of(row) is None:
+        if verdict_of(row, context.words) is None:
             return []
         own = {name: row[name] for name in FLAT_LABEL if row.get(name) not in (None, "")}
         return [{"annotator": context.source, **own}]
@@ -92,7 +92,7 @@ def _entries(row: dict[str, Any], context: RowContext) -> list[dict[str, Any]]:
 def _label(
     entry: dict[str, Any], comparison_id: str, annotator_id: str, context: RowContext, *, flipped: bool
 ) -> Encoded:
-    verdict = verdict_of(entry)
+    verdict = verdict_of(entry, context.words)
     if verdict is None:
         raise RowError("a label has neither a preference nor a choice")
     choice, p_a = verdict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,9 @@ WORDS: dict[str, Choice] = {
     "tie (bothbad)": "both_bad",
     "bothbad": "both_bad",
 }
+# Not where a preference is asked for: there a number is a probability.
+NUMBERED: dict[str, Choice] = {"1": "a", "2": "b"}
+SIDES: dict[str, Choice] = {"response_a": "a", "response_b": "b", "model_a": "a", "model_b": "b"}
 TURNED: dict[Choice, Choice] = {"a": "b", "b": "a", "tie": "tie", "both_bad": "both_bad"}
 # A cell of a CSV file is a text.
 TRUE = (True, "true", "True", "1")
@@ -37,12 +41,14 @@ class RowContext:
     Attributes:
         source: Name of the data set.
         task: Task of all prompts; the row's own if absent.
+        words: What stands for a choice.
         annotators: Those met so far, and their rows, by what the file calls them.
         plain_labels: What labels that differ only in their comparison share.
     """
 
     source: str
     task: str | None = None
+    words: Mapping[str, Choice] = field(default_factory=lambda: WORDS)
     annotators: dict[tuple[Any, ...], Encoded] = field(default_factory=dict)
     plain_labels: PlainLabels = field(default_factory=PlainLabels)
 
@@ -154,8 +160,27 @@ def order_of(value: Any) -> Order | None:
     raise RowError(f"unknown order {value!r} (expected ab or ba)")
 
 
-def verdict_of(entry: dict[str, Any]) -> tuple[Choice, float | None] | None:
+def words_of(columns: Mapping[str, str]) -> dict[str, Choice]:
+    """Return what stands for a choice in files whose columns have names of their own.
+
+    Args:
+        columns: Field of rewardkit: column of the files. Where `left` is the column of A's response, the
+            winner `left` is A, whatever the word would mean elsewhere.
+    """
+    own: dict[str, Choice] = {}
+    for name, choice in SIDES.items():
+        if name in columns and own.setdefault(columns[name].strip().lower(), choice) != choice:
+            # Two columns that differ in their capitals only: their names say nothing.
+            return WORDS
+    return {**WORDS, **own}
+
+
+def verdict_of(entry: dict[str, Any], words: Mapping[str, Choice] = WORDS) -> tuple[Choice, float | None] | None:
     """Read a preference or a choice, in the frame of the row.
+
+    Args:
+        entry: A label, or a row that is one.
+        words: What stands for a choice.
 
     Returns:
         The choice, and the probability of A where it is neither 0, 1 nor one half; None where the row
@@ -163,9 +188,9 @@ def verdict_of(entry: dict[str, Any]) -> tuple[Choice, float | None] | None:
     """
     value = entry.get("preference")
     if value is None or value == "":
-        return _word(entry)
-    if isinstance(value, str) and value.strip().lower() in WORDS:
-        return WORDS[value.strip().lower()], None
+        return _word(entry, words)
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()], None
     p_a = number_of(value, "preference")
     if not 0.0 <= p_a <= 1.0:
         raise RowError(f"preference {p_a:g} is not between 0 and 1")
@@ -174,15 +199,16 @@ def verdict_of(entry: dict[str, Any]) -> tuple[Choice, float | None] | None:
     return "a" if p_a > 0.5 else "b", None if p_a in (0.0, 1.0) else p_a
 
 
-def _word(entry: dict[str, Any]) -> tuple[Choice, None] | None:
+def _word(entry: dict[str, Any], words: Mapping[str, Choice]) -> tuple[Choice, None] | None:
     for name in ("choice", "winner"):
         value = entry.get(name)
         if value is None or value == "":
             continue
         word = str(value).strip().lower()
-        if word not in WORDS:
+        choice = words.get(word) or NUMBERED.get(word)
+        if choice is None:
             raise RowError(f"unknown {name} {value!r} (expected a, b, tie or both_bad)")
-        return WORDS[word], None
+        return choice, None
     return None
 
 

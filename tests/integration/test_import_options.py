@@ -1,4 +1,4 @@
-"""Options of `rewardkit import`, through the command line: how ratings become pairs."""
+"""Options of `rewardkit import`, through the command line: names of columns, and how ratings become pairs."""
 
 from __future__ import annotations
 
@@ -24,3 +24,19 @@ def test_blocks_of_a_chosen_size(rewardkit, here):
 def test_a_block_of_one(refused, here):
     (here / "rows.jsonl").write_text("{}")
     refused("import", "rows.jsonl", "--to", "x.db", "--pairs", "wit", "--block-size", "1", says="block")
+
+
+def test_a_survey_whose_winner_is_named_by_its_column(rewardkit, here):
+    (here / "survey.csv").write_text("question,left,right,winner\np,x,y,left\nq,x,y,right\nr,x,y,tie\ns,x,y,up\n")
+    mapping = ("prompt=question", "response_a=left", "response_b=right", "preference=winner")
+    options = [word for pair in mapping for word in ("--map", pair)]
+    ended = rewardkit("import", "survey.csv", "--to", "my.db", "--json", *options)
+    assert ended.code == 0 and json.loads(ended.out)["rejected"] == 1
+    with Store.open("my.db", create=False) as store:
+        texts = {c.comparison.id: c for c in store.comparisons()}
+        said = {}
+        for label in store.labels():
+            c = texts[label.comparison_id]
+            winner = {"a": c.response_a.text, "b": c.response_b.text}.get(label.choice, label.choice)
+            said[c.prompt.messages[0].content] = winner
+    assert said == {"p": "x", "q": "y", "r": "tie"}

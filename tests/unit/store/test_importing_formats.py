@@ -161,6 +161,52 @@ def test_words_for_a_choice(tmp_path: Path, store: Store, column: str, word: str
     assert label.choice == ({"a": "b", "b": "a"}.get(expected, expected) if turned else expected)
 
 
+@pytest.mark.parametrize("column", ["choice", "winner"])
+@pytest.mark.parametrize(("value", "expected"), [("1", "x"), ("2", "y"), (1, "x"), (2, "y")])
+def test_the_first_and_the_second(tmp_path: Path, store: Store, column: str, value: str | int, expected: str) -> None:
+    row = {"prompt": "", "response_a": "x", "response_b": "y", column: value}
+    imported(store, tmp_path, write(tmp_path, "jsonl", [row]))
+    assert winners(store) == {"": expected}
+
+
+def winners(store: Store) -> dict[str, str]:
+    """Return the text of the winner by prompt."""
+    texts = {c.comparison.id: c for c in store.comparisons()}
+    found = {}
+    for label in store.labels():
+        c = texts[label.comparison_id]
+        prompt = c.prompt.messages[0].content if c.prompt.messages else ""
+        found[prompt] = {"a": c.response_a.text, "b": c.response_b.text}.get(label.choice or "", label.choice)
+    return found
+
+
+# The columns' names count as the file has them, also where they are crossed or mean a side elsewhere.
+OWN_NAMES = [
+    ("left", "right", {"left": "x", "right": "y", " LEFT ": "x", "a": "x", "response_b": "y", "tie": "tie"}),
+    ("response_b", "response_a", {"response_b": "x", "response_a": "y", "a": "x"}),
+    ("b", "a", {"b": "x", "a": "y"}),
+    ("0", "1", {"0": "x", "1": "y"}),
+    ("text", "Text", {"a": "x", "b": "y"}),
+]
+
+
+@pytest.mark.parametrize("field", ["preference", "choice", "winner"])
+@pytest.mark.parametrize(("first", "second", "said"), OWN_NAMES)
+def test_the_winner_by_its_columns_own_name(
+    tmp_path: Path, store: Store, field: str, first: str, second: str, said: dict[str, str]
+) -> None:
+    rows = [{"question": word, first: "x", second: "y", "best": word} for word in said]
+    columns = {"prompt": "question", "response_a": first, "response_b": second, field: "best"}
+    assert imported(store, tmp_path, write(tmp_path, "csv", rows), map=columns).rejected == 0
+    assert winners(store) == said
+
+
+def test_the_winner_by_its_models_column(tmp_path: Path, store: Store) -> None:
+    row = {"prompt": "p", "response_a": "x", "response_b": "y", "ours": "m1", "theirs": "m2", "winner": "theirs"}
+    imported(store, tmp_path, write(tmp_path, "csv", [row]), map={"model_a": "ours", "model_b": "theirs"})
+    assert winners(store) == {"p": "y"}
+
+
 def test_columns_of_other_names_are_mapped(tmp_path: Path, store: Store) -> None:
     # The names are crossed on purpose: renaming one after the other would lose a column.
     row = {"question": "Say hi.", "response_b": "Hi!", "response_a": "No.", "winner": "a"}
