@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from rewardkit.store.importing_rows import (
+    TRUE,
     TURNED,
     RowContext,
     RowError,
@@ -112,7 +113,10 @@ def _details(entry: dict[str, Any], *, flipped: bool) -> dict[str, Any]:
     for name, value in entry.items():
         if name in UNDERSTOOD or value is None or value == "":
             continue
-        if name in NUMBERS:
+        if name == "aggregate":
+            # As for ratings: it is marked where it is true, and nothing is said where it is not.
+            metadata |= {name: True} if value in TRUE else {}
+        elif name in NUMBERS:
             fields[name] = NUMBERS[name](value, name)
         elif name in TEXTS:
             fields[name] = value
@@ -136,7 +140,7 @@ def parse_rating(row: dict[str, Any], context: RowContext) -> list[Encoded]:
     if not isinstance(scores, list) or not all(isinstance(entry, dict) for entry in scores):
         raise RowError("scores is not a list of scores")
     for entry in scores:
-        annotator = annotator_of(entry, context, aggregate=bool(entry.get("aggregate")))
+        annotator = annotator_of(entry, context, aggregate=entry.get("aggregate") in TRUE)
         rows.append(annotator)
         rows += map(encode, _ratings(entry, response.id, annotator[1][0]))
     return rows + context.external(row, "response", response.id)
@@ -201,6 +205,7 @@ def _content_id(record: Record) -> str:
 FLAT_LABEL = (
     "annotator", "source", "preference", "choice", "winner", "strength", "order", "rationale", "repeat",
     "rater_group", "simulated", "sampling_prob", "seconds", "guideline_version", "created_at", "score_a", "score_b",
+    "aggregate", "n_raters",
 )  # fmt: skip
 SHARED = ("id", "task", "meta")
 

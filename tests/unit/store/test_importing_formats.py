@@ -318,12 +318,26 @@ def test_the_difference_of_scores_is_the_strength(
     assert label.strength == strength
 
 
-def test_an_aggregate_label_says_so(tmp_path: Path, store: Store) -> None:
-    entry = {"annotator": "majority", "source": "human", "preference": 0.5, "aggregate": True, "n_raters": 3}
+AGGREGATE = [(True, True), ("true", True), (1, True), (False, False), ("false", False), (None, False), ("", False)]
+
+
+@pytest.mark.parametrize(("value", "marked"), AGGREGATE)
+def test_an_aggregate_label_says_so(tmp_path: Path, store: Store, value: Any, marked: bool) -> None:
+    entry = {"annotator": "majority", "source": "human", "preference": 0.5, "aggregate": value, "n_raters": 3}
     row = {"prompt": "", "response_a": "x", "response_b": "y", "labels": [entry]}
-    imported(store, tmp_path, write(tmp_path, "jsonl", [row]))
-    (label,) = store.labels()
-    assert label.metadata == {"aggregate": True, "n_raters": 3}
+    flat = {**row, **entry, "prompt": "flat", "labels": None}
+    imported(store, tmp_path, write(tmp_path, "jsonl", [row, flat]))
+    for label in store.labels():
+        assert label.metadata == {"n_raters": 3} | ({"aggregate": True} if marked else {})
+    assert store.counts()["labels"] == 2
+
+
+@pytest.mark.parametrize(("value", "marked"), AGGREGATE)
+def test_an_aggregate_rating_says_so(tmp_path: Path, store: Store, value: Any, marked: bool) -> None:
+    score = {"annotator": "mean", "source": "human", "criteria": {"style": 3}, "scale": [1, 5], "aggregate": value}
+    imported(store, tmp_path, write(tmp_path, "jsonl", [{"prompt": "", "response": "x", "scores": [score]}]))
+    (annotator,) = store.annotators().values()
+    assert annotator.settings == ({"aggregate": True} if marked else {})
 
 
 def test_importing_twice_adds_nothing(tmp_path: Path, store: Store) -> None:
