@@ -13,14 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
-import platform
 import random
 import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from machine import machine
 
 from rewardkit.config import ImportConfig
 from rewardkit.store.importing import ImportSummary, import_files
@@ -82,14 +82,6 @@ def measure(source: Path, rows: int) -> dict[str, object]:
         "peak_megabytes": round(peak),
         "database_megabytes": round(source.with_name("speed.db").stat().st_size / 1024**2),
     }
-
-
-def machine() -> dict[str, object]:
-    model = platform.processor() or "unknown"
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        model = next((line.split(":")[1].strip() for line in info.open() if line.startswith("model name")), model)
-    return {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version()}
 
 
 if __name__ == "__main__":
