@@ -9,6 +9,7 @@ from rewardkit.errors import ConfigError, UserError
 from rewardkit.jobs.evaluating import EVALUATE
 from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
 from rewardkit.jobs.learning import CALIBRATE, TRAIN
+from rewardkit.jobs.names import check_names
 from rewardkit.jobs.preferences import AGGREGATE
 from rewardkit.jobs.stages import Job, Stage, State, run_stage
 from rewardkit.progress import log
@@ -51,7 +52,9 @@ def stages_of(config: JobConfig) -> list[Stage]:
 def plan(config: JobConfig) -> list[Planned]:
     """Say which stages would run, and how large they are; nothing is run or written."""
     job, planned, rerun = Job(config), list[Planned](), False
-    for stage in stages_of(config):
+    stages = stages_of(config)
+    _check_names(job)
+    for stage in stages:
         state = stage.state(job)
         if rerun and state == "complete":
             state = "stale"
@@ -78,6 +81,7 @@ def run(config: JobConfig) -> list[Manifest]:
         RewardkitError: A stage could not be run; what came before it stays, and is skipped next time.
     """
     job, stages = Job(config), stages_of(config)
+    _check_names(job)
     manifests = []
     for number, stage in enumerate(stages, start=1):
         log(f"[{number}/{len(stages)}] {stage.name}")
@@ -88,6 +92,12 @@ def run(config: JobConfig) -> list[Manifest]:
 def run_one(name: str, config: JobConfig, *, force: bool = False) -> Manifest:
     """Run one stage of a config."""
     return run_stage(STAGES[name], Job(config), force=force)
+
+
+def _check_names(job: Job) -> None:
+    # The losses need torch, which a run of nothing should not load; whoever has trained had a right name.
+    trained = job.config.train is not None and TRAIN.state(job) == "complete"
+    check_names(job.config, skip=("train",) if trained else ())
 
 
 def _size(stage: Stage, job: Job) -> str:

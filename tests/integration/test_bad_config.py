@@ -113,6 +113,25 @@ def test_a_name_that_is_not_registered(refused, settings, write, finished, verb,
     refused(verb, write(settings), "--set", key, says=says)
 
 
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("judge.backend=fak", "did you mean 'fake'?"),
+        ("judge.protocol=pairwise.v2", "did you mean 'pairwise.v1'?"),
+        ("judge.rating_protocol=pairwise.v1", "a protocol for preferences"),
+        ("judge.rubric=ficton", "ficton"),
+        ("aggregate.method=anchord", "did you mean 'anchored'?"),
+        ("train.loss=bradley_tery", "did you mean 'bradley_terry'?"),
+        ("calibrate.method=temprature", "did you mean 'temperature'?"),
+        ("evaluate.report=report.pdf", "evaluate.report"),
+    ],
+)
+def test_a_pipeline_with_a_wrong_name_does_not_begin(refused, settings, write, here, key, says):
+    for more in ((), ("--dry-run",)):
+        refused("run", write(settings), "--set", key, *more, says=says)
+    assert not (here / "w").exists()
+
+
 def test_too_few_prompts_to_divide(refused, settings, write, finished):
     shares = "{train: 0.0, validation: 0.0, calibration: 0.001, test: 0.999}"
     refused("aggregate", write(settings), "--set", f"aggregate.split={shares}", says=("calibration", "fraction"))

@@ -1,0 +1,68 @@
+"""Names in a config, looked up before the first stage runs: a typing error must not cost the hours before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from rewardkit.config import JobConfig
+from rewardkit.extras import missing
+from rewardkit.registry import lookup
+
+
+def check_names(config: JobConfig, skip: Collection[str] = ()) -> None:
+    """Look up the names of losses, calibrators, aggregators, protocols, backends and rubrics in a config.
+
+    The names of losses stand beside their code: without the extra `train` they are not looked up, and the
+    stage asks for the extra.
+
+    Args:
+        config: The config.
+        skip: Sections that are not looked at.
+
+    Raises:
+        ConfigError: One is not registered, or the rubric is none.
+    """
+    for section, check in CHECKS.items():
+        part = getattr(config, section)
+        if part is not None and section not in skip:
+            check(part)
+
+
+def _judge(config: Any) -> None:
+    from rewardkit.judge import backends, protocols
+    from rewardkit.judge.rubric import load_rubric
+
+    lookup(backends.GROUP, backends.BACKENDS, config.backend)
+    load_rubric(config.rubric)
+    protocols.pair_protocol(config.protocol)
+    if config.rating_protocol is not None:
+        protocols.rating_protocol(config.rating_protocol)
+
+
+def _aggregate(config: Any) -> None:
+    from rewardkit.aggregation.aggregators import AGGREGATORS
+
+    lookup("aggregators", AGGREGATORS, config.method)
+
+
+def _train(config: Any) -> None:
+    if missing("train"):
+        return
+    from rewardkit.reward_model.losses import LOSSES
+
+    lookup("losses", LOSSES, config.loss)
+
+
+def _calibrate(config: Any) -> None:
+    from rewardkit.calibration.calibrators import CALIBRATORS
+
+    lookup("calibrators", CALIBRATORS, config.method)
+
+
+CHECKS: Mapping[str, Callable[[Any], None]] = {
+    "judge": _judge,
+    "aggregate": _aggregate,
+    "train": _train,
+    "calibrate": _calibrate,
+}
