@@ -137,7 +137,7 @@ def score(
 ) -> None:
     """Compute rewards and calibrated probabilities for prompts and responses."""
     from rewardkit.jobs.scoring import score as score_rows
-    from rewardkit.jobs.scoring import write_scores
+    from rewardkit.jobs.scoring_files import as_line, write_scores
 
     rows = score_rows(model, file)
     if out is not None:
@@ -146,7 +146,7 @@ def score(
     failed = 0
     for row in rows:
         failed += row["status"] == "failed"
-        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        sys.stdout.write(as_line(row).decode("utf-8"))
         sys.stdout.flush()
     if failed:
         typer.echo(f"{failed} rows could not be scored: see their reason", err=True)

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rewardkit import runs
 from rewardkit.calibration.calibrators import CALIBRATION_FILE, Calibration
-from rewardkit.errors import DataError
 from rewardkit.extras import require_all
+from rewardkit.jobs.scoring_files import Chunk, Row, as_line, read_chunks
 from rewardkit.types import Message
 
 if TYPE_CHECKING:
     from rewardkit.reward_model.folder import LoadedModel
 
-ROWS_AT_A_TIME = 256
 FIELDS = "prompt with response, response_a and response_b, or responses"
 _MESSAGES = TypeAdapter(tuple[Message, ...])
-Row = dict[str, Any]
+TEXTS = ("prompt", "response", "response_a", "response_b", "responses")
 
 
 @dataclass(frozen=True)
@@ -48,79 +42,27 @@ def score(model_path: Path, file: str) -> Iterator[Row]:
 
     Args:
         model_path: Folder of a reward model.
-        file: JSON Lines or Parquet; "-" is JSON Lines on standard input.
+        file: JSON Lines or Parquet; "-" is JSON Lines on standard input, of which each row is answered as
+            soon as no other waits.
 
     Raises:
         DataError: The file is missing or of another kind.
         ModelError: The folder is no reward model.
         MissingExtraError: A package of the extra `train` is not installed.
     """
-    rows = read_rows(file)
-    first = next(rows, None)
+    chunks = read_chunks(file)
+    # Whatever is wrong with the file is told before a model is loaded.
+    first = next(chunks, None)
     require_all("train")
     from rewardkit.reward_model import folder
 
     model = folder.load(model_path)
     calibration = Calibration.load(model_path) if (model_path / CALIBRATION_FILE).exists() else None
-    every = iter(()) if first is None else _chain(first, rows)
-    while chunk := list(islice(every, ROWS_AT_A_TIME)):
+    for chunk in chain([] if first is None else [first], chunks):
         yield from _score_chunk(model, calibration, chunk)
 
 
-def read_rows(file: str) -> Iterator[tuple[int, Row | str]]:
-    """Yield (line number, row); a line that is no row comes as the reason why."""
-    if file == "-":
-        yield from _json_rows(sys.stdin.buffer)
-        return
-    path = Path(file)
-    if not path.is_file():
-        raise DataError("no such file", where=file, fix="check the path; - is standard input")
-    if path.suffix == ".parquet":
-        yield from _parquet_rows(path)
-    else:
-        with path.open("rb") as handle:
-            yield from _json_rows(handle)
-
-
-def _chain(first: tuple[int, Row | str], rest: Iterator[tuple[int, Row | str]]) -> Iterator[tuple[int, Row | str]]:
-    yield first
-    yield from rest
-
-
-def _json_rows(lines: IO[bytes]) -> Iterator[tuple[int, Row | str]]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            yield number, f"not UTF-8 (byte {error.start})"
-        except json.JSONDecodeError as error:
-            yield number, f"not JSON: {error.msg}"
-        else:
-            yield number, row if isinstance(row, dict) else "not a JSON object"
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Row | str]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches(ROWS_AT_A_TIME):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except pyarrow.ArrowInvalid as error:
-        raise DataError(
-            f"not a Parquet file: {error}", where=str(path), fix="write the file again, or name JSON Lines .jsonl"
-        ) from error
-
-
-def _score_chunk(
-    model: LoadedModel, calibration: Calibration | None, chunk: Iterable[tuple[int, Row | str]]
-) -> Iterator[Row]:
+def _score_chunk(model: LoadedModel, calibration: Calibration | None, chunk: Chunk) -> Iterator[Row]:
     from rewardkit.reward_model.scoring import reward
 
     asked = [(number, _asked(row)) for number, row in chunk]
@@ -133,13 +75,22 @@ def _score_chunk(
             continue
         part = slice(at, at + len(item.responses))
         at = part.stop
-        yield _answer(number, item, rewards.values[part].tolist(), bool(rewards.truncated[part].any()), calibration)
+        answer = {**_kept(item.row), "line": number, "status": "ok", "truncated": bool(rewards.truncated[part].any())}
+        reason = next(filter(None, rewards.reasons[part]), "")
+        if reason:
+            yield {**answer, "status": "failed", "reason": reason}
+        else:
+            yield {**answer, **_numbers(item, rewards.values[part].tolist(), calibration)}
 
 
 def _asked(row: Row | str) -> Asked | str:
     """Check one row; the reason is returned where it cannot be scored."""
     if isinstance(row, str):
         return row
+    try:
+        as_line(row)
+    except UnicodeEncodeError:
+        return "a text holds half of a surrogate pair, which is no character"
     responses = _responses(row)
     if responses is None:
         return f"no response; expected {FIELDS}, found {', '.join(row) or 'nothing'}"
@@ -168,53 +119,13 @@ def _prompt(value: Any) -> tuple[Message, ...] | str:
         return "the prompt is neither text nor a list of messages with role and content"
 
 
-def _answer(number: int, item: Asked, rewards: list[float], truncated: bool, calibration: Calibration | None) -> Row:
-    kept = {
-        k: v for k, v in item.row.items() if k not in ("prompt", "response", "response_a", "response_b", "responses")
-    }
-    answer: Row = {**kept, "line": number, "status": "ok", "truncated": truncated}
-    if any(math.isnan(value) for value in rewards):
-        return {**answer, "status": "failed", "reason": "longer than the model takes, and its policy is to drop"}
+def _kept(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key not in TEXTS}
+
+
+def _numbers(item: Asked, rewards: list[float], calibration: Calibration | None) -> Row:
     if "response_a" in item.row and "response_b" in item.row:
         margin = rewards[0] - rewards[1]
         p_a = float(calibration.predict_proba([margin])[0]) if calibration else None
-        return {**answer, "reward_a": rewards[0], "reward_b": rewards[1], "margin": margin, "p_a": p_a}
-    if "response" in item.row:
-        return {**answer, "reward": rewards[0]}
-    return {**answer, "rewards": rewards}
-
-
-def write_scores(rows: Iterable[Row], path: Path) -> dict[str, Any]:
-    """Write scored rows as Parquet (by the name's ending) or JSON Lines; the file appears when it is whole.
-
-    Returns:
-        The counts of rows by status, and the file.
-
-    Raises:
-        OutputError: The place cannot be written.
-    """
-    counts: Counter[str] = Counter()
-
-    def counted() -> Iterator[Row]:
-        for row in rows:
-            counts[row["status"]] += 1
-            yield row
-
-    with runs.atomic_writer(path) as file:
-        if path.suffix == ".parquet":
-            _write_parquet(counted(), file)
-        else:
-            for row in counted():
-                file.write(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n")
-    return {"file": str(path), **counts}
-
-
-def _write_parquet(rows: Iterable[Row], file: IO[bytes]) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    # Rows of different kinds have different columns, so the table is made of all of them at once.
-    found = list(rows)
-    columns = dict.fromkeys(key for row in found for key in row)
-    table = pyarrow.table({name: [row.get(name) for row in found] for name in columns})
-    pyarrow.parquet.write_table(table, file)
+        return {"reward_a": rewards[0], "reward_b": rewards[1], "margin": margin, "p_a": p_a}
+    return {"reward": rewards[0]} if "response" in item.row else {"rewards": rewards}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from datetime import UTC, datetime
 
@@ -15,8 +16,9 @@ import pytest
 from rewardkit.calibration.calibrators import Calibration
 from rewardkit.config import TrainConfig
 from rewardkit.errors import DataError, ModelError, OutputError
-from rewardkit.jobs import scoring
-from rewardkit.jobs.scoring import read_rows, score, write_scores
+from rewardkit.jobs import scoring_files
+from rewardkit.jobs.scoring import score
+from rewardkit.jobs.scoring_files import as_line, read_chunks, write_scores
 from rewardkit.reward_model import folder
 from rewardkit.reward_model.scoring import reward
 from rewardkit.types import Message
@@ -120,10 +122,14 @@ def test_a_prompt_is_text_messages_or_nothing(model_path, rows):
         ({"responses": ["x", ""]}, "empty"),
         ({"prompt": 3, "response": "x"}, "neither text nor a list of messages"),
         ({"prompt": [{"role": "poet", "content": "x"}], "response": "x"}, "neither text nor a list of messages"),
-        ({"response": "word " * 99}, "longer than the model takes"),
+        ({"response": "word " * 99}, "longer than max_length 120"),
         (b"{", "not JSON"),
         (b"[]", "not a JSON object"),
         (b"\xff\xfe", "not UTF-8 (byte 0)"),
+        (b'{"response": "\\ud800"}', "half of a surrogate pair"),
+        (b'{"response": "x", "id": "\\ud800"}', "half of a surrogate pair"),
+        (b'{"response": ' + b"9" * 5000 + b"}", "not JSON that can be read"),
+        (b"[" * 100000, "not JSON that can be read"),
     ],
 )
 def test_a_bad_row_comes_back_with_its_reason_between_good_ones(model_path, rows, row, reason):
@@ -134,7 +140,7 @@ def test_a_bad_row_comes_back_with_its_reason_between_good_ones(model_path, rows
 
 
 def test_blank_lines_are_passed_over_and_counted(rows):
-    assert list(read_rows(rows({"a": 1}, b"  ", {"b": 2}))) == [(1, {"a": 1}), (3, {"b": 2})]
+    assert list(read_chunks(rows({"a": 1}, b"  ", {"b": 2}))) == [[(1, {"a": 1}), (3, {"b": 2})]]
 
 
 def test_parquet_gives_the_same_as_json_lines(model_path, rows, tmp_path):
@@ -149,19 +155,26 @@ def test_standard_input_is_json_lines(model_path, monkeypatch):
     assert [row["line"] for row in score(model_path, "-")] == [1, 2]
 
 
-def test_a_stream_is_answered_chunk_by_chunk(model_path, monkeypatch):
-    monkeypatch.setattr(scoring, "ROWS_AT_A_TIME", 2)
-    read = []
+def test_files_are_read_some_rows_at_a_time(rows, monkeypatch):
+    monkeypatch.setattr(scoring_files, "ROWS_AT_A_TIME", 2)
+    chunks = read_chunks(rows(*({"n": n} for n in range(5))))
+    assert [[number for number, _ in chunk] for chunk in chunks] == [[1, 2], [3, 4], [5]]
 
-    def stream(file):
-        for number in range(1, 6):
-            read.append(number)
-            yield number, {"response": f"Number {number}."}
 
-    monkeypatch.setattr(scoring, "read_rows", stream)
-    answers = score(model_path, "-")
-    assert next(answers)["line"] == 1 and read == [1, 2]
-    assert [row["line"] for row in answers] == [2, 3, 4, 5]
+def test_a_stream_is_answered_as_it_comes(model_path, monkeypatch):
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as stream, os.fdopen(write, "wb", buffering=0) as sender:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
+        sender.write(b'{"response": "One."}\n')
+        answers = score(model_path, "-")
+        # The sender has not said that this was all: an answer that waited for more would never come.
+        assert next(answers)["line"] == 1
+        sender.write(b'\n{"response": "Two."}\n{"respon')
+        assert next(answers)["line"] == 3
+        sender.write(b'se": "Three."}\n{"response": "Four."}')
+        assert next(answers)["line"] == 4
+        sender.close()
+        assert [(row["line"], row["status"]) for row in answers] == [(5, "ok")]
 
 
 def test_nothing_in_nothing_out(model_path, rows):
@@ -208,3 +221,20 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         write_scores(ANSWERS, tmp_path / "file/s.jsonl")
+
+
+def test_times_of_a_parquet_file_are_written_as_text(model_path, tmp_path):
+    table = pa.table({"response": ["No."], "at": [datetime(2026, 1, 2, tzinfo=UTC)]})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    (row,) = score(model_path, str(tmp_path / "rows.parquet"))
+    assert json.loads(as_line(row))["at"] == "2026-01-02 00:00:00+00:00"
+    assert write_scores([row], tmp_path / "s.jsonl")["ok"] == 1
+
+
+@pytest.mark.parametrize("values", [(1, "one"), (1, [1]), ({"a": 1}, "x"), ({}, {}), (2**70, 1)])
+def test_columns_that_parquet_cannot_hold_are_refused(tmp_path, values):
+    found = [{"line": n, "status": "ok", "note": value} for n, value in enumerate(values)]
+    with pytest.raises(DataError, match="cannot be written as Parquet") as caught:
+        write_scores(found, tmp_path / "s.parquet")
+    assert "--out NAME.jsonl" in str(caught.value) and list(tmp_path.iterdir()) == []
+    assert write_scores(found, tmp_path / "s.jsonl")["ok"] == 2

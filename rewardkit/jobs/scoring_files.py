@@ -1,0 +1,147 @@
+"""Rows to be scored, and scored rows: JSON Lines and Parquet files, and standard input as it arrives."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from rewardkit import runs
+from rewardkit.errors import DataError
+
+ROWS_AT_A_TIME = 256
+BYTES_AT_A_TIME = 1 << 16
+Row = dict[str, Any]
+# A row with its line number; a line that is no row comes as the reason why.
+Numbered = tuple[int, Row | str]
+Chunk = list[Numbered]
+
+
+def read_chunks(file: str) -> Iterator[Chunk]:
+    """Yield the rows of a file, or of standard input ("-"), some at a time.
+
+    Raises:
+        DataError: The file is missing, or no Parquet file where its name says so.
+    """
+    if file == "-":
+        yield from _chunks_as_they_come(sys.stdin.buffer)
+        return
+    path = Path(file)
+    if not path.is_file():
+        raise DataError("no such file", where=file, fix="check the path; - is standard input")
+    if path.suffix == ".parquet":
+        yield from _chunks(_parquet_rows(path))
+    else:
+        with path.open("rb") as handle:
+            yield from _chunks(_numbered_rows(enumerate(handle, start=1)))
+
+
+def as_line(row: Row) -> bytes:
+    """Return a row as a line of JSON in UTF-8.
+
+    Raises:
+        UnicodeEncodeError: A text is not valid Unicode.
+    """
+    # Parquet has dates and times, which JSON has not.
+    return json.dumps(row, ensure_ascii=False, default=str).encode("utf-8") + b"\n"
+
+
+def _chunks(rows: Iterator[Numbered]) -> Iterator[Chunk]:
+    while chunk := list(islice(rows, ROWS_AT_A_TIME)):
+        yield chunk
+
+
+def _chunks_as_they_come(stream: Any) -> Iterator[Chunk]:
+    """Yield what is there, so that whoever sends one row and waits for its answer gets it."""
+    number, rest = 0, b""
+    # read1 waits for the first bytes, and for no more.
+    while block := stream.read1(BYTES_AT_A_TIME):
+        *lines, rest = (rest + block).split(b"\n")
+        yield from _chunks(_numbered_rows(enumerate(lines, start=number + 1)))
+        number += len(lines)
+    yield from _chunks(_numbered_rows([(number + 1, rest)]))
+
+
+def _numbered_rows(lines: Iterable[tuple[int, bytes]]) -> Iterator[Numbered]:
+    for number, line in lines:
+        if line.strip():
+            yield number, _row(line)
+
+
+def _row(line: bytes) -> Row | str:
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 (byte {error.start})"
+    except json.JSONDecodeError as error:
+        return f"not JSON: {error.msg}"
+    # A number of thousands of digits, or brackets within thousands of brackets.
+    except (ValueError, RecursionError) as error:
+        return f"not JSON that can be read: {error}"
+    return row if isinstance(row, dict) else "not a JSON object"
+
+
+def _parquet_rows(path: Path) -> Iterator[Numbered]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches(ROWS_AT_A_TIME):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(
+            f"not a Parquet file: {error}", where=str(path), fix="write the file again, or name JSON Lines .jsonl"
+        ) from error
+
+
+def write_scores(rows: Iterable[Row], path: Path) -> dict[str, Any]:
+    """Write scored rows as Parquet (by the name's ending) or JSON Lines; the file appears when it is whole.
+
+    Returns:
+        The counts of rows by status, and the file.
+
+    Raises:
+        DataError: A column holds values of different kinds, which Parquet has no place for.
+        OutputError: The place cannot be written.
+    """
+    counts: Counter[str] = Counter()
+
+    def counted() -> Iterator[Row]:
+        for row in rows:
+            counts[row["status"]] += 1
+            yield row
+
+    with runs.atomic_writer(path) as file:
+        if path.suffix == ".parquet":
+            _write_parquet(counted(), file, path)
+        else:
+            for row in counted():
+                file.write(as_line(row))
+    return {"file": str(path), **counts}
+
+
+def _write_parquet(rows: Iterable[Row], file: IO[bytes], path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    # Rows of different kinds have different columns, so the table is made of all of them at once.
+    found = list(rows)
+    columns = dict.fromkeys(key for row in found for key in row)
+    try:
+        table = pyarrow.table({name: [row.get(name) for row in found] for name in columns})
+        pyarrow.parquet.write_table(table, file)
+    except (pyarrow.ArrowException, OverflowError) as error:
+        raise DataError(
+            f"the rows cannot be written as Parquet: {error}",
+            where=str(path),
+            expected="one kind of value in each column",
+            fix="write JSON Lines: --out NAME.jsonl",
+        ) from error
