@@ -67,7 +67,7 @@ def import_(  # noqa: PLR0913 - one parameter for each option
         int, typer.Option(min=2, help="With --pairs: responses to a prompt are compared within blocks of this size.")
     ] = 4,
     rejects: Annotated[
-        Path | None, typer.Option(help="Where rejected rows go; beside the first file if absent.")
+        Path | None, typer.Option(help="Where rejected rows go; FILE.rejects.jsonl in this folder if absent.")
     ] = None,
     as_json: Json = False,
 ) -> None:
