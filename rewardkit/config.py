@@ -33,7 +33,7 @@ class Section(BaseModel):
 
 
 class PairsConfig(Section):
-    """How comparisons are formed from ratings: |difference| becomes the strength."""
+    """How comparisons are formed from all ratings in the store on a criterion: |difference| becomes the strength."""
 
     criterion: str = Field(description="the criterion whose ratings are compared")
     block_size: Annotated[int, Field(ge=2)] = Field(

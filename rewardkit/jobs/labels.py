@@ -16,6 +16,7 @@ from rewardkit.progress import Advance, log, progress
 from rewardkit.store.exporting import export
 from rewardkit.store.importing import ImportSummary, import_files
 from rewardkit.store.importing_detect import plan_import
+from rewardkit.store.importing_rejects import check_place
 from rewardkit.store.store import Store
 from rewardkit.types import Annotator, Label, Prompt, Rating, Record, Response
 
@@ -40,9 +41,10 @@ def import_into(database: str, config: ImportConfig, rejects: Path) -> ImportSum
     for file in config.files:
         if not Path(file).exists():
             raise DataError("no such file or folder", where=file, fix="check the path")
-    # Both are refused before a database is made.
-    plan_import(config.files, config.source, config.map)
+    # All of this is refused before a database is made.
+    plans = plan_import(config.files, config.source, config.map)
     runs.make_folder(rejects.parent)
+    check_place(rejects, [plan.path for plan in plans])
     with Store.open(database) as store:
         return import_files(store, config.files, config, rejects=rejects)
 
@@ -65,6 +67,7 @@ def summarise(summary: ImportSummary) -> Summary:
         "known": dict(summary.known),
         "rejected": summary.rejected,
         "rejects": str(summary.rejects) if summary.rejects else None,
+        "responses without another to compare": summary.alone,
         "comparisons_per_second": round(summary.comparisons_per_second),
     }
 
