@@ -86,7 +86,7 @@ class Renderer:
         if excess <= 0:
             return Rendered(start + said + end)
         if self.too_long == "drop":
-            return Unrendered(f"{excess} tokens longer than max_length {self.max_length}")
+            return Unrendered(f"longer than max_length ({self.max_length} tokens)")
         return self._cut(start, said, end, excess)
 
     def _pieces(self, roles: tuple[str, ...]) -> list[str] | None:
@@ -99,6 +99,6 @@ class Renderer:
         from_start = min(excess, len(start) - 1) if self.too_long == "truncate_prompt" else 0
         from_response = excess - from_start
         if from_response >= len(said):
-            return Unrendered(f"nothing of the response is left within max_length {self.max_length}")
+            return Unrendered(f"nothing of the response is left within max_length ({self.max_length} tokens)")
         kept = said[: len(said) - from_response]
         return Rendered([start[0], *start[1 + from_start :], *kept, *end], truncated=True)

@@ -55,7 +55,7 @@ def test_no_prompt_is_an_empty_user_message():
 def test_policies_for_what_is_too_long():
     # Without cuts: <s>user\nWhy?<e>\n<s>assistant\n = 1+5+4+1+1+1+10 = 23, "Because." 8, <e> 1: 32 tokens.
     assert len(Renderer(TOKENIZER, 32, "drop").render(ASK, "Because.").ids) == 32
-    assert Renderer(TOKENIZER, 31, "drop").render(ASK, "Because.") == Unrendered("1 tokens longer than max_length 31")
+    assert Renderer(TOKENIZER, 31, "drop").render(ASK, "Because.") == Unrendered("longer than max_length (31 tokens)")
     cut_prompt = Renderer(TOKENIZER, 30, "truncate_prompt").render(ASK, "Because.")
     assert text_of(cut_prompt) == "<|s|>er\nWhy?<|e|>\n<|s|>assistant\nBecause.<|e|>"
     cut_response = Renderer(TOKENIZER, 30, "truncate_response").render(ASK, "Because.")
