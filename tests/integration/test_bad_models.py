@@ -112,7 +112,11 @@ def test_a_stream_of_what_is_too_long_for_a_model_that_drops(rewardkit, refused,
     (here / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     ended = rewardkit("score", MODEL, "rows.jsonl")
     first, second = map(json.loads, ended.out.splitlines())
-    assert first["status"] == "ok" and second["status"] == "failed" and "longer than max_length (900 tokens)" in second["reason"]
+    assert (
+        first["status"] == "ok"
+        and second["status"] == "failed"
+        and "longer than max_length (900 tokens)" in second["reason"]
+    )
 
 
 def test_score_refuses_what_it_cannot_use(refused, finished, here):
