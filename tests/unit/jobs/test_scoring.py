@@ -122,7 +122,7 @@ def test_a_prompt_is_text_messages_or_nothing(model_path, rows):
         ({"responses": ["x", ""]}, "empty"),
         ({"prompt": 3, "response": "x"}, "neither text nor a list of messages"),
         ({"prompt": [{"role": "poet", "content": "x"}], "response": "x"}, "neither text nor a list of messages"),
-        ({"response": "word " * 99}, "longer than max_length 120"),
+        ({"response": "word " * 99}, "longer than max_length (120 tokens)"),
         (b"{", "not JSON"),
         (b"[]", "not a JSON object"),
         (b"\xff\xfe", "not UTF-8 (byte 0)"),
