@@ -57,6 +57,7 @@ class Example:
         p_preferred: The model's calibrated probability for `preferred`, ≥ 0.5.
         human_share: Share of human votes for `preferred`; a tie counts half.
         task: The prompt's task; "" where there is none.
+        n_votes: Human votes behind the share; 0 where that is not known.
     """
 
     prompt: str
@@ -65,6 +66,7 @@ class Example:
     p_preferred: float
     human_share: float
     task: str = ""
+    n_votes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -75,6 +77,7 @@ class Example:
             "p_preferred": self.p_preferred,
             "human_share": self.human_share,
             "task": self.task,
+            "n_votes": self.n_votes,
         }
 
 

@@ -176,9 +176,10 @@ def _style_margins(ax: Axes) -> None:
 
 
 def _style_forest(ax: Axes) -> None:
-    for line in ax.lines[2:-1]:
+    for line in ax.lines[2:]:
         line.set_color(PALETTE["ink"])
-    ax.lines[-1].set_color(PALETTE["line"])
+    for mark in ax.collections:
+        mark.set_color(PALETTE["line"])
     ax.spines["left"].set_visible(False)
 
 

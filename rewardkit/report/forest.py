@@ -51,11 +51,16 @@ class Forest:
             ax.plot([known.low, known.high], [place, place], linewidth=2.2, solid_capstyle="butt", color="C0")
             ax.plot([known.value], [place], marker="o", markersize=7, color="C0")
             _label(ax, place, line)
-        ax.axvline(COIN, linestyle="--", linewidth=1, color="0.6")
+        # One piece for each line, so that the coin's mark does not run through the names.
+        ax.vlines([COIN] * len(self.lines), *_beside(len(self.lines)), linewidth=1, color="0.6")
         ax.set(ylim=(len(self.lines) - 0.5, -0.85), yticks=[], xlabel="agreement with held-out labels")
         ax.set_xlim(min([0.4, *(line.accuracy.low for line in self.lines)]) - 0.02, 1.02)
         ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
         return ax
+
+
+def _beside(count: int) -> tuple[list[float], list[float]]:
+    return [place - 0.16 for place in range(count)], [place + 0.16 for place in range(count)]
 
 
 def _label(ax: Axes, place: int, line: ForestLine) -> None:

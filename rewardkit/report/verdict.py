@@ -113,9 +113,11 @@ def _divide(rows: tuple[Row, ...]) -> _Field:
 
 
 def _honesty(ece: CalibrationError, reliability: Reliability) -> str:
-    """Return "honest", "unknown" (the band is too wide to tell), or which way the model errs."""
+    """Return "honest", "unknown" (too little data to tell), or which way the model errs."""
     if ece.value <= ece.band_high:
-        return "honest" if ece.band_high <= BLUNT_BAND else "unknown"
+        # Below about a hundred comparisons the error is taken over a few bins, and faults within one cancel.
+        enough = ece.n >= FEW_COMPARISONS and reliability.n_units >= FEWEST_UNITS
+        return "honest" if enough and ece.band_high <= BLUNT_BAND else "unknown"
     confidence, share = mean_confidence(reliability)
     if abs(confidence - share) < ece.value / 2:
         return "miscalibrated"
@@ -168,10 +170,10 @@ def _against(field: _Field) -> list[str]:
         beaten = listing(f"“{row.name}” ({_accuracy(row)})" for row in field.better)
         said.append(f"It beats {beaten}{_lead(field.better)}.")
     if field.unclear:
-        gaps = listing(f"{_compared(row)}, which includes 0)" for row in field.unclear)
-        said.append(f"It is not shown to be better than {gaps}.")
+        joint = "these intervals include 0" if len(field.unclear) > 1 else "the interval includes 0"
+        said.append(f"It is not shown to be better than {_compared(field.unclear)}; {joint}.")
     if field.worse:
-        said.append(f"It does worse than {listing(f'{_compared(row)})' for row in field.worse)}.")
+        said.append(f"It does worse than {_compared(field.worse)}.")
     if field.unmeasured:
         said.append(f"Not compared: {_names(field.unmeasured)}.")
     if not (field.better or field.unclear or field.worse):
@@ -191,12 +193,12 @@ def _reads_the_prompt(row: Row | None) -> list[str]:
 
 
 def _probabilities(ece: CalibrationError, honesty: str, confidence: float, share: float) -> str:
-    error = f"debiased ECE {plain_number(ece.value)}"
+    error = f"calibration error (debiased ECE) {plain_number(ece.value)}"
     null = f"a perfectly calibrated model would show up to {plain_number(ece.band_high)} at this size"
     if honesty == "honest":
         return f"Its probabilities are honest: {error}, and {null}."
     if honesty == "unknown":
-        return f"Nothing speaks against its probabilities ({error}), but {null}, so smaller faults go unseen."
+        return f"Nothing speaks against its probabilities ({error}; {null}), but so little data would hide some faults."
     on_average = f"on average it is {percent(confidence)} sure, and gets {percent(share)} of the votes"
     if honesty == "miscalibrated":
         return f"Its probabilities are off, in both directions: {error}, where {null}; {on_average}."
@@ -211,13 +213,13 @@ def _cautions(measured: Measurement, unit: str) -> tuple[str, ...]:
     if known.n >= FEW_COMPARISONS and known.n_units >= FEW_UNITS and half <= WIDE:
         return ()
     held = f"{count(known.n, 'comparison')} from {count(known.n_units, unit)} leave"
-    said = f"This is a small test set: {held} agreement uncertain by about ±{percent(half, 0)}."
+    said = f"This is a small test set: {held} agreement uncertain by about ±{points(half, 0)[1:]}."
     if known.n_units < FEWEST_UNITS:
         return (f"{said} Hold out at least {count(FEW_UNITS, unit)}.",)
     if half <= WORTH_HAVING:
         return (f"{said} Few {unit}s may not stand for others.",)
     times = plain_number((half / WORTH_HAVING) ** 2, 0 if half > 2 * WORTH_HAVING else 1)
-    return (f"{said} About {times} times as many {unit}s would bring it to ±5{chr(0xA0)}%.",)
+    return (f"{said} About {times} times as many {unit}s would bring it to ±5 points.",)
 
 
 def _names(rows: tuple[Row, ...], last: str = "and") -> str:
@@ -229,10 +231,10 @@ def _accuracy(row: Row) -> str:
     return percent(known.value) if known else "every comparison a tie"
 
 
-def _compared(row: Row) -> str:
-    """Return the start of what is said of a baseline; the bracket is left open for more."""
-    gap = f"difference {points(row.difference.value)}, {_span(row.difference)}" if row.difference else ""
-    return f"“{row.name}” ({_accuracy(row)}; {gap}"
+def _compared(rows: tuple[Row, ...]) -> str:
+    """Return baselines with their accuracies, and the differences with their intervals."""
+    gaps = [(row, row.difference) for row in rows if row.difference]
+    return listing(f"“{row.name}” ({_accuracy(row)}; difference {points(d.value)}, {_span(d)})" for row, d in gaps)
 
 
 def _lead(rows: tuple[Row, ...]) -> str:
