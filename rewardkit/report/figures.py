@@ -34,6 +34,7 @@ PALETTE = {"ink": "#757575", "line": "#8c8c8c", "accent": "#3a7bc8", "second": "
 WIDTH, HEIGHT, LINE_HEIGHT = 4.6, 3.5, 0.52
 
 _TAG = re.compile(r"<[^>]+>")
+_STYLE = re.compile(r"<style\b.*?</style>", re.DOTALL)
 _REFERENCE = re.compile(r'(\bid="|href="#|url\(#)')
 
 
@@ -65,10 +66,10 @@ class Picture:
 
     def inline(self) -> Markup:
         """Return the figure as an element of a page: its own ids, the page's colours, a label."""
-        body = self.svg[self.svg.index("<svg") :]
-        opening, rest = body.split(">", 1)
+        opening, rest = self.svg.split(">", 1)
         box = opening.partition('viewBox="')[2].partition('"')[0]
-        rest = _TAG.sub(lambda tag: _at_home(tag[0], self.name), rest)
+        # A style element would apply to the whole page, which has these two rules in its own sheet.
+        rest = _TAG.sub(lambda tag: _at_home(tag[0], self.name), _STYLE.sub("", rest, count=1))
         return Markup('<svg viewBox="{}" role="img" aria-label="{}">{}').format(box, self.label, Markup(rest))
 
 
@@ -147,7 +148,9 @@ def _svg(figure: Figure) -> str:
     file = io.BytesIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(file, format="svg", transparent=True, metadata=nothing)
-    return file.getvalue().decode("utf-8")
+    text = file.getvalue().decode("utf-8")
+    # Without the document type, which names a place on the network.
+    return text[text.index("<svg") :]
 
 
 def _at_home(tag: str, name: str) -> str:
@@ -160,6 +163,7 @@ def _at_home(tag: str, name: str) -> str:
 
 def _style_reliability(ax: Axes) -> None:
     ax.lines[0].set_color(PALETTE["line"])
+    ax.legend(loc="best")
     ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     ax.set(ylim=(min(ax.get_ylim()[0], 0.48), 1.02))

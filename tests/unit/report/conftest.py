@@ -1,69 +1,70 @@
-"""Report data computed by the real metrics on seeded arrays."""
-
-from __future__ import annotations
+"""A small evaluation, measured for real on seeded arrays, as the report gets it from the job."""
 
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from rewardkit.aggregation.aggregators import Diagnostics, SplitSize
+from rewardkit.calibration.calibrators import fit_calibration
 from rewardkit.calibration.evaluation import measure, paired_difference
-from rewardkit.calibration.metrics import correct_terms
+from rewardkit.calibration.metrics import correct_terms, decided
 from rewardkit.calibration.reliability import margin_histogram, reliability
 from rewardkit.report.data import Example, ReportData, Row, TrainingCurve
 
-
-def labels(margins, seed):
-    """Draw one vote for each margin, as often right as a calibrated model would be."""
-    return (np.random.default_rng(seed).random(len(margins)) < 1 / (1 + np.exp(-margins))).astype(float)
+CREATED = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+N, UNITS = 300, 30
 
 
-def diagnostics(n):
-    return Diagnostics(
-        method="anchored",
-        comparisons=n,
-        unlabelled=0,
-        labels_used=n,
-        labels_abstained=0,
-        labels_failed=0,
-        labels_superseded=0,
-        labels_elsewhere=0,
-        splits={"test": SplitSize(comparisons=n, units=40, with_human=n)},
+@pytest.fixture(scope="session")
+def data():
+    """300 comparisons of 30 prompts; the votes are drawn from twice the margins' probabilities' logits."""
+    rng = np.random.default_rng(7)
+    units = [f"prompt {k % UNITS}" for k in range(N)]
+    margins = rng.normal(0, 2, N)
+    votes = rng.binomial(3, expit(margins)) / 3
+    other = rng.normal(0, 1, N)
+    calibration = fit_calibration(
+        "temperature", margins, votes, comparison_ids=[str(k) for k in range(N)], units=units, created_at=CREATED
     )
+    p = calibration.predict_proba(margins)
 
+    def row(name, p_a, **more):
+        return Row(name, measure(p_a, votes, units=units, n_votes=np.full(N, 3)), **more)
 
-@pytest.fixture
-def make():
-    """Return a function that makes a report of n comparisons, whose probabilities are `sharpen` times too sure."""
-
-    def build(n=400, units=40, sharpen=1.0, skill=2.0, **fields):
-        margins = np.random.default_rng(0).normal(0, skill, n)
-        human = labels(margins, 1)
-        names = [f"prompt {i % units}" for i in range(n)]
-        p_a = 1 / (1 + np.exp(-sharpen * margins))
-        coin = np.random.default_rng(2).uniform(0.4, 0.6, n)
-        lead = paired_difference(correct_terms(p_a, human), correct_terms(coin, human), names)
-        made = {
-            "title": "a test",
-            "created": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
-            "simulated": "",
-            "model": Row("reward model", measure(p_a, human, units=names)),
-            "uncalibrated": Row("reward model, uncalibrated", measure(p_a, human, units=names)),
-            "baselines": (Row("longer is better", measure(coin, human, units=names), "", lead),),
-            "by_task": (),
-            "by_source": (),
-            "reliability": reliability(p_a, human, names),
-            "margins": margin_histogram(margins, human),
-            "curve": TrainingCurve(({"step": 1, "loss": 0.7}, {"step": 2, "validation_loss": 0.6}), 10, 5),
-            "calibration": None,
-            "aggregation": diagnostics(n).model_dump(mode="json"),
-            "splits": (("train", 10, 2), ("test", n, units)),
-            "examples": (("Closest calls", (Example("Why?", "Because.", "No.", 0.6, 1.0, "joke"),)),),
-            "settings": {"name": "a test"},
-            "versions": {"rewardkit": "0"},
-            "seconds": {"train": 1.5},
-        }
-        return ReportData(**{**made, **fields})
-
-    return build
+    kept = [unit for unit, keep in zip(units, decided(votes), strict=True) if keep]
+    lead = paired_difference(correct_terms(p, votes), correct_terms(expit(other), votes), kept)
+    return ReportData(
+        title="a run",
+        created=CREATED,
+        simulated="",
+        model=row("reward model", p),
+        uncalibrated=row("not calibrated", expit(3 * margins)),
+        baselines=(
+            row("longer is better", expit(other), note="prefers the longer response", difference=lead),
+            Row("judge alone", None, note="no judge labelled these comparisons"),
+        ),
+        by_task=(row("poem", p),),
+        by_source=(),
+        reliability=reliability(p, votes, units),
+        margins=margin_histogram(margins, votes),
+        curve=TrainingCurve(({"step": 1, "loss": 0.7}, {"step": 2, "validation_loss": 0.6}), 900, 100),
+        calibration=calibration,
+        aggregation={
+            "method": "anchored",
+            "comparisons": 1500,
+            "labels_used": 4500,
+            "human_reliability": 0.8123,
+            "human_agreement": 0.69,
+            "human_vote_pairs": 4100,
+            "judge_weight": 0.0,
+            "judge_weight_estimate": {"value": -0.05, "low": None, "high": None, "n": 9, "n_units": 1},
+            "judge_note": "the judges do not agree with the humans beyond chance: they are not used",
+            "position_residual": {"value": 1.5, "low": 1.25, "high": 1.75, "n": 9, "n_units": 4},
+        },
+        splits=(("train", 900, 90), ("test", N, UNITS)),
+        examples=(("Confidently wrong", (Example("Rhyme.", "moon\n\tJune", "cat", 0.9, 0.0, "poem", 3),)),),
+        settings={"train": {"epochs": 2.0}, "workspace": "."},
+        versions={"rewardkit": "0.1.0"},
+        seconds={"train": 61.0, "evaluate": 2.5},
+    )
