@@ -100,7 +100,9 @@ def _example(example: PreferenceExample, p_a: float) -> Example:
     share = seen.preference.human_p_a
     assert share is not None
     prompt = "\n\n".join(m.content for m in seen.prompt)
-    return Example(prompt, seen.response_a, seen.response_b, p_preferred, share, seen.task)
+    return Example(
+        prompt, seen.response_a, seen.response_b, p_preferred, share, seen.task, n_votes=seen.preference.n_human
+    )
 
 
 def _shuffled(job: Job, model: LoadedModel, predictions: Predictions, level: Level) -> Row | None:
