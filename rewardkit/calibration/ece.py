@@ -1,11 +1,14 @@
 """Expected calibration error without its small-sample bias, and the band that honesty would show.
 
 Plain ECE adds up |noise| over bins and is far above 0 for a perfectly calibrated model on a few
-hundred comparisons. The squared error can be debiased exactly, so that is what is estimated.
+hundred comparisons. The squared error can be debiased, so that is what is estimated. Comparisons of
+one unit (a prompt, or responses that share a text) rise and fall together, and what is noise is counted
+by unit: else the scatter of a few dozen units would be taken for miscalibration.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -84,117 +87,121 @@ def debiased_ece(
     p_a: npt.ArrayLike,
     human_p_a: npt.ArrayLike,
     *,
-    n_votes: npt.ArrayLike | None = None,
+    units: Sequence[str],
     bins: int | None = None,
     seed: int = 0,
 ) -> CalibrationError:
     """Return the debiased calibration error over equal-mass bins, with its null band.
 
-    Per bin the squared mean residual (share of votes − confidence) less its sampling variance, s²/n.
-    With equal confidences in a bin this is Kumar's ȳ(1 − ȳ)/(n − 1). Taking residuals instead of
-    the outcomes deviates from the paper in two ways that matter here: the spread of confidences inside a bin
-    is not mistaken for noise, and shares of several votes need no other formula. A bin of one
-    comparison has no s²; the variance under calibration, c(1 − c), stands in.
+    Per bin the squared mean residual (share of votes − confidence) less the sampling variance of that
+    mean, clustered by unit. With equal confidences in a bin and one comparison a unit this is Kumar's
+    ȳ(1 − ȳ)/(n − 1). Taking residuals instead of the outcomes deviates from the paper in two ways that
+    matter here: the spread of confidences inside a bin is not mistaken for noise, and shares of several
+    votes need no other formula. A bin of one unit shows no variance; that of a calibrated unit whose
+    comparisons all go one way, c(1 − c), stands in.
 
-    Comparisons are taken as independent. Where those of one unit move together the value is larger
-    than it should be, never smaller.
+    The band comes from a wild bootstrap: residuals about their bin's mean, each unit's turned round
+    or not by one coin, have mean 0 as under calibration, and keep what moves together within a unit.
 
     Args:
         p_a: Predicted probabilities (n,).
         human_p_a: Share of human votes for A (n,).
-        n_votes: Votes behind each share (n,); 1 if absent. Used by the band alone.
+        units: The unit of each comparison.
         bins: Number of bins; see `equal_mass_bins`.
-        seed: Of the band's simulation.
+        seed: Of the band's bootstrap.
 
     Raises:
         DataError: No comparisons, lengths differ, or something is no probability.
 
     References:
         Kumar, Liang and Ma, Verified Uncertainty Calibration (NeurIPS 2019), the debiased estimator.
+        Cameron, Gelbach and Miller, Bootstrap-based improvements for inference with clustered errors
+        (2008), the wild cluster bootstrap.
     """
-    p, share, votes = _checked(p_a, human_p_a, n_votes)
+    p, share = _checked(p_a, human_p_a, units)
     confidence, outcome = fold(p, share)
-    # Sorted, so that the simulated band does not depend on the order of the rows.
-    order = np.lexsort((outcome, votes, confidence))
-    confidence, outcome, votes = confidence[order], outcome[order], votes[order]
-    starts = np.unique(equal_mass_bins(confidence, bins), return_index=True)[1]
-    squared = float(_debiased_square(outcome, confidence, starts))
-    null = _null(confidence, votes, _vote_correlation(outcome, confidence, votes, starts), starts, seed)
-    low, high = np.quantile(null, (0.05, 0.95))
-    return CalibrationError(max(squared, 0.0) ** 0.5, squared, float(low), float(high), len(starts), len(p))
+    cells = _cells(confidence, outcome - confidence, units, equal_mass_bins(confidence, bins))
+    squared = float(cells.debiased_square(cells.sums))
+    low, high = np.quantile(_null(cells, seed), (0.05, 0.95))
+    return CalibrationError(max(squared, 0.0) ** 0.5, squared, float(low), float(high), len(cells.starts), len(p))
 
 
-def _debiased_square(outcome: Array, confidence: Array, starts: Index) -> Array:
-    """Return the debiased squared error of outcomes (…, n) on confidences (n,), both in order of the bins."""
-    count = np.diff(np.append(starts, len(confidence)))
-    residual = outcome - confidence
-    mean = np.add.reduceat(residual, starts, axis=-1) / count
-    around = np.add.reduceat(np.square(residual - np.repeat(mean, count, axis=-1)), starts, axis=-1)
-    expected = np.add.reduceat(confidence * (1 - confidence), starts)
-    variance = np.where(count > 1, around / np.maximum(count - 1, 1), expected) / count
-    squared: Array = (count * (np.square(mean) - variance)).sum(axis=-1) / len(confidence)
-    return squared
+@dataclass(frozen=True)
+class _Cells:
+    """The residuals of comparisons, summed over each unit's share of a bin (a cell); J cells in B bins.
 
-
-def _vote_correlation(outcome: Array, confidence: Array, votes: Array, starts: Index) -> float:
-    """Return how much votes on one comparison agree beyond the model's confidence, in [0, 1].
-
-    Humans who see the same two texts agree more than independent draws with probability c would, so
-    a share of k votes scatters more than a binomial one: its variance is c(1 − c)(1/k + ρ(1 − 1/k)).
-    Residuals about their bin's mean keep miscalibration out of ρ.
+    Attributes:
+        sums: Sum of the residuals, (J,), in order of the bins.
+        sizes: Comparisons, (J,).
+        unit: Index of the unit, (J,).
+        starts: First cell of each bin, (B,).
+        alone: Variance of a mean residual that stands in where a bin has one cell, (B,).
     """
-    residual = outcome - confidence
-    count = np.diff(np.append(starts, len(outcome)))
-    centred = residual - np.repeat(np.add.reduceat(residual, starts) / count, count)
-    freedom = 1 - len(starts) / len(outcome)
-    noise = confidence * (1 - confidence)
-    room = float((noise * (1 - 1 / votes)).sum())
-    if room <= 0.0 or freedom <= 0.0:
-        return 0.0
-    excess = float(np.square(centred).sum()) / freedom - float((noise / votes).sum())
-    return min(max(excess / room, 0.0), 1.0)
+
+    sums: Array
+    sizes: Array
+    unit: Index
+    starts: Index
+    alone: Array
+
+    @property
+    def cells_of_bin(self) -> Index:
+        """Number of cells in each bin (B,)."""
+        return np.diff(np.append(self.starts, len(self.sums)))
+
+    def around_mean(self, sums: Array) -> Array:
+        """Return the sums (…, J) of residuals less the mean residual of their bins."""
+        mean = np.add.reduceat(sums, self.starts, axis=-1) / self._in_bin
+        return sums - np.repeat(mean, self.cells_of_bin, axis=-1) * self.sizes
+
+    def debiased_square(self, sums: Array) -> Array:
+        """Return the mean squared residual of the bins less its sampling variance, for sums (…, J)."""
+        total = np.add.reduceat(sums, self.starts, axis=-1)
+        scatter = np.add.reduceat(np.square(self.around_mean(sums)), self.starts, axis=-1)
+        several = self.cells_of_bin > 1
+        factor = self.cells_of_bin / np.maximum(self.cells_of_bin - 1, 1)
+        variance = np.where(several, factor * scatter / np.square(self._in_bin), self.alone)
+        squared: Array = ((np.square(total / self._in_bin) - variance) * self._in_bin).sum(axis=-1) / self.sizes.sum()
+        return squared
+
+    @property
+    def _in_bin(self) -> Array:
+        return np.add.reduceat(self.sizes, self.starts)
 
 
-def _null(confidence: Array, votes: Array, correlation: float, starts: Index, seed: int) -> Array:
-    """Return the statistic of DRAWS perfectly calibrated outcomes on these confidences."""
+def _cells(confidence: Array, residual: Array, units: Sequence[str], bins: Index) -> _Cells:
+    names, unit = np.unique(np.asarray(units), return_inverse=True)
+    key, cell = np.unique(bins * len(names) + unit, return_inverse=True)
+    noise = np.bincount(bins, weights=confidence * (1 - confidence)) / np.bincount(bins)
+    return _Cells(
+        sums=np.bincount(cell, weights=residual).astype(np.float64),
+        sizes=np.bincount(cell).astype(np.float64),
+        unit=key % len(names),
+        starts=np.unique(key // len(names), return_index=True)[1],
+        alone=noise,
+    )
+
+
+def _null(cells: _Cells, seed: int) -> Array:
+    """Return the statistic of DRAWS wild bootstrap samples under calibration."""
     rng = np.random.default_rng(seed)
-    at_once = max(1, NUMBERS_AT_ONCE // len(confidence))
-    drawn = []
+    count = np.repeat(cells.cells_of_bin, cells.cells_of_bin)
+    # A bin of one cell would be left with nothing around its mean; its own residual is all that is known.
+    centred = np.where(count > 1, cells.around_mean(cells.sums) * np.sqrt(count / np.maximum(count - 1, 1)), cells.sums)
+    n_units, drawn = int(cells.unit.max()) + 1, []
+    at_once = max(1, NUMBERS_AT_ONCE // len(centred))
     for done in range(0, DRAWS, at_once):
-        level = np.broadcast_to(confidence, (min(at_once, DRAWS - done), len(confidence)))
-        outcome = np.where(confidence == 0.5, 0.5, _shares(rng, _propensity(rng, level, correlation), votes))
-        drawn.append(_debiased_square(outcome, confidence, starts))
+        coins = rng.integers(0, 2, (min(at_once, DRAWS - done), n_units)) * 2.0 - 1.0
+        drawn.append(cells.debiased_square(centred * coins[:, cells.unit]))
     return np.sqrt(np.maximum(np.concatenate(drawn), 0.0))
 
 
-def _shares(rng: np.random.Generator, propensity: Array, votes: Array) -> Array:
-    if (votes == 1).all():
-        return (rng.random(propensity.shape) < propensity).astype(np.float64)
-    whole = votes.astype(np.int64)
-    shares: Array = rng.binomial(whole, propensity) / whole
-    return shares
-
-
-def _propensity(rng: np.random.Generator, confidence: Array, correlation: float) -> Array:
-    """Draw each comparison's own probability: beta with mean c and intra-comparison correlation ρ."""
-    if correlation < 1e-6:
-        return confidence
-    if correlation > 1 - 1e-6:
-        return (rng.random(confidence.shape) < confidence).astype(np.float64)
-    size = 1 / correlation - 1
-    # Beta needs two positive parameters; a confidence of exactly 1 has none left for the other side.
-    return rng.beta(np.maximum(confidence * size, 1e-9), np.maximum((1 - confidence) * size, 1e-9))
-
-
-def _checked(p_a: npt.ArrayLike, human: npt.ArrayLike, votes: npt.ArrayLike | None) -> tuple[Array, Array, Array]:
+def _checked(p_a: npt.ArrayLike, human: npt.ArrayLike, units: Sequence[str]) -> tuple[Array, Array]:
     p, y = np.asarray(p_a, dtype=np.float64), np.asarray(human, dtype=np.float64)
-    k = np.ones_like(p) if votes is None else np.asarray(votes, dtype=np.float64)
-    if p.ndim != 1 or not p.shape == y.shape == k.shape:
-        raise DataError(f"shapes {p.shape}, {y.shape} and {k.shape} differ", expected="three of (n,)")
+    if p.ndim != 1 or not p.shape == y.shape == (len(units),):
+        raise DataError(f"shapes {p.shape} and {y.shape} for {len(units)} units differ", expected="one of each")
     if not len(p):
         raise DataError("there are no comparisons to measure", fix="label some held-out comparisons")
     if not all(((0 <= x) & (x <= 1)).all() for x in (p, y)):
         raise DataError("a value is not a probability", expected="numbers between 0 and 1")
-    if not (k >= 1).all():
-        raise DataError("a comparison without votes", expected="n_votes of 1 or more")
-    return p, y, k
+    return p, y

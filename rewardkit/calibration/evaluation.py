@@ -54,12 +54,11 @@ class Measurement:
         }
 
 
-def measure(  # noqa: PLR0913 - keyword-only past the first two
+def measure(
     p_a: npt.ArrayLike,
     human_p_a: npt.ArrayLike,
     *,
     units: Sequence[str],
-    n_votes: npt.ArrayLike | None = None,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Measurement:
@@ -68,18 +67,15 @@ def measure(  # noqa: PLR0913 - keyword-only past the first two
     Args:
         p_a: Predicted probabilities (n,).
         human_p_a: Share of human votes for A (n,).
-        units: The unit of each comparison; intervals are clustered by it.
-        n_votes: Votes behind each share (n,); 1 if absent.
+        units: The unit of each comparison; intervals and the calibration error are clustered by it.
         confidence: Level of the intervals.
-        seed: Of the calibration band's simulation.
+        seed: Of the calibration band's bootstrap.
 
     Raises:
         DataError: There are no comparisons, lengths differ, or something is no probability.
     """
-    ece = debiased_ece(p_a, human_p_a, n_votes=n_votes, seed=seed)
+    ece = debiased_ece(p_a, human_p_a, units=units, seed=seed)
     p, human = np.asarray(p_a, dtype=np.float64), np.asarray(human_p_a, dtype=np.float64)
-    if len(units) != len(p):
-        raise DataError(f"{len(p)} probabilities and {len(units)} units", expected="as many of each")
     ties = int((~decided(human)).sum())
     some = ties < len(p)
     return Measurement(

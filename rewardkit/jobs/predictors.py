@@ -65,7 +65,6 @@ def measured(examples: Sequence[PreferenceExample], p_a: Array, level: Level) ->
         p_a,
         human_shares(examples),
         units=[e.preference.unit for e in examples],
-        n_votes=[e.preference.n_human for e in examples],
         confidence=level.confidence,
         seed=level.seed,
     )

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from rewardkit.calibration.ece import debiased_ece, equal_mass_bins, fold
+from rewardkit.calibration import ece
+from rewardkit.calibration.ece import equal_mass_bins, fold
+
+
+def debiased_ece(p_a, human_p_a, units=None, **more):
+    """Each comparison a unit of its own, unless units are given."""
+    return ece.debiased_ece(p_a, human_p_a, units=units or [str(i) for i in range(len(p_a))], **more)
 
 
 def test_equal_confidences_give_kumars_formula():
@@ -77,9 +83,44 @@ def test_a_calibrated_model_lies_in_its_band(votes, agreement):
         size = 1 / agreement - 1 if agreement else 1e6
         own = rng.beta(p * size, (1 - p) * size)
         y = rng.binomial(votes, own) / votes
-        got = debiased_ece(p, y, n_votes=np.full(250, votes))
+        got = debiased_ece(p, y)
         inside += got.value <= got.band_high
     assert 0.88 <= inside / runs <= 1.0
+
+
+def clustered(rng, n_units=60, size=8):
+    """A calibrated model on units whose comparisons mostly fall the same way: one draw decides most of a unit."""
+    confidence = np.repeat(rng.uniform(0.52, 0.9, n_units), size)
+    common = np.repeat(rng.random(n_units), size)
+    own = rng.random(n_units * size)
+    drawn = np.where(rng.random(n_units * size) < 0.7, common, own)
+    return confidence, (drawn < confidence).astype(float), [f"u{i // size}" for i in range(n_units * size)]
+
+
+def test_what_moves_together_is_not_taken_for_miscalibration():
+    rng, together, apart, inside, runs = np.random.default_rng(10), [], [], 0, 200
+    for _ in range(runs):
+        p, y, units = clustered(rng)
+        got = debiased_ece(p, y, units)
+        together.append(got.squared)
+        apart.append(debiased_ece(p, y).squared)
+        inside += got.value <= got.band_high
+    error = np.std(together) / np.sqrt(runs)
+    assert abs(np.mean(together)) < 3 * error
+    assert np.mean(apart) > 10 * error
+    assert 0.88 <= inside / runs <= 1.0
+
+
+def test_two_units_in_a_bin_by_hand():
+    # Confidence .8 throughout. Unit u: residuals .2, .2; unit v: −.8. Mean −.4/3; sums around it .4 + .8/3 and
+    # −.8 + .4/3, which are ±2/3; variance 2 · 2 · (2/3)² / 3².
+    got = debiased_ece([0.8] * 3, [1.0, 1.0, 0.0], ["u", "u", "v"])
+    assert got.squared == pytest.approx((0.4 / 3) ** 2 - 4 * (2 / 3) ** 2 / 9)
+
+
+def test_one_unit_alone_has_the_variance_of_one_that_goes_one_way():
+    got = debiased_ece([0.7, 0.7], [1.0, 1.0], ["u", "u"])
+    assert got.squared == pytest.approx(0.09 - 0.21)
 
 
 def test_an_overconfident_model_leaves_its_band():
@@ -96,5 +137,5 @@ def test_the_band_is_a_function_of_the_seed_and_not_of_the_order():
     y = (rng.random(60) < p).astype(float)
     shuffled = rng.permutation(60)
     assert debiased_ece(p, y, seed=1) == debiased_ece(p, y, seed=1)
-    other = debiased_ece(p[shuffled], y[shuffled], seed=1)
+    other = debiased_ece(p[shuffled], y[shuffled], [str(i) for i in shuffled], seed=1)
     assert other.band_high == pytest.approx(debiased_ece(p, y, seed=1).band_high)

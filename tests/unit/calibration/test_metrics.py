@@ -31,7 +31,7 @@ def test_hard_labels_agree_with_scikit_learn():
 
 
 def test_soft_labels_by_hand():
-    got = measure([0.8, 0.5], [2 / 3, 0.0], units=["u", "v"], n_votes=[3, 1])
+    got = measure([0.8, 0.5], [2 / 3, 0.0], units=["u", "v"])
     assert got.log_loss.value == pytest.approx((-(2 / 3) * math.log(0.8) - (1 / 3) * math.log(0.2) + math.log(2)) / 2)
     assert got.brier.value == pytest.approx(((0.8 - 2 / 3) ** 2 + 0.25) / 2)
 
@@ -105,20 +105,19 @@ def test_auroc_does_not_know_which_is_a(data, seed):
 
 
 @pytest.mark.parametrize(
-    ("p", "human", "units", "votes"),
+    ("p", "human", "units"),
     [
-        ([], [], [], None),
-        ([0.5], [0.5, 0.5], ["u"], None),
-        ([1.5], [0.5], ["u"], None),
-        ([math.nan], [0.5], ["u"], None),
-        ([0.5], [math.nan], ["u"], None),
-        ([0.5], [1.0], [], None),
-        ([0.5], [1.0], ["u"], [0]),
+        ([], [], []),
+        ([0.5], [0.5, 0.5], ["u"]),
+        ([1.5], [0.5], ["u"]),
+        ([math.nan], [0.5], ["u"]),
+        ([0.5], [math.nan], ["u"]),
+        ([0.5], [1.0], []),
     ],
 )
-def test_bad_input_is_refused(p, human, units, votes):
+def test_bad_input_is_refused(p, human, units):
     with pytest.raises(DataError):
-        measure(p, human, units=units, n_votes=votes)
+        measure(p, human, units=units)
 
 
 def test_paired_difference_by_hand():

@@ -30,7 +30,7 @@ def data():
     p = calibration.predict_proba(margins)
 
     def row(name, p_a, **more):
-        return Row(name, measure(p_a, votes, units=units, n_votes=np.full(N, 3)), **more)
+        return Row(name, measure(p_a, votes, units=units), **more)
 
     kept = [unit for unit, keep in zip(units, decided(votes), strict=True) if keep]
     lead = paired_difference(correct_terms(p, votes), correct_terms(expit(other), votes), kept)
