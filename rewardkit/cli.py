@@ -239,7 +239,9 @@ def _print_plan(planned: Iterable[Any], as_json: bool) -> None:
     if as_json:
         _print([vars(stage) for stage in planned], True)
         return
+    from rewardkit.jobs.stages import expected
+
     for stage in planned:
         todo = "skip" if stage.state == "complete" else f"run ({stage.state})"
         took = f"; took {stage.seconds:.0f} s the last time" if stage.seconds is not None else ""
-        typer.echo(f"{stage.stage:10} {todo:18} {stage.size}{took}")
+        typer.echo(f"{stage.stage:10} {todo:18} {stage.size}{took}{expected(stage.expected_seconds)}")

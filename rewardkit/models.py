@@ -22,6 +22,7 @@ from rewardkit.progress import log
 from rewardkit.runs import make_folder
 
 CONVERTER_VERSION = 1
+HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
 _END = 1 << 20
 
 
@@ -66,15 +67,19 @@ def cache_folder() -> Path:
     return Path(base) / "rewardkit" / "models"
 
 
-def resolve(name: str) -> ModelFolder:
+def resolve(name: str, *, fetch: bool = True) -> ModelFolder:
     """Find a model by alias, folder, GGUF file or hub id.
+
+    Args:
+        name: What to find.
+        fetch: Download or convert it where it is not ready on this machine; without this that is an error.
 
     Raises:
         ModelError: It is in none of these places; the message says where was looked.
         MissingExtraError: A GGUF file must be converted and transformers is not installed.
     """
     if name in ALIASES:
-        return _resolve_alias(name, ALIASES[name])
+        return _resolve_alias(name, ALIASES[name], fetch=fetch)
     path = Path(name).expanduser()
     if path.is_dir():
         # Absolute, so that a model trained on it finds it from any folder.
@@ -82,10 +87,10 @@ def resolve(name: str) -> ModelFolder:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ModelError("the GGUF file does not exist", where=name, fix="check the path")
-        return _from_gguf(str(path.resolve()), path)
+        return _from_gguf(str(path.resolve()), path, fetch=fetch)
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError("no such model folder", where=name, expected=_accepted())
-    return _from_hub(name, name)
+    return _from_hub(name, name, fetch=fetch)
 
 
 def packaged_file(alias: Alias) -> Path | None:
@@ -97,12 +102,12 @@ def packaged_file(alias: Alias) -> Path | None:
     return path if path.is_file() else None
 
 
-def _resolve_alias(name: str, alias: Alias) -> ModelFolder:
+def _resolve_alias(name: str, alias: Alias, *, fetch: bool) -> ModelFolder:
     packaged = packaged_file(alias)
     if packaged is not None:
-        return _from_gguf(name, packaged)
+        return _from_gguf(name, packaged, fetch=fetch)
     try:
-        return _from_hub(name, alias.hub_id)
+        return _from_hub(name, alias.hub_id, fetch=fetch)
     except ModelError as error:
         raise ModelError(
             f"the model is neither in the package {alias.package!r} nor on the hub",
@@ -139,12 +144,10 @@ def _ends(file: Path) -> bytes:
         return str(size).encode() + first + handle.read()
 
 
-def _from_hub(name: str, hub_id: str) -> ModelFolder:
+def _from_hub(name: str, hub_id: str, *, fetch: bool) -> ModelFolder:
     hub = require("huggingface_hub", "train")
     try:
-        path = Path(
-            hub.snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"])
-        )
+        path = Path(hub.snapshot_download(hub_id, allow_patterns=HUB_FILES, local_files_only=not fetch))
     except Exception as error:  # the hub raises a dozen kinds; all mean that the model cannot be had
         raise ModelError(
             f"the model could not be had from the hub ({type(error).__name__})", where=name, expected=_accepted()
@@ -152,10 +155,12 @@ def _from_hub(name: str, hub_id: str) -> ModelFolder:
     return _folder(name, path)
 
 
-def _from_gguf(name: str, file: Path) -> ModelFolder:
+def _from_gguf(name: str, file: Path, *, fetch: bool) -> ModelFolder:
     parts = str(CONVERTER_VERSION).encode() + _ends(file)
     folder = cache_folder() / f"{file.stem}-{hashlib.sha256(parts).hexdigest()[:16]}"
     if not (folder / "config.json").is_file():
+        if not fetch:
+            raise ModelError("the GGUF file has not been converted yet", where=str(file))
         _convert(file, folder)
     return _folder(name, folder)
 

@@ -54,10 +54,13 @@ def _device() -> list[Finding]:
 
 
 def _model(name: str) -> Finding:
-    packaged = models.packaged_file(models.ALIASES[name])
-    if packaged:
-        return Finding(f"model {name}", "ok", str(packaged))
     alias = models.ALIASES[name]
+    try:
+        return Finding(f"model {name}", "ok", str(models.resolve(name, fetch=False).path))
+    except RewardkitError:
+        packaged = models.packaged_file(alias)
+    if packaged:
+        return Finding(f"model {name}", "ok", f"{packaged}   (converted at its first use)")
     return Finding(f"model {name}", "missing", f"{alias.pip}   (or {alias.hub_id} from a hub)")
 
 

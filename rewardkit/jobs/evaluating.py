@@ -18,7 +18,17 @@ from rewardkit.calibration.estimates import Estimate
 from rewardkit.calibration.evaluation import paired_difference
 from rewardkit.calibration.metrics import correct_terms, decided
 from rewardkit.calibration.reliability import margin_histogram, reliability
-from rewardkit.jobs.learning import HISTORY, MODEL, MODEL_ROOMS, held_out, human_shares, model_inputs, require_same
+from rewardkit.jobs.costs import Work
+from rewardkit.jobs.learning import (
+    HISTORY,
+    MODEL,
+    MODEL_ROOMS,
+    held_out,
+    human_shares,
+    model_inputs,
+    require_same,
+    scoring_work,
+)
 from rewardkit.jobs.predictors import (
     HeldOut,
     Level,
@@ -219,6 +229,16 @@ def _size(job: Job) -> str:
     return f"{count} held-out comparisons with human labels, {len(config.baselines)} baselines"
 
 
+def _work(job: Job) -> Work:
+    examples = read_preferences(job.output("aggregate", FILE))
+    test, calibration = (held_out(examples, split) for split in ("test", "calibration"))
+    asked = given(job.config.evaluate).baselines
+    passes = [test]
+    passes += [test] if "shuffled_prompt" in asked else []
+    passes += [test, calibration] if "untrained" in asked else []
+    return scoring_work(job, *passes)
+
+
 def _outputs(job: Job) -> tuple[Path, ...]:
     config = given(job.config.evaluate)
     return (job.folder("evaluate").path / config.report,)
@@ -231,6 +251,7 @@ EVALUATE = Stage(
     _inputs,
     _evaluate,
     _size,
+    _work,
     outputs=_outputs,
     extra="train",
 )

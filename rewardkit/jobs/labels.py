@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rewardkit import runs
 from rewardkit.config import ImportConfig
 from rewardkit.errors import DataError
+from rewardkit.jobs.costs import Work
 from rewardkit.jobs.stages import Job, Stage, Summary, given, model_revision
 from rewardkit.progress import Advance, log, progress
 from rewardkit.store.exporting import export
@@ -197,6 +199,25 @@ def _judge_size(job: Job) -> str:
     return f"{asked} of {comparisons} comparisons in {len(config.orders)} orders with {who}"
 
 
+def _judge_work(job: Job) -> Work | None:
+    from rewardkit.judge.rubric import load_rubric
+
+    config = given(job.config.judge)
+    if config.backend != LOCAL:
+        return None
+    rubric = load_rubric(config.rubric)
+    instruction = len(rubric.model_dump_json())
+    with Store.open(job.config.database, create=False) as store:
+        prompts = {prompt.id: sum(len(m.content) for m in prompt.messages) for prompt in store.prompts()}
+        asked = [
+            instruction + prompts[texts.prompt.id] + len(texts.response_a.text) + len(texts.response_b.text)
+            for texts in islice(store.comparisons(), config.limit)
+        ]
+        rated = [instruction + prompts[r.prompt_id] + len(r.text) for r in store.responses()]
+    ratings = len(rubric.criteria) * sum(rated) if config.rating_protocol else 0
+    return Work(config.model, config.dtype, read=len(config.orders) * sum(asked) + ratings)
+
+
 def _store_digest(job: Job, *kinds: str) -> dict[str, str]:
     with Store.open(job.config.database, create=False) as store:
         return {"store: " + " ".join(kinds): store.digest(*kinds)}
@@ -221,5 +242,6 @@ JUDGE = Stage(
     _judge_inputs,
     _judge,
     _judge_size,
+    _judge_work,
     fills_store=True,
 )

@@ -12,6 +12,7 @@ from rewardkit import runs
 from rewardkit.calibration.calibrators import CALIBRATION_FILE
 from rewardkit.config import TrainConfig
 from rewardkit.errors import JobFailed, UserError
+from rewardkit.jobs.costs import Work, characters
 from rewardkit.jobs.preferences import FILE, read_preferences
 from rewardkit.jobs.stages import Job, Stage, Summary, given, model_revision
 from rewardkit.types import PreferenceExample
@@ -133,6 +134,19 @@ def _train_size(job: Job) -> str:
     return f"{count} comparisons, {config.epochs:g} epochs, {config.model} with LoRA r={config.lora.r}"
 
 
+def _train_work(job: Job) -> Work:
+    config = given(job.config.train)
+    examples = read_preferences(job.output("aggregate", FILE))
+    learnt = sorted((e for e in examples if e.preference.split == "train"), key=lambda e: e.preference.unit)
+    validation = [e for e in examples if e.preference.split == "validation"]
+    return Work(
+        config.model,
+        config.dtype,
+        read=config.evaluations * characters(validation),
+        learnt=config.epochs * characters(learnt[: config.max_examples]),
+    )
+
+
 def _calibrate(job: Job, folder: runs.StageFolder) -> Summary:
     from rewardkit.calibration.calibrators import fit_calibration
     from rewardkit.jobs.rewards import margins
@@ -170,6 +184,18 @@ def _calibrate_size(job: Job) -> str:
     return f"{count} held-out comparisons with human labels"
 
 
+def _calibrate_work(job: Job) -> Work:
+    return scoring_work(job, held_out(read_preferences(job.output("aggregate", FILE)), "calibration"))
+
+
+def scoring_work(job: Job, *passes: Sequence[PreferenceExample]) -> Work:
+    """Return the work of scoring both responses of some comparisons, once a pass, with the model that was trained."""
+    from rewardkit.reward_model.folder import read_card
+
+    config = read_card(job.output("train", MODEL)).config
+    return Work(config.model, config.dtype, read=sum(map(characters, passes)))
+
+
 def _model_files(job: Job) -> tuple[Path, ...]:
     folder = job.folder("train").path
     return (folder / HISTORY, *(folder / MODEL / name for name in WEIGHTS))
@@ -187,6 +213,7 @@ TRAIN = Stage(
     _train_inputs,
     _train,
     _train_size,
+    _train_work,
     outputs=_model_files,
     extra="train",
 )
@@ -197,6 +224,7 @@ CALIBRATE = Stage(
     model_inputs,
     _calibrate,
     _calibrate_size,
+    _calibrate_work,
     outputs=_calibration_file,
     extra="train",
 )

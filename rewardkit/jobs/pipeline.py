@@ -29,12 +29,14 @@ class Planned:
         state: Complete, or why it would run.
         size: How much there is to do; what it waits for where that is not known yet.
         seconds: How long it took the last time; None where it never finished.
+        expected_seconds: How long it would roughly take, where it never finished and that can be told.
     """
 
     stage: str
     state: State
     size: str
     seconds: float | None
+    expected_seconds: float | None
 
 
 def stages_of(config: JobConfig) -> list[Stage]:
@@ -60,7 +62,9 @@ def plan(config: JobConfig) -> list[Planned]:
             state = "stale"
         rerun = rerun or state != "complete"
         manifest = job.folder(stage.name).manifest()
-        planned.append(Planned(stage.name, state, _size(stage, job), manifest.seconds if manifest else None))
+        took = manifest.seconds if manifest else None
+        size, expected = _ahead(stage, job, timed=took is not None)
+        planned.append(Planned(stage.name, state, size, took, expected))
     return planned
 
 
@@ -100,10 +104,11 @@ def _check_names(job: Job) -> None:
     check_names(job.config, skip=("train",) if trained else ())
 
 
-def _size(stage: Stage, job: Job) -> str:
+def _ahead(stage: Stage, job: Job, *, timed: bool) -> tuple[str, float | None]:
+    """Return how much there is to do and, unless an earlier run was timed, roughly how long that takes."""
     if stage.name != IMPORT.name and not job.has_store():
-        return "known after import"
+        return "known after import", None
     try:
-        return stage.size(job)
+        return stage.size(job), None if timed else stage.expected_seconds(job)
     except UserError as error:
-        return f"known later ({error.what})"
+        return f"known later ({error.what})", None

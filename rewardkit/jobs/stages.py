@@ -14,6 +14,7 @@ from rewardkit import runs
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, OutputError, UserError
 from rewardkit.extras import require_all
+from rewardkit.jobs.costs import Work
 from rewardkit.models import resolve
 from rewardkit.progress import log
 from rewardkit.store.store import Store
@@ -92,6 +93,7 @@ class Stage:
         inputs: Name and hash of everything that it reads.
         work: Does it; returns what is worth telling.
         size: Says how much there is to do, without doing it.
+        work_ahead: How much text it sends through which model; None for a stage that uses none.
         outputs: The files without which it is not complete.
         extra: The extra whose packages it needs.
         fills_store: Whether its result is in the database.
@@ -103,6 +105,7 @@ class Stage:
     inputs: Callable[[Job], dict[str, str]]
     work: Callable[[Job, runs.StageFolder], Summary]
     size: Callable[[Job], str]
+    work_ahead: Callable[[Job], Work | None] | None = None
     outputs: Callable[[Job], Sequence[Path]] = lambda job: ()
     extra: str | None = None
     fills_store: bool = False
@@ -122,6 +125,11 @@ class Stage:
     def fingerprint(self, job: Job, inputs: Mapping[str, str]) -> str:
         """Hash all that the result depends on."""
         return runs.fingerprint(inputs, self._resolved(job), self.rooms, job.config.seed)
+
+    def expected_seconds(self, job: Job) -> float | None:
+        """Estimate how long it would take on this machine; None where nothing tells."""
+        work = self.work_ahead(job) if self.work_ahead else None
+        return work.seconds() if work else None
 
     def state(self, job: Job) -> State:
         """Tell whether the stage would run, and why."""
@@ -153,6 +161,13 @@ class Stage:
         return {**resolved, "database": job.config.shown_database} if self.fills_store else resolved
 
 
+def expected(seconds: float | None) -> str:
+    """Put an estimate into words; nothing where there is none."""
+    if seconds is None:
+        return ""
+    return f"; about {seconds:.0f} s here" if seconds < 90 else f"; about {seconds / 60:.0f} min here"
+
+
 def run_stage(stage: Stage, job: Job, *, force: bool = False) -> runs.Manifest:
     """Run a stage unless it is complete and unchanged.
 
@@ -174,7 +189,7 @@ def run_stage(stage: Stage, job: Job, *, force: bool = False) -> runs.Manifest:
         require_all(stage.extra)
     inputs = stage.inputs(job)
     key = stage.fingerprint(job, inputs)
-    log(f"{stage.name}: {stage.size(job)}")
+    log(f"{stage.name}: {stage.size(job)}{expected(stage.expected_seconds(job))}")
     folder.open(key)
     start = time.monotonic()
     try:

