@@ -1,29 +1,37 @@
 """Quality of the reward model against TRL's RewardTrainer, on real labels.
 
 Both train SmolLM2-135M-Instruct with the same LoRA settings, learning rate, schedule, batch size, epochs
-and seeds on the same training comparisons of configs/lamp.yaml, and are measured on the same held-out
-comparisons (pairs of paragraphs whose ratings differ by two or more; no text stands on two sides). TRL
-gets hard labels, because it has no soft ones; each scores with its own rendering and pooling.
+and seed on the same training comparisons of configs/lamp.yaml, and are measured on the same held-out
+comparisons (pairs of paragraphs whose ratings differ by two or more; no text stands on two sides). A seed
+decides the split too. TRL gets hard labels, because it has no soft ones, and answers with the sigmoid of
+its margins, because it has no calibration; each renders and pools in its own way.
 
-    python benchmarks/reward_quality.py [--config configs/lamp.yaml] [--seeds 0 1 2] [--threads 2]
+    python benchmarks/reward_quality.py [--config configs/lamp.yaml] [--seeds 0 1 2] [--examples 240]
 
 Needs trl (pip install "rewardkit[rl,train]") and the data that the config names. Prints a table and
-writes benchmarks/results/reward_quality.json. Finished runs are kept there and not repeated.
+writes benchmarks/results/reward_quality.json. Runs that are there, of the same
+settings, data and code, are not repeated.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import math
 import os
+import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 from machine import machine
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+# What a run of ours depends on, beside settings and data.
+ROOMS = ["reward_model", "calibration", "chat", "models", "batching", "hardware"]
 RESULTS = Path(__file__).parent / "results" / "reward_quality.json"
 
 
@@ -31,6 +39,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path("configs/lamp.yaml"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--examples", type=int, default=240, help="comparisons to train on")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", choices=["rewardkit", "trl"], help="one of the two")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -38,7 +47,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(config_path: Path, overrides: list[str]):
+def prepare(config_path: Path, overrides: list[str], seed: int):
     """Import and aggregate in a folder of its own; return the config and the examples."""
     from rewardkit.config import load_config
     from rewardkit.jobs.labels import IMPORT
@@ -46,23 +55,25 @@ def prepare(config_path: Path, overrides: list[str]):
     from rewardkit.jobs.stages import Job, run_stage
 
     with tempfile.TemporaryDirectory() as folder:
-        config = load_config(config_path, [*overrides, f"workspace={folder}"])
+        config = load_config(config_path, [*overrides, f"workspace={folder}", f"seed={seed}"])
         job = Job(config)
         run_stage(IMPORT, job)
         run_stage(AGGREGATE, job)
         return config, read_preferences(job.output("aggregate", FILE))
 
 
-def measure_margins(margins, calibration_margins, held_out, calibration_set, seed):
-    """Calibrate margins on the calibration split and measure them on the test split."""
-    from rewardkit.calibration.calibrators import TemperatureCalibrator
+def measure_probabilities(p_a, examples, seed):
     from rewardkit.calibration.evaluation import measure
     from rewardkit.jobs.learning import human_shares
 
-    calibrator = TemperatureCalibrator().fit(calibration_margins, human_shares(calibration_set))
-    units = [e.preference.unit for e in held_out]
-    result = measure(calibrator.predict_proba(margins), human_shares(held_out), units=units, seed=seed)
-    return result.to_json()
+    return measure(p_a, human_shares(examples), units=[e.preference.unit for e in examples], seed=seed).to_json()
+
+
+def calibrated(margins, calibration_margins, calibration_set):
+    from rewardkit.calibration.calibrators import TemperatureCalibrator
+    from rewardkit.jobs.learning import human_shares
+
+    return TemperatureCalibrator().fit(calibration_margins, human_shares(calibration_set)).predict_proba(margins)
 
 
 def run_rewardkit(config, examples, seed):
@@ -78,10 +89,12 @@ def run_rewardkit(config, examples, seed):
     seconds = time.perf_counter() - start
     test, calibration = held_out(examples, "test"), held_out(examples, "calibration")
     scored, fitted = margins(model, test, "score"), margins(model, calibration, "score")
-    return measure_margins(scored.values, fitted.values, scored.examples, fitted.examples, seed), seconds
+    p_a = calibrated(scored.values, fitted.values, fitted.examples)
+    return measure_probabilities(p_a, scored.examples, seed), seconds
 
 
 def run_trl(config, examples, seed):
+    import numpy as np
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -94,6 +107,7 @@ def run_trl(config, examples, seed):
     settings = config.train
     chosen = sorted((e for e in examples if e.preference.split == "train"), key=lambda e: e.preference.unit)
     rows = [conversation(e) for e in chosen[: settings.max_examples] if e.preference.p_a != 0.5]
+    steps = len(rows) / (settings.batch_size * settings.gradient_accumulation) * settings.epochs
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
             model=str(resolve(settings.model).path),
@@ -104,7 +118,7 @@ def run_trl(config, examples, seed):
                 num_train_epochs=settings.epochs,
                 learning_rate=settings.learning_rate,
                 lr_scheduler_type=settings.scheduler,
-                warmup_ratio=settings.warmup_ratio,
+                warmup_steps=math.ceil(settings.warmup_ratio * steps),
                 max_length=settings.max_length,
                 gradient_checkpointing=False,
                 bf16=False,
@@ -129,7 +143,7 @@ def run_trl(config, examples, seed):
         trainer.train()
         seconds = time.perf_counter() - start
     model, tokenizer = trainer.model.eval(), trainer.processing_class
-    test, calibration = held_out(examples, "test"), held_out(examples, "calibration")
+    test = held_out(examples, "test")
     cache: dict[tuple, float] = {}
 
     @torch.inference_mode()
@@ -142,10 +156,8 @@ def run_trl(config, examples, seed):
             cache[key] = float(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0])
         return cache[key]
 
-    def differences(some):
-        return [score(e, e.response_a) - score(e, e.response_b) for e in some]
-
-    return measure_margins(differences(test), differences(calibration), test, calibration, seed), seconds
+    margins = np.array([score(e, e.response_a) - score(e, e.response_b) for e in test])
+    return measure_probabilities(1 / (1 + np.exp(-margins)), test, seed), seconds
 
 
 def prompt_of(example):
@@ -170,7 +182,13 @@ def longer_is_better(examples):
 
     test, values = longer(held_out(examples, "test"), "test")
     calibration, fitted = longer(held_out(examples, "calibration"), "calibration")
-    return measure_margins(values, fitted, test, calibration, 0)
+    return measure_probabilities(calibrated(values, fitted, calibration), test, 0)
+
+
+def digest(examples) -> str:
+    """Identify the comparisons, their labels and their splits."""
+    text = "\n".join(sorted(e.model_dump_json() for e in examples))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def line(name: str, result: dict) -> str:
@@ -187,24 +205,23 @@ def main() -> None:
     options = arguments()
     import torch
 
-    from rewardkit.runs import write_json
+    from rewardkit.runs import source_hash, write_json
 
     torch.set_num_threads(options.threads)
-    config, examples = prepare(options.config, options.overrides)
-    found = json.loads(options.out.read_text()) if options.out.exists() else {}
-    settings = config.train.model_dump(mode="json")
-    if found.get("train") != settings:
-        found = {"command": "python benchmarks/reward_quality.py", "train": settings, "runs": {}}
-    found["machine"] = machine(threads=options.threads)
-    found["longer is better"] = longer_is_better(examples)
-    print(line("longer is better", found["longer is better"]))
-    ways = {"rewardkit": run_rewardkit, "trl": run_trl}
+    ways = {"rewardkit": (run_rewardkit, source_hash(ROOMS)), "trl": (run_trl, version("trl"))}
+    overrides = [*options.overrides, f"train.max_examples={options.examples}"]
+    found = json.loads(options.out.read_text()) if options.out.exists() else {"runs": {}}
     for seed in options.seeds:
-        for name, way in ways.items():
-            key = f"{name}, seed {seed}"
-            if options.only in (None, name) and key not in found["runs"]:
+        config, examples = prepare(options.config, overrides, seed)
+        known = {"data": digest(examples), "train": config.train.model_dump(mode="json")}
+        print(line(f"longer is better, seed {seed}", longer_is_better(examples)))
+        for name, (way, code) in ways.items():
+            key, stamp = f"{name}, seed {seed}", {**known, "code": code}
+            kept = found["runs"].get(key, {}).get("stamp") == stamp
+            if options.only in (None, name) and not kept:
                 result, seconds = way(config, examples, seed)
-                found["runs"][key] = {**result, "train_seconds": round(seconds, 1)}
+                found["runs"][key] = {**result, "train_seconds": round(seconds, 1), "stamp": stamp}
+                found |= {"command": " ".join(["python", *sys.argv]), "machine": machine(threads=options.threads)}
                 write_json(options.out, found)
             if key in found["runs"]:
                 print(line(key, found["runs"][key]), f" trained in {found['runs'][key]['train_seconds']} s", flush=True)
