@@ -160,7 +160,7 @@ def _from_gguf(name: str, file: Path, *, fetch: bool) -> ModelFolder:
     folder = cache_folder() / f"{file.stem}-{hashlib.sha256(parts).hexdigest()[:16]}"
     if not (folder / "config.json").is_file():
         if not fetch:
-            raise ModelError("the GGUF file has not been converted yet", where=str(file))
+            raise ModelError("the GGUF file is not converted yet", where=str(file), fix="run a stage that uses it")
         _convert(file, folder)
     return _folder(name, folder)
 

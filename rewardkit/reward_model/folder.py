@@ -107,13 +107,14 @@ def save(model: LoadedModel, path: Path) -> None:
     write_text(path / CARD, card.model_dump_json(indent=2))
 
 
-def load(path: Path) -> LoadedModel:
+def load(path: str | Path) -> LoadedModel:
     """Load a reward model.
 
     Raises:
         ModelError: The folder is none, its base model is another one here, or its tokenizer no longer
             renders as it was trained.
     """
+    path = Path(path)
     card = read_card(path)
     base = resolve(card.base)
     if base.revision != card.base_revision:

@@ -20,7 +20,7 @@ from rewardkit.errors import DataError
 from rewardkit.progress import Advance, log, progress
 from rewardkit.store.importing_batches import Batch, collector_paused, write
 from rewardkit.store.importing_detect import Plan, missing_columns, plan_import, renamed
-from rewardkit.store.importing_files import read_rows
+from rewardkit.store.importing_files import count_rows, read_rows
 from rewardkit.store.importing_pairs import form_pairs
 from rewardkit.store.importing_readers import Row
 from rewardkit.store.importing_rejects import Rejects, open_rejects, refuse_lost
@@ -75,7 +75,9 @@ def import_files(store: Store, files: Sequence[str | Path], options: ImportConfi
     plans = plan_import(files, options.source, options.map)
     counts, alone = Counts(), 0
     inputs = [plan.path for plan in plans]
-    with open_rejects(rejects, inputs) as rejected, progress("import") as advance:
+    rows = [count_rows(path) for path in inputs]
+    total = None if None in rows else sum(filter(None, rows))
+    with open_rejects(rejects, inputs) as rejected, progress("import", total) as advance:
         for plan in plans:
             counts += _FileImport(store, plan, rejected, options.task).run(advance)
     # Both may refuse, and the rejected rows are to be seen then too.

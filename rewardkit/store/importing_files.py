@@ -9,10 +9,12 @@ from pathlib import Path
 import orjson
 
 from rewardkit.errors import DataError
-from rewardkit.store.importing_readers import READERS, Row
+from rewardkit.store.importing_readers import CHUNK, READERS, Row
 
 INDEX = "dataset_dict.json"
 STATE = "state.json"
+# Files with about one row a line: a CSV's header is one more, and its cells may hold lines.
+LINES = {".jsonl", ".ndjson", ".csv"}
 DESCRIPTIONS = {INDEX, STATE, "dataset_info.json"}
 
 
@@ -64,6 +66,25 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise DataError(
             f"the file cannot be read ({error.strerror or error})", where=str(path), fix="check who may read it"
         ) from error
+
+
+def count_rows(path: Path) -> int | None:
+    """Return about how many rows a file has where that is quickly known; read_rows says what cannot be read."""
+    suffix = _suffix(path)
+    try:
+        if suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(path) as file:
+                return int(file.metadata.num_rows)
+        return _count_lines(path) if suffix in LINES else None
+    except (OSError, ValueError):
+        return None
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb", buffering=0) as file:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(CHUNK), b""))
 
 
 def _suffix(path: Path) -> str:

@@ -64,3 +64,15 @@ def test_importing_sets_nothing_up():
 def test_imports_point_down_only():
     ended = subprocess.run([BIN / "lint-imports"], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout
+
+
+def test_the_root_lends_its_names_lazily():
+    import rewardkit
+    from rewardkit.reward_model.folder import load
+    from rewardkit.types import Comparison
+
+    assert rewardkit.Comparison is Comparison and rewardkit.load_reward_model is load
+    assert set(rewardkit.__all__) <= set(dir(rewardkit))
+    assert all(getattr(rewardkit, name) is not None for name in rewardkit.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = rewardkit.no_such_name

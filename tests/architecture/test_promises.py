@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 from pathlib import Path
 
@@ -91,3 +92,13 @@ def test_packages_say_why_they_exist_and_re_export_nothing(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     if path.parent.name not in ("rewardkit", "versions", "migrations"):
         assert ast.get_docstring(tree) and len(tree.body) == 1
+
+
+def test_the_reference_of_configs_is_that_of_the_fields():
+    """Otherwise run: python docs/config_reference.py."""
+    name = "config_reference"
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.page() == (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
+    assert "`train.lora.r`" in module.page() and "`simulate.annotators[].reliability`" in module.page()

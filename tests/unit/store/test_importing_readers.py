@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rewardkit.store import importing_readers
+from rewardkit.store.importing_files import count_rows
 from rewardkit.store.importing_readers import read_csv, read_json
 
 VALUES = st.recursive(
@@ -60,3 +61,16 @@ def test_a_csv_row_is_known_by_the_line_on_which_it_begins(tmp_path: Path) -> No
         (2, {"a": "1", "b": "x\ny"}),
         (5, {"a": "2", "b": "z"}),
     ]
+
+
+def test_rows_are_counted_where_that_is_quick(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
+    (tmp_path / "x.csv").write_text("a\n1\n2\n")
+    (tmp_path / "x.json").write_text('[{"a": 1}]')
+    pq.write_table(pa.table({"a": [1, 2, 3]}), tmp_path / "x.parquet")
+    (tmp_path / "broken.parquet").write_text("no")
+    names = ("x.jsonl", "x.csv", "x.json", "x.parquet", "broken.parquet", "gone.csv")
+    assert [count_rows(tmp_path / name) for name in names] == [2, 3, None, 3, None, None]
