@@ -135,14 +135,14 @@ class _Cells:
         sizes: Comparisons, (J,).
         unit: Index of the unit, (J,).
         starts: First cell of each bin, (B,).
-        alone: Variance of a mean residual that stands in where a bin has one cell, (B,).
+        level: Mean confidence of each bin, (B,).
     """
 
     sums: Array
     sizes: Array
     unit: Index
     starts: Index
-    alone: Array
+    level: Array
 
     @property
     def cells_of_bin(self) -> Index:
@@ -160,7 +160,7 @@ class _Cells:
         scatter = np.add.reduceat(np.square(self.around_mean(sums)), self.starts, axis=-1)
         several = self.cells_of_bin > 1
         factor = self.cells_of_bin / np.maximum(self.cells_of_bin - 1, 1)
-        variance = np.where(several, factor * scatter / np.square(self._in_bin), self.alone)
+        variance = np.where(several, factor * scatter / np.square(self._in_bin), self.level * (1 - self.level))
         squared: Array = ((np.square(total / self._in_bin) - variance) * self._in_bin).sum(axis=-1) / self.sizes.sum()
         return squared
 
@@ -172,27 +172,27 @@ class _Cells:
 def _cells(confidence: Array, residual: Array, units: Sequence[str], bins: Index) -> _Cells:
     names, unit = np.unique(np.asarray(units), return_inverse=True)
     key, cell = np.unique(bins * len(names) + unit, return_inverse=True)
-    noise = np.bincount(bins, weights=confidence * (1 - confidence)) / np.bincount(bins)
     return _Cells(
         sums=np.bincount(cell, weights=residual).astype(np.float64),
         sizes=np.bincount(cell).astype(np.float64),
         unit=key % len(names),
         starts=np.unique(key // len(names), return_index=True)[1],
-        alone=noise,
+        level=np.bincount(bins, weights=confidence) / np.bincount(bins),
     )
 
 
 def _null(cells: _Cells, seed: int) -> Array:
     """Return the statistic of DRAWS wild bootstrap samples under calibration."""
     rng = np.random.default_rng(seed)
-    count = np.repeat(cells.cells_of_bin, cells.cells_of_bin)
-    # A bin of one cell would be left with nothing around its mean; its own residual is all that is known.
-    centred = np.where(count > 1, cells.around_mean(cells.sums) * np.sqrt(count / np.maximum(count - 1, 1)), cells.sums)
+    count, level = (np.repeat(each, cells.cells_of_bin) for each in (cells.cells_of_bin, cells.level))
+    centred = cells.around_mean(cells.sums) * np.sqrt(count / np.maximum(count - 1, 1))
     n_units, drawn = int(cells.unit.max()) + 1, []
     at_once = max(1, NUMBERS_AT_ONCE // len(centred))
     for done in range(0, DRAWS, at_once):
-        coins = rng.integers(0, 2, (min(at_once, DRAWS - done), n_units)) * 2.0 - 1.0
-        drawn.append(cells.debiased_square(centred * coins[:, cells.unit]))
+        u = rng.random((min(at_once, DRAWS - done), n_units))[:, cells.unit]
+        # A bin of one cell has nothing around its mean: its unit goes one way, as often as the model says.
+        alone = cells.sizes * ((u < level) - level)
+        drawn.append(cells.debiased_square(np.where(count > 1, np.where(u < 0.5, centred, -centred), alone)))
     return np.sqrt(np.maximum(np.concatenate(drawn), 0.0))
 
 
