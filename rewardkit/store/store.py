@@ -22,9 +22,9 @@ from sqlalchemy.engine import Connection, Engine
 
 from rewardkit.store import tables
 from rewardkit.store.engine import classified, create_engine, reading, writing
-from rewardkit.store.rows import KINDS, ComparisonTexts, Encoded, ExternalId, Kind, encode
+from rewardkit.store.rows import KINDS, ComparisonTexts, Encoded, Kind, encode
 from rewardkit.store.schema import migrate
-from rewardkit.types import Annotator, Label, Prompt, Rating, Record, Response
+from rewardkit.types import Annotator, Label, Prompt, Record, Response
 
 BATCH = 5_000
 PAGE = 1_000
@@ -145,17 +145,9 @@ class Store:
         """Iterate over all responses, by id."""
         return self.records("responses")
 
-    def ratings(self) -> Iterator[Rating]:
-        """Iterate over all ratings, by id."""
-        return self.records("ratings")
-
     def annotators(self) -> dict[str, Annotator]:
         """Return all annotators, by id."""
         return {annotator.id: annotator for annotator in self.records("annotators")}
-
-    def external_ids(self) -> Iterator[ExternalId]:
-        """Iterate over the names that files gave to records, by source, kind and name."""
-        return self.records("external_ids")
 
     def comparisons(self) -> Iterator[ComparisonTexts]:
         """Iterate over all comparisons with their texts, by id."""

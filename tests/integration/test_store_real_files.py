@@ -80,7 +80,7 @@ def test_every_rating_is_kept(shared_data: Path, tmp_path: Path, name: str) -> N
         texts = {response.id: response.text for response in store.responses()}
         stored = {
             (texts[r.response_id], people[r.annotator_id], r.criterion, r.value, r.repeat, r.rationale)
-            for r in store.ratings()
+            for r in store.records("ratings")
         }
     expected = {
         (row["response"], s["annotator"], name, float(value), s.get("repeat", 0), s.get("rationale", ""))

@@ -133,7 +133,7 @@ def test_columns_of_a_flat_row_are_read(tmp_path: Path, store: Store) -> None:
     judge = store.annotators()[label.annotator_id]
     assert (judge.kind, judge.model, judge.protocol) == ("judge", "GPT-4", "Vanilla")
     assert texts.prompt.task == "greeting"
-    (name,) = store.external_ids()
+    (name,) = store.records("external_ids")
     assert (name.source, name.kind, name.external_id, name.record_id) == (
         "data",
         "comparison",
@@ -253,7 +253,7 @@ def test_ratings(tmp_path: Path, store: Store, kind: str) -> None:
         Rating.of(response.id, judge.id, "style", value=2.5, scale=(1, 5), repeat=1),
         Rating.of(response.id, mean.id, "style", value=3, scale=(1, 5)),
     ]
-    assert list(store.ratings()) == sorted(expected, key=lambda rating: rating.id)
+    assert list(store.records("ratings")) == sorted(expected, key=lambda rating: rating.id)
     assert set(store.annotators()) == {editor.id, judge.id, mean.id}
 
 
