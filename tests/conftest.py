@@ -139,6 +139,32 @@ def rewardkit(monkeypatch, capsys):
     return call
 
 
+@pytest.fixture
+def as_user():
+    """Give up root's rights for a while, before which no file is locked: `with as_user(): …`."""
+
+    @contextmanager
+    def user():
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            yield
+        finally:
+            if root:
+                os.seteuid(0)
+
+    return user
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user may enter, which tmp_path is not."""
+    with tempfile.TemporaryDirectory(prefix="rewardkit-open-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
 POSTGRES_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 NUMBERS = count()
 

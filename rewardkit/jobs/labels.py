@@ -57,6 +57,7 @@ def export_from(database: str, to: Path, form: str) -> Summary:
     Raises:
         ConfigError: There is no such format.
         StoreError: The database is missing or foreign.
+        OutputError: The file cannot be written, or is the database.
     """
     with Store.open(database, create=False) as store:
         return vars(export(store, to, form))

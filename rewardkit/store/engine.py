@@ -33,6 +33,9 @@ PRAGMAS = (
     "PRAGMA wal_autocheckpoint=131072",
 )
 
+SIDE_FILES = ("-wal", "-shm", "-journal")
+"""What SQLite appends to a database's name for the files that it keeps beside it."""
+
 
 def create_engine(target: str | Path, *, create: bool) -> tuple[Engine, str]:
     """Return an engine for a file or a URL, and the name by which errors call it.

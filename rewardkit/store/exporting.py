@@ -6,6 +6,7 @@ parties add one through the entry point group `rewardkit.exporters`.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 import orjson
 
+from rewardkit.errors import OutputError
 from rewardkit.registry import lookup
 from rewardkit.runs import atomic_writer
 from rewardkit.store.rows import KINDS, ComparisonTexts
@@ -51,11 +53,27 @@ def export(store: Store, target: str | Path, format_: str) -> ExportSummary:
 
     Raises:
         ConfigError: There is no such format.
-        OutputError: The place cannot be written.
+        OutputError: The place cannot be written, or is the store's own database; nothing has been written.
     """
     exporter = lookup("exporters", EXPORTERS, format_)
     path = Path(target)
-    return exporter(store, path / f"{format_}.jsonl" if path.is_dir() else path)
+    # Unlike Path.is_dir, this raises nothing where a folder above may not be entered: the writer tells it.
+    place = path / f"{format_}.jsonl" if os.path.isdir(path) else path
+    _refuse_database(place, store.files)
+    return exporter(store, place)
+
+
+def _refuse_database(place: Path, files: tuple[Path, ...]) -> None:
+    """Refuse a place whose content the export is made of."""
+    for file in files:
+        # A hard link has another path, and the side files come and go.
+        linked = os.path.exists(place) and os.path.exists(file) and os.path.samefile(place, file)
+        if linked or os.path.realpath(place) == str(file):
+            raise OutputError(
+                "the export would replace the database that is exported",
+                where=str(place),
+                fix="name another file",
+            )
 
 
 def export_records(store: Store, path: Path) -> ExportSummary:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from rewardkit.store import tables
-from rewardkit.store.engine import classified, create_engine, reading, writing
+from rewardkit.store.engine import SIDE_FILES, classified, create_engine, reading, writing
 from rewardkit.store.rows import KINDS, ComparisonTexts, Encoded, Kind, encode
 from rewardkit.store.schema import migrate
 from rewardkit.types import Annotator, Label, Prompt, Record, Response
@@ -82,6 +82,14 @@ class Store:
             engine.dispose()
             raise
         return cls(engine, where)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The database's file and those that SQLite keeps beside it, links resolved; none of a server."""
+        if self._engine.dialect.name != "sqlite":
+            return ()
+        path = Path(self._engine.url.database or "").resolve()
+        return path, *(path.with_name(path.name + ending) for ending in SIDE_FILES)
 
     def close(self) -> None:
         """Close all connections."""

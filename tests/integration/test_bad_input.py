@@ -200,6 +200,12 @@ def test_export_of_nothing_and_to_nowhere(refused, rows, rewardkit):
     refused("export", "store.db", "out.jsonl", "--format", "jsonn", says=("jsonn", "did you mean 'jsonl'?"))
 
 
+def test_export_onto_the_database_itself(refused, rows, rewardkit):
+    assert rewardkit("import", rows(GOOD), "--to", "store.db").code == 0
+    refused("export", "store.db", "store.db", says=("store.db", "the database that is exported", "fix: name another"))
+    assert counts()["labels"] == 1
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -143,3 +146,46 @@ def test_an_unknown_format_and_a_place_that_cannot_be_written(tmp_path: Path) ->
         assert "'jsonl'" in caught.value.fix
         with pytest.raises(OutputError):
             export(store, tmp_path / "file" / "out.jsonl", "jsonl")
+
+
+@pytest.mark.parametrize("name", ["store.db", "store.db-wal", "store.db-shm", "symbolic", "hard", "folder/../store.db"])
+@pytest.mark.parametrize("form", ["jsonl", "trl"])
+def test_an_export_never_replaces_its_own_database(tmp_path: Path, name: str, form: str) -> None:
+    path = tmp_path / "store.db"
+    (tmp_path / "folder").mkdir()
+    with Store.open(path) as store:
+        store.add(compared({"human": ["good"]}))
+        (tmp_path / "symbolic").symlink_to(path)
+        (tmp_path / "hard").hardlink_to(path)
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(OutputError, match="database that is exported") as caught:
+            export(store, tmp_path / name, form)
+        assert name in caught.value.where and caught.value.fix
+        assert sorted(tmp_path.iterdir()) == before
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM labels").fetchone() == (1,)
+
+
+def test_a_database_that_is_reached_by_a_link_is_not_replaced_either(tmp_path: Path) -> None:
+    Store.open(tmp_path / "store.db").close()
+    (tmp_path / "link.db").symlink_to(tmp_path / "store.db")
+    with Store.open(tmp_path / "link.db") as store:
+        for name in ("store.db", "store.db-wal", "link.db"):
+            with pytest.raises(OutputError, match="database that is exported"):
+                export(store, tmp_path / name, "jsonl")
+        # A folder's own file is made in it; only that file counts.
+        assert export(store, tmp_path, "jsonl").path == tmp_path / "jsonl.jsonl"
+
+
+def test_what_a_server_holds_is_no_file(database_url: str, tmp_path: Path) -> None:
+    with Store.open(database_url) as store:
+        store.add(compared({"human": ["good"]}))
+        assert export(store, tmp_path / "other.db", "jsonl").written["labels"] == 1
+
+
+def test_a_folder_that_may_not_be_entered_is_an_output_error(tmp_path: Path, open_folder: Path, as_user: Any) -> None:
+    locked = open_folder / "locked"
+    locked.mkdir(mode=0)
+    with Store.open(tmp_path / "store.db") as store, as_user():
+        with pytest.raises(OutputError, match="Permission denied"):
+            export(store, locked / "out.jsonl", "jsonl")
