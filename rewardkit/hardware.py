@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rewardkit.extras import require
-
-PROBE_SECONDS = 0.25
 
 
 def best_dtype() -> str:
@@ -32,26 +29,6 @@ def device() -> Any:
     """Return the accelerator where there is one, else the CPU."""
     torch = require("torch", "train")
     return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-
-
-def matmul_speed(dtype: str) -> float:
-    """Measure the operations a second of a large matrix product, in about a quarter of a second.
-
-    Args:
-        dtype: The dtype that it is computed in, or "auto".
-    """
-    torch = require("torch", "train")
-    side = 4096 if torch.accelerator.is_available() else 1024
-    matrix = torch.ones((side, side), dtype=dtype_of(dtype), device=device())
-    repeats, start = 0, time.perf_counter()
-    while repeats < 3 or time.perf_counter() - start < PROBE_SECONDS:
-        if repeats == 1:
-            # The first product also pays for threads and kernels.
-            start = time.perf_counter()
-        product = matrix @ matrix
-        float(product[0, 0])
-        repeats += 1
-    return 2.0 * float(side) ** 3 * (repeats - 1) / (time.perf_counter() - start)
 
 
 @contextmanager

@@ -22,6 +22,17 @@ from rewardkit.progress import log
 from rewardkit.runs import make_folder
 
 CONVERTER_VERSION = 1
+# Whatever changes an answer: weights, and how text becomes tokens.
+DECISIVE = (
+    "*.safetensors",
+    "*.bin",
+    "tokenizer*",
+    "*.jinja",
+    "*.model",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+)
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
 _END = 1 << 20
 
@@ -53,7 +64,7 @@ class ModelFolder:
     Attributes:
         name: What finds it again from any folder: the alias, hub id, or absolute path.
         path: A folder with config, weights (safetensors) and tokenizer.
-        revision: Hash that changes with the weights.
+        revision: Hash that changes with the config, the weights and the tokenizer.
     """
 
     name: str
@@ -126,8 +137,8 @@ def _folder(name: str, path: Path) -> ModelFolder:
     if not config.is_file():
         raise ModelError("the folder holds no config.json", where=name, expected="a folder that transformers loads")
     digest = hashlib.sha256(config.read_bytes())
-    for weights in sorted(path.glob("*.safetensors")):
-        digest.update(weights.name.encode() + _ends(weights))
+    for file in sorted(file for pattern in DECISIVE for file in path.glob(pattern)):
+        digest.update(file.name.encode() + _ends(file))
     return ModelFolder(name, path, digest.hexdigest()[:16])
 
 

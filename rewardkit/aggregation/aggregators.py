@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pydantic import Field
+
 from rewardkit.aggregation.anchor import (
     Case,
     Interval,
@@ -105,6 +107,7 @@ class Diagnostics(Record):
         comparisons: Comparisons that got a soft preference.
         unlabelled: Comparisons without a usable label, which got none.
         labels_elsewhere: Labels of comparisons that were not asked about.
+        judges: Used labels of each judge; the same judge with other settings is another one.
         human_reliability: Probability that one human vote is right, on the train split.
         human_agreement: Share of overlapping vote pairs that agree, ties left out.
         human_vote_pairs: How many such pairs there are.
@@ -125,6 +128,7 @@ class Diagnostics(Record):
     labels_failed: int
     labels_superseded: int
     labels_elsewhere: int
+    judges: dict[str, int] = Field(default_factory=dict)
     human_reliability: float | None = None
     human_agreement: float | None = None
     human_vote_pairs: int = 0
@@ -244,6 +248,7 @@ def _diagnostics(
         labels_failed=ballot.failed,
         labels_superseded=ballot.superseded,
         labels_elsewhere=ballot.elsewhere,
+        judges=dict(ballot.judges),
         human_reliability=reliability.value if reliability else None,
         human_agreement=reliability.agreement if reliability else None,
         human_vote_pairs=reliability.pairs if reliability else 0,

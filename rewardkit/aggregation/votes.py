@@ -7,7 +7,7 @@ order of the labels and the names of the annotators cannot change a result.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -99,6 +99,7 @@ class Ballot:
         failed: Labels that could not be read.
         superseded: Labels that a later version replaces.
         elsewhere: Labels of comparisons that are not asked about.
+        judges: Used labels of each judge, by its name and the beginning of its id.
     """
 
     tallies: Mapping[str, Tally]
@@ -107,6 +108,7 @@ class Ballot:
     failed: int
     superseded: int
     elsewhere: int
+    judges: Mapping[str, int]
 
 
 def count_votes(comparison_ids: Iterable[str], labels: Iterable[Label], annotators: Iterable[Annotator]) -> Ballot:
@@ -136,7 +138,19 @@ def count_votes(comparison_ids: Iterable[str], labels: Iterable[Label], annotato
         failed=sum(label.status == "failed" for label in here),
         superseded=len(everything) - len(current),
         elsewhere=len(current) - len(here),
+        judges=_by_judge(said, known),
     )
+
+
+def _by_judge(said: Mapping[str, Mapping[str, Sequence[Label]]], known: Mapping[str, Annotator]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for by_annotator in said.values():
+        for annotator_id, labels in by_annotator.items():
+            judge = known[annotator_id]
+            if judge.kind == "judge":
+                # Two settings of one judge have one name, and are two annotators.
+                counts[f"{judge.name} ({judge.id[:8]})"] += len(labels)
+    return dict(sorted(counts.items()))
 
 
 def label_value(label: Label) -> float:

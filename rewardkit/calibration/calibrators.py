@@ -200,7 +200,6 @@ def fit_calibration(  # noqa: PLR0913 - keyword-only past the first three
     comparison_ids: Sequence[str],
     units: Sequence[str],
     created_at: datetime,
-    sample_weight: npt.ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> Calibration:
     """Fit a registered calibrator on held-out human labels and record it.
@@ -212,14 +211,13 @@ def fit_calibration(  # noqa: PLR0913 - keyword-only past the first three
         comparison_ids: Which comparisons these are, n ids.
         units: The unit of each comparison, n names.
         created_at: When; passed, so that the function stays a function of its arguments.
-        sample_weight: Weight of each comparison, (n,); 1 if absent.
         confidence: Level of the interval.
 
     Raises:
         ConfigError: No calibrator of that name is registered.
         DataError: The data cannot be fitted, or the lengths differ.
     """
-    calibrator = lookup("calibrators", CALIBRATORS, method)().fit(margins, p_a, sample_weight)
+    calibrator = lookup("calibrators", CALIBRATORS, method)().fit(margins, p_a)
     n = len(np.asarray(margins))
     if not n == len(units) == len(comparison_ids):
         raise DataError(f"{n} margins, {len(units)} units, {len(comparison_ids)} ids", expected="as many of each")

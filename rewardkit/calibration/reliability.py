@@ -122,7 +122,7 @@ def margin_histogram(margins: npt.ArrayLike, human_p_a: npt.ArrayLike, bins: int
     Args:
         margins: reward_a − reward_b, (n,).
         human_p_a: Share of human votes for A (n,).
-        bins: How many; an even number puts an edge at 0.
+        bins: How many; an even number, so that an edge lies at 0.
 
     Raises:
         DataError: There are no comparisons, or the lengths differ.
@@ -131,7 +131,10 @@ def margin_histogram(margins: npt.ArrayLike, human_p_a: npt.ArrayLike, bins: int
     keep = human != 0.5
     toward = margin[keep] * np.sign(human[keep] - 0.5)
     reach = float(np.abs(toward).max(initial=0.0)) or 1.0
-    counts, edges = np.histogram(toward, bins=bins, range=(-reach, reach))
+    edges = np.linspace(-reach, reach, bins + 1)
+    # The steps do not always meet it, and the sign decides between right and wrong.
+    edges[bins // 2] = 0.0
+    counts, _ = np.histogram(toward, bins=edges)
     return MarginHistogram(tuple(edges.tolist()), tuple(counts.tolist()), int(keep.sum()), int((~keep).sum()))
 
 

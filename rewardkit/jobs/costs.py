@@ -7,13 +7,14 @@ to reach a fixed share of the machine's speed in one large matrix product. Once 
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rewardkit.errors import UserError
-from rewardkit.hardware import matmul_speed
+from rewardkit.extras import require
+from rewardkit.hardware import device, dtype_of
 from rewardkit.models import resolve
 from rewardkit.types import PreferenceExample
 
@@ -23,6 +24,7 @@ SHARE = 0.5
 # Operations a token and parameter: a forward pass, and a forward and a backward pass of which LoRA needs
 # the gradients of the activations and nearly none of the weights (Kaplan et al. 2020, section 2.1).
 FORWARD, TRAINING = 2, 4
+PROBE_SECONDS = 0.25
 OUTSIDE = ("embed", "lm_head", "wte", "wpe")
 
 
@@ -46,8 +48,10 @@ class Work:
         """Estimate how long it takes on this machine; None where the model is not ready or torch is missing."""
         try:
             parameters = _parameters(resolve(self.model, fetch=False).path)
-            speed = matmul_speed(self.dtype)
+            speed = matmul_speed(self.dtype) if parameters else 0.0
         except UserError:
+            return None
+        if not parameters:
             return None
         operations = (FORWARD * self.read + TRAINING * self.learnt) / CHARACTERS_PER_TOKEN * parameters
         return operations / (speed * SHARE)
@@ -60,12 +64,41 @@ def characters(examples: Iterable[PreferenceExample]) -> int:
 
 
 def _parameters(model: Path) -> int:
-    """Count the weights that multiply for every token: no embeddings, no head over the vocabulary."""
+    """Count the weights that multiply for every token: no embeddings, no head over the vocabulary.
+
+    Returns 0 where there are no weights in safetensors; what is damaged is refused when it is loaded.
+    """
+    safetensors = require("safetensors", "train")
     total = 0
     for file in model.glob("*.safetensors"):
-        with file.open("rb") as handle:
-            header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
-        header.pop("__metadata__", None)
-        shapes = [tensor["shape"] for name, tensor in header.items() if not any(word in name for word in OUTSIDE)]
+        try:
+            with safetensors.safe_open(file, framework="pt") as weights:
+                shapes = [weights.get_slice(name).get_shape() for name in weights.keys() if not _outside(name)]  # noqa: SIM118
+        except (OSError, safetensors.SafetensorError):
+            return 0
         total += sum(shape[0] * shape[1] for shape in shapes if len(shape) == 2)
     return total
+
+
+def _outside(name: str) -> bool:
+    return any(word in name for word in OUTSIDE)
+
+
+def matmul_speed(dtype: str) -> float:
+    """Measure the operations a second of a large matrix product, in about a quarter of a second.
+
+    Args:
+        dtype: The dtype that it is computed in, or "auto".
+    """
+    torch = require("torch", "train")
+    side = 4096 if torch.accelerator.is_available() else 1024
+    matrix = torch.ones((side, side), dtype=dtype_of(dtype), device=device())
+    repeats, start = 0, time.perf_counter()
+    while repeats < 3 or time.perf_counter() - start < PROBE_SECONDS:
+        if repeats == 1:
+            # The first product also pays for threads and kernels.
+            start = time.perf_counter()
+        product = matrix @ matrix
+        float(product[0, 0])
+        repeats += 1
+    return 2.0 * float(side) ** 3 * (repeats - 1) / (time.perf_counter() - start)

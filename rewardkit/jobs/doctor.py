@@ -11,6 +11,7 @@ from rewardkit import models, runs
 from rewardkit.config import JobConfig
 from rewardkit.errors import RewardkitError
 from rewardkit.extras import EXTRAS, missing
+from rewardkit.hardware import device
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ def _device() -> list[Finding]:
         return found
     import torch
 
-    device = (
-        torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no accelerator: models run on the processor"
-    )
-    return [*found, Finding("device", "ok", device), Finding("threads", "ok", f"torch uses {torch.get_num_threads()}")]
+    kind = device().type
+    named = torch.cuda.get_device_name(0) if kind == "cuda" else kind
+    shown = "no accelerator: models run on the processor" if kind == "cpu" else named
+    return [*found, Finding("device", "ok", shown), Finding("threads", "ok", f"torch uses {torch.get_num_threads()}")]
 
 
 def _model(name: str) -> Finding:

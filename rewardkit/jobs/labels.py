@@ -192,12 +192,15 @@ def _judge_inputs(job: Job) -> dict[str, str]:
 def _judge_size(job: Job) -> str:
     config = given(job.config.judge)
     with Store.open(job.config.database, create=False) as store:
-        comparisons = store.counts().get("comparisons", 0)
+        counts = store.counts()
+    comparisons, responses = counts.get("comparisons", 0), counts.get("responses", 0)
     asked = min(comparisons, config.limit or comparisons)
+    rated = min(responses, config.limit or responses) if config.rating_protocol else 0
+    ratings = f", and {rated} of {responses} responses rated" if rated else ""
     # Not every backend has a model: the default's name says nothing of one that has none.
     named = config.backend == LOCAL or "model" in config.model_fields_set
     who = config.model if named else f"the backend {config.backend}"
-    return f"{asked} of {comparisons} comparisons in {len(config.orders)} orders with {who}"
+    return f"{asked} of {comparisons} comparisons in {len(config.orders)} orders{ratings}, with {who}"
 
 
 def _judge_work(job: Job) -> Work | None:
@@ -214,7 +217,7 @@ def _judge_work(job: Job) -> Work | None:
             instruction + prompts[texts.prompt.id] + len(texts.response_a.text) + len(texts.response_b.text)
             for texts in islice(store.comparisons(), config.limit)
         ]
-        rated = [instruction + prompts[r.prompt_id] + len(r.text) for r in store.responses()]
+        rated = [instruction + prompts[r.prompt_id] + len(r.text) for r in islice(store.responses(), config.limit)]
     ratings = len(rubric.criteria) * sum(rated) if config.rating_protocol else 0
     return Work(config.model, config.dtype, read=len(config.orders) * sum(asked) + ratings)
 

@@ -12,6 +12,7 @@ from rewardkit import runs
 from rewardkit.calibration.calibrators import CALIBRATION_FILE
 from rewardkit.config import TrainConfig
 from rewardkit.errors import JobFailed, UserError
+from rewardkit.extras import require_all
 from rewardkit.jobs.costs import Work, characters
 from rewardkit.jobs.preferences import FILE, read_preferences
 from rewardkit.jobs.stages import Job, Stage, Summary, given, model_revision
@@ -137,7 +138,8 @@ def _train_size(job: Job) -> str:
 def _train_work(job: Job) -> Work:
     config = given(job.config.train)
     examples = read_preferences(job.output("aggregate", FILE))
-    learnt = sorted((e for e in examples if e.preference.split == "train"), key=lambda e: e.preference.unit)
+    usable = (e for e in examples if e.preference.split == "train" and e.preference.sample_weight > 0)
+    learnt = sorted(usable, key=lambda e: e.preference.unit)
     validation = [e for e in examples if e.preference.split == "validation"]
     return Work(
         config.model,
@@ -190,6 +192,7 @@ def _calibrate_work(job: Job) -> Work:
 
 def scoring_work(job: Job, *passes: Sequence[PreferenceExample]) -> Work:
     """Return the work of scoring both responses of some comparisons, once a pass, with the model that was trained."""
+    require_all("train")
     from rewardkit.reward_model.folder import read_card
 
     config = read_card(job.output("train", MODEL)).config

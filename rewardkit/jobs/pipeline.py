@@ -29,7 +29,7 @@ class Planned:
         state: Complete, or why it would run.
         size: How much there is to do; what it waits for where that is not known yet.
         seconds: How long it took the last time; None where it never finished.
-        expected_seconds: How long it would roughly take, where it never finished and that can be told.
+        expected_seconds: How long it would roughly take, where it would run and that can be told.
     """
 
     stage: str
@@ -52,7 +52,10 @@ def stages_of(config: JobConfig) -> list[Stage]:
 
 
 def plan(config: JobConfig) -> list[Planned]:
-    """Say which stages would run, and how large they are; nothing is run or written."""
+    """Say which stages would run, and how large they are.
+
+    Nothing is run or written, but for a model that a finished stage used and the cache has lost.
+    """
     job, planned, rerun = Job(config), list[Planned](), False
     stages = stages_of(config)
     _check_names(job)
@@ -62,9 +65,8 @@ def plan(config: JobConfig) -> list[Planned]:
             state = "stale"
         rerun = rerun or state != "complete"
         manifest = job.folder(stage.name).manifest()
-        took = manifest.seconds if manifest else None
-        size, expected = _ahead(stage, job, timed=took is not None)
-        planned.append(Planned(stage.name, state, size, took, expected))
+        size, expected = _ahead(stage, job, state)
+        planned.append(Planned(stage.name, state, size, manifest.seconds if manifest else None, expected))
     return planned
 
 
@@ -104,11 +106,11 @@ def _check_names(job: Job) -> None:
     check_names(job.config, skip=("train",) if trained else ())
 
 
-def _ahead(stage: Stage, job: Job, *, timed: bool) -> tuple[str, float | None]:
-    """Return how much there is to do and, unless an earlier run was timed, roughly how long that takes."""
+def _ahead(stage: Stage, job: Job, state: State) -> tuple[str, float | None]:
+    """Return how much there is to do and, where it is not done yet, roughly how long that takes."""
     if stage.name != IMPORT.name and not job.has_store():
         return "known after import", None
     try:
-        return stage.size(job), None if timed else stage.expected_seconds(job)
+        return stage.size(job), None if state == "complete" else stage.expected_seconds(job)
     except UserError as error:
         return f"known later ({error.what})", None

@@ -57,7 +57,7 @@ def _aggregate(job: Job, folder: runs.StageFolder) -> Summary:
     with Store.open(job.config.database, create=False) as store:
         comparisons = list(store.comparisons())
         annotators = store.annotators().values()
-        result = aggregate(comparisons, store.labels(), annotators, config, job.config.seed)
+        result = aggregate(comparisons, store.labels(superseded=True), annotators, config, job.config.seed)
     count = write_preferences(folder.path / FILE, examples(comparisons, result))
     diagnostics = result.diagnostics.model_dump(mode="json")
     runs.write_json(folder.path / DIAGNOSTICS, diagnostics)

@@ -72,6 +72,8 @@ class Job:
     def has_store(self) -> bool:
         """Tell whether the database is there (a server's URL counts as there)."""
         database = self.config.database
+        if database.startswith("sqlite:///"):
+            database = database.removeprefix("sqlite:///")
         return "://" in database or Path(database).exists()
 
     def store_counts(self) -> dict[str, int]:

@@ -112,11 +112,11 @@ class LocalBackend:
         return self._reader
 
     def _load(self) -> Any:
-        transformers = require("transformers", "judge")
+        transformers, safetensors = require("transformers", "judge"), require("safetensors", "judge")
         try:
             with quiet_loading():
                 model = transformers.AutoModelForCausalLM.from_pretrained(self._path, dtype=dtype_of(self._dtype))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, safetensors.SafetensorError) as error:
             raise ModelError(
                 f"the weights cannot be loaded: {error}", where=self.model, expected="a causal language model"
             ) from error

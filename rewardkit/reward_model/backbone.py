@@ -158,11 +158,11 @@ def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype) -> Any:
     Raises:
         ModelError: It cannot be loaded, or its class has no `score` head.
     """
-    transformers = require("transformers", "train")
+    transformers, safetensors = require("transformers", "train"), require("safetensors", "train")
     try:
         with quiet_loading():
             model = transformers.AutoModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise ModelError(
             f"no reward model can be built on it: {error}", where=str(path), expected="a causal language model"
         ) from error

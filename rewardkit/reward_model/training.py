@@ -173,7 +173,8 @@ def load_adapters(network: RewardNetwork, checkpoint: Path) -> None:
 
 
 def _encode(examples: Sequence[PreferenceExample], split: str, model: LoadedModel, limit: int | None) -> EncodedSet:
-    chosen = [e for e in examples if e.preference.split == split]
+    # What weighs nothing is dropped below, and must not use up the limit.
+    chosen = [e for e in examples if e.preference.split == split and (limit is None or e.preference.sample_weight > 0)]
     # Comparisons of one unit stand together, so that a batch holds as few different texts as it can.
     chosen = sorted(chosen, key=lambda e: e.preference.unit)[:limit]
     encoded = encode_examples(chosen, model.renderer)

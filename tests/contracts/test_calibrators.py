@@ -12,14 +12,15 @@ from rewardkit.calibration.calibrators import CALIBRATORS
 from rewardkit.errors import DataError
 from rewardkit.registry import registered
 
-NAMES = sorted(registered("calibrators", CALIBRATORS))
+KNOWN = registered("calibrators", CALIBRATORS)
+NAMES = sorted(KNOWN)
 
 
 def _fitted(name, seed=0):
     rng = np.random.default_rng(seed)
     margins = rng.normal(0, 3, 300)
     p_a = rng.binomial(3, expit(margins / 1.7)) / 3
-    return CALIBRATORS[name]().fit(margins, p_a, np.ones(300))
+    return KNOWN[name]().fit(margins, p_a, np.ones(300))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,8 +37,8 @@ def test_swapping_the_responses_turns_p_a_round(name, margins):
 def test_fitting_on_swapped_comparisons_changes_nothing(name):
     rng = np.random.default_rng(1)
     margins, p_a, turn = rng.normal(0, 3, 200), rng.integers(0, 4, 200) / 3, rng.random(200) < 0.5
-    plain = CALIBRATORS[name]().fit(margins, p_a)
-    turned = CALIBRATORS[name]().fit(np.where(turn, -margins, margins), np.where(turn, 1 - p_a, p_a))
+    plain = KNOWN[name]().fit(margins, p_a)
+    turned = KNOWN[name]().fit(np.where(turn, -margins, margins), np.where(turn, 1 - p_a, p_a))
     at = np.linspace(-5, 5, 11)
     assert turned.predict_proba(at) == pytest.approx(plain.predict_proba(at), abs=1e-6)
 
@@ -60,7 +61,7 @@ def test_it_is_monotone_and_helps(name):
 def test_params_are_json_and_build_it_again(name):
     fitted = _fitted(name)
     params = json.loads(json.dumps(fitted.params(), allow_nan=False))
-    again = CALIBRATORS[name].from_params(params)
+    again = KNOWN[name].from_params(params)
     at = np.linspace(-5, 5, 11)
     assert again.predict_proba(at) == pytest.approx(fitted.predict_proba(at))
 
@@ -69,10 +70,10 @@ def test_params_are_json_and_build_it_again(name):
 @pytest.mark.parametrize(("margins", "p_a"), [([1.0], [1.0]), ([0.0, 0.0], [1.0, 0.0]), ([1.0, 2.0], [1.0])])
 def test_data_that_cannot_be_fitted_is_refused(name, margins, p_a):
     with pytest.raises(DataError):
-        CALIBRATORS[name]().fit(margins, p_a)
+        KNOWN[name]().fit(margins, p_a)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_interval_holds_its_estimate(name):
-    low, high = _fitted(name).interval([str(i // 3) for i in range(300)], 0.95)
-    assert np.isfinite([low, high]).all() and low < high
+    interval = _fitted(name).interval([str(i // 3) for i in range(300)], 0.95)
+    assert interval is None or (np.isfinite(interval).all() and interval[0] < interval[1])

@@ -58,6 +58,14 @@ def test_a_model_without_weights_or_of_another_kind(refused, job, tiny, here):
     refused("train", job, *train_with(model="hollow"), says="hollow")
 
 
+@pytest.mark.parametrize("damage", [b"", b"version https://git-lfs.github.com/spec/v1\n"])
+def test_a_model_whose_weights_are_damaged(refused, job, tiny, here, damage):
+    shutil.copytree(tiny, here / "damaged")
+    (here / "damaged/model.safetensors").write_bytes(damage)
+    refused("train", job, *train_with(model="damaged"), says="damaged")
+    refused("judge", job, "--set", "judge.model=damaged", says="damaged")
+
+
 def test_a_context_that_is_shorter_than_max_length(refused, job, tiny_model):
     short = tiny_model(context=128)
     refused("train", job, *train_with(model=short), says=("longer than the model's context", "max_length: 128"))
@@ -124,7 +132,7 @@ def test_score_refuses_what_it_cannot_use(refused, finished, here):
     (here / "rows.parquet").write_bytes(b"PAR1 no")
     refused("score", "nowhere", "rows.jsonl", says=("nowhere: not a rewardkit reward model", "rewardkit.json"))
     refused("score", MODEL, "gone.jsonl", says=("gone.jsonl: no such file", "- is standard input"))
-    refused("score", MODEL, "rows.parquet", says="not a Parquet file")
+    refused("score", MODEL, "rows.parquet", says="not a readable Parquet file")
     refused("score", MODEL, ".", says="no such file")
     refused("score", MODEL, "rows.jsonl", "--out", "rows.jsonl/scores", says="cannot be written")
     card = here / MODEL / "rewardkit.json"

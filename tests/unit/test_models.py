@@ -49,7 +49,13 @@ def test_a_folders_revision_changes_with_its_weights_and_config(folder):
     (folder / "model.safetensors").write_bytes(b"others!")
     second = resolve(str(folder)).revision
     (folder / "config.json").write_text('{"a": 1}')
-    assert len({first, second, resolve(str(folder)).revision}) == 3
+    third = resolve(str(folder)).revision
+    (folder / "pytorch_model.bin").write_bytes(b"weights")
+    fourth = resolve(str(folder)).revision
+    (folder / "tokenizer_config.json").write_text('{"chat_template": "x"}')
+    fifth = resolve(str(folder)).revision
+    (folder / "chat_template.jinja").write_text("y")
+    assert len({first, second, third, fourth, fifth, resolve(str(folder)).revision}) == 6
 
 
 @pytest.mark.parametrize("name", ["./gone", "/gone/model", "~/gone-model", "a/b/c", "gone.gguf"])

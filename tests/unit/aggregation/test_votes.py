@@ -92,6 +92,17 @@ def test_every_judge_counts_the_same():
     assert tally.judge_p_a == pytest.approx(0.5) and len(tally.judges) == 2
 
 
+def test_judges_are_named_with_their_labels():
+    ballot = _count(
+        Label.of("c", JUDGE.id, p_a=0.8, order_shown="ab"),
+        Label.of("c", JUDGE.id, p_a=0.8, order_shown="ba"),
+        Label.of("c", OTHER.id, p_a=0.2),
+        Label.of("c", ANN.id, choice="a"),
+    )
+    named = {f"{judge.name} ({judge.id[:8]})": count for judge, count in ((JUDGE, 2), (OTHER, 1))}
+    assert ballot.judges == dict(sorted(named.items()))
+
+
 def test_what_is_no_vote_is_counted():
     first = Label.of("c", ANN.id, choice="a")
     ballot = _count(

@@ -33,6 +33,11 @@ def test_the_histogram_counts_margins_toward_the_majority():
     assert json.loads(json.dumps(got.to_json()))["n"] == 3
 
 
+def test_an_edge_lies_at_zero_exactly_whatever_the_reach():
+    for reach in np.random.default_rng(0).uniform(0.1, 10, 200):
+        assert margin_histogram([reach], [1.0]).edges[15] == 0.0
+
+
 def test_the_histogram_of_ties_or_zeros_is_empty_or_flat():
     assert sum(margin_histogram([1.0], [0.5]).counts) == 0
     assert sum(margin_histogram([0.0], [1.0]).counts) == 1

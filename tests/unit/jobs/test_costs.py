@@ -52,6 +52,15 @@ def test_a_machine_has_a_speed():
     assert costs.matmul_speed("float32") > 1e7
 
 
+@pytest.mark.parametrize("damage", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"\xff" * 64])
+def test_nothing_is_told_of_weights_that_are_damaged_or_of_another_kind(tiny_model, damage):
+    folder = tiny_model()
+    (folder / "model.safetensors").write_bytes(damage)
+    assert Work(str(folder), "auto", read=1).seconds() is None
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    assert Work(str(folder), "auto", read=1).seconds() is None
+
+
 def test_nothing_is_told_of_a_model_that_is_not_here(tmp_path):
     assert Work(str(tmp_path / "gone"), "auto", read=1).seconds() is None
 

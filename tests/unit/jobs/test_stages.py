@@ -194,6 +194,15 @@ def test_a_server_counts_as_there(job):
     assert job().store_counts() == {}
 
 
+def test_a_file_that_a_url_names_may_be_gone(tmp_path):
+    file = tmp_path / "a.db"
+    job = Job(JobConfig(workspace=tmp_path, db=f"sqlite:///{file}"))
+    assert not job.has_store() and job.store_counts() == {}
+    with Store.open(file) as store:
+        store.add([Prompt.of((Message(role="user", content="x"),))])
+    assert job.has_store() and job.store_counts()["prompts"] == 1
+
+
 def test_stages_come_in_the_order_of_the_flow(job):
     config = job(evaluate={}, aggregate={}, train={}).config
     assert [stage.name for stage in stages_of(config)] == ["aggregate", "train", "calibrate", "evaluate"]
