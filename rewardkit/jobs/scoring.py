@@ -46,7 +46,7 @@ def score(model_path: Path, file: str) -> Iterator[Row]:
             soon as no other waits.
 
     Raises:
-        DataError: The file is missing or of another kind.
+        DataError: The file is missing, damaged or of another kind, or may not be read.
         ModelError: The folder is no reward model.
         MissingExtraError: A package of the extra `train` is not installed.
     """

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from rewardkit import runs
 from rewardkit.errors import DataError
+from rewardkit.store.importing_readers import cannot_read, read_parquet
 
 ROWS_AT_A_TIME = 256
 BYTES_AT_A_TIME = 1 << 16
@@ -25,19 +26,18 @@ def read_chunks(file: str) -> Iterator[Chunk]:
     """Yield the rows of a file, or of standard input ("-"), some at a time.
 
     Raises:
-        DataError: The file is missing, or no Parquet file where its name says so.
+        DataError: The file is missing or cannot be read, or is no Parquet file where its name says so.
     """
     if file == "-":
         yield from _chunks_as_they_come(sys.stdin.buffer)
         return
     path = Path(file)
-    if not path.is_file():
-        raise DataError("no such file", where=file, fix="check the path; - is standard input")
-    if path.suffix == ".parquet":
-        yield from _chunks(_parquet_rows(path))
-    else:
-        with path.open("rb") as handle:
-            yield from _chunks(_numbered_rows(enumerate(handle, start=1)))
+    try:
+        if not path.is_file():
+            raise DataError("no such file", where=file, fix="check the path; - is standard input")
+        yield from _chunks(_parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path))
+    except OSError as error:
+        raise cannot_read(path, error) from error
 
 
 def as_line(row: Row) -> bytes:
@@ -85,21 +85,14 @@ def _row(line: bytes) -> Row | str:
     return row if isinstance(row, dict) else "not a JSON object"
 
 
-def _parquet_rows(path: Path) -> Iterator[Numbered]:
-    import pyarrow
-    import pyarrow.parquet
+def _json_rows(path: Path) -> Iterator[Numbered]:
+    with path.open("rb") as handle:
+        yield from _numbered_rows(enumerate(handle, start=1))
 
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches(ROWS_AT_A_TIME):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except pyarrow.ArrowInvalid as error:
-        raise DataError(
-            f"not a Parquet file: {error}", where=str(path), fix="write the file again, or name JSON Lines .jsonl"
-        ) from error
+
+def _parquet_rows(path: Path) -> Iterator[Numbered]:
+    for row in read_parquet(path):
+        yield row.line, row.problem if row.data is None else row.data
 
 
 def write_scores(rows: Iterable[Row], path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from rewardkit.errors import DataError
-from rewardkit.store.importing_readers import CHUNK, READERS, Row
+from rewardkit.store.importing_readers import CHUNK, READERS, Row, cannot_read
 
 INDEX = "dataset_dict.json"
 STATE = "state.json"
@@ -63,9 +63,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     try:
         yield from READERS[_suffix(path)](path)
     except OSError as error:
-        raise DataError(
-            f"the file cannot be read ({error.strerror or error})", where=str(path), fix="check who may read it"
-        ) from error
+        raise cannot_read(path, error) from error
 
 
 def count_rows(path: Path) -> int | None:

@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -183,7 +184,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
     try:
         with pq.ParquetFile(path) as file:
             yield from _columnar(file.iter_batches(batch_size=COLUMNAR_BATCH))
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, "Parquet", error) from error
 
 
@@ -194,7 +195,7 @@ def read_arrow(path: Path) -> Iterator[Row]:
     try:
         with pa.memory_map(str(path)) as source:
             yield from _columnar(_arrow_batches(source))
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, "Arrow", error) from error
 
 
@@ -216,29 +217,43 @@ def _columnar(batches: Iterator[Any]) -> Iterator[Row]:
         for start in range(0, batch.num_rows, COLUMNAR_BATCH):
             for data in _python_rows(batch.slice(start, COLUMNAR_BATCH)):
                 number += 1
-                yield Row(number, data) if data is not None else Row(number, None, "not UTF-8")
+                yield Row(number, None, data) if isinstance(data, str) else Row(number, data)
 
 
-def _python_rows(batch: Any) -> list[dict[str, Any] | None]:
+def _python_rows(batch: Any) -> list[dict[str, Any] | str]:
+    """Return the rows of a batch; one that cannot be read is the reason why."""
     try:
         return list(batch.to_pylist())
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError):
         return [_python_row(batch.slice(at, 1)) for at in range(batch.num_rows)]
 
 
-def _python_row(batch: Any) -> dict[str, Any] | None:
+def _python_row(batch: Any) -> dict[str, Any] | str:
     try:
         return dict(batch.to_pylist()[0])
     except UnicodeDecodeError:
-        return None
+        return "not UTF-8"
+    except (ValueError, OverflowError) as error:
+        # A date beyond the year 9999, for one.
+        return f"a value cannot be read ({error})"
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
+    if isinstance(error, OSError) and error.errno is not None:
+        return cannot_read(path, error)
+    # Damaged pages are OSErrors without a number.
     return DataError(
-        f"not a readable {kind} file ({str(error).splitlines()[0]})",
+        f"not a readable {kind} file ({(str(error).splitlines() or [type(error).__name__])[0]})",
         where=str(path),
         fix="write the file again, or give it the ending of what it is",
     )
+
+
+def cannot_read(path: Path, error: OSError) -> DataError:
+    """Return the error for a file that the system does not let us read."""
+    # pyarrow's own words for it name the path once more.
+    reason = error if error.errno is None else os.strerror(error.errno)
+    return DataError(f"the file cannot be read ({reason})", where=str(path), fix="check who may read it")
 
 
 READERS: dict[str, Reader] = {

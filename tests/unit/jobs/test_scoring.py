@@ -185,10 +185,49 @@ def test_what_cannot_be_read_is_refused(model_path, rows, tmp_path):
     with pytest.raises(DataError, match="no such file"):
         next(score(model_path, str(tmp_path / "gone.jsonl")))
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="not a Parquet file"):
+    with pytest.raises(DataError, match="not a readable Parquet file"):
         next(score(model_path, str(tmp_path / "bad.parquet")))
     with pytest.raises(ModelError, match="not a rewardkit reward model"):
         next(score(tmp_path, rows({"response": "No."})))
+
+
+def test_a_damaged_page_is_a_data_error(model_path, tmp_path):
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"response": [f"No {n}." for n in range(3000)]}), path, use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    # Zeros in the middle of the compressed page: the footer still says that all is well.
+    data[len(data) // 4 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 4)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="not a readable Parquet file") as caught:
+        list(score(model_path, str(path)))
+    assert str(path) in str(caught.value) and caught.value.fix
+
+
+def texts_of(*values):
+    """Return a column of texts that are any bytes, as other programs write them."""
+    kept = pa.array(values, pa.binary())
+    return pa.Array.from_buffers(pa.string(), len(values), kept.buffers())
+
+
+def test_a_parquet_row_that_is_no_text_or_no_date_fails_alone(model_path, tmp_path):
+    days = pa.array([0, 0, 2**60, 0], pa.date64())
+    table = pa.table({"response": texts_of(b"No.", b"\xff\xfe", b"Yes.", "Nö.".encode()), "day": days})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    first, text, day, last = score(model_path, str(tmp_path / "rows.parquet"))
+    assert [row["status"] for row in (first, text, day, last)] == ["ok", "failed", "failed", "ok"]
+    assert (text["line"], text["reason"]) == (2, "not UTF-8")
+    assert day["line"] == 3 and "a value cannot be read" in day["reason"]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet", "locked/rows.jsonl", "locked/rows.parquet"])
+def test_a_file_that_may_not_be_read_is_a_data_error(open_folder, as_user, name):
+    path = open_folder / name
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"response": ["No."]}), path)
+    (path if path.parent == open_folder else path.parent).chmod(0)
+    with as_user(), pytest.raises(DataError) as caught:
+        next(read_chunks(str(path)))
+    assert str(caught.value) == f"{path}: the file cannot be read (Permission denied)\n  fix: check who may read it"
 
 
 ANSWERS = [{"line": 1, "status": "ok", "reward": 1.5}, {"line": 2, "status": "failed", "reason": "empty ü"}]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rewardkit.errors import DataError
 from rewardkit.store import importing_readers
-from rewardkit.store.importing_files import count_rows
+from rewardkit.store.importing_files import count_rows, read_rows
 from rewardkit.store.importing_readers import read_csv, read_json
 
 VALUES = st.recursive(
@@ -64,9 +68,6 @@ def test_a_csv_row_is_known_by_the_line_on_which_it_begins(tmp_path: Path) -> No
 
 
 def test_rows_are_counted_where_that_is_quick(tmp_path):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
     (tmp_path / "x.csv").write_text("a\n1\n2\n")
     (tmp_path / "x.json").write_text('[{"a": 1}]')
@@ -74,3 +75,20 @@ def test_rows_are_counted_where_that_is_quick(tmp_path):
     (tmp_path / "broken.parquet").write_text("no")
     names = ("x.jsonl", "x.csv", "x.json", "x.parquet", "broken.parquet", "gone.csv")
     assert [count_rows(tmp_path / name) for name in names] == [2, 3, None, 3, None, None]
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.parquet", "x.arrow"])
+def test_a_file_that_may_not_be_read_says_so(open_folder: Path, as_user: Any, name: str) -> None:
+    path = open_folder / name
+    path.write_text("{}")
+    path.chmod(0)
+    with as_user(), pytest.raises(DataError, match=r"the file cannot be read \(Permission denied\)") as caught:
+        list(read_rows(path))
+    assert caught.value.where == str(path) and "who may read" in caught.value.fix
+
+
+def test_a_date_that_is_none_spoils_its_own_row_only(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"day": pa.array([0, 2**60, 0], pa.date64())}), tmp_path / "x.parquet")
+    rows = list(read_rows(tmp_path / "x.parquet"))
+    assert [row.data is None for row in rows] == [False, True, False]
+    assert rows[1].line == 2 and rows[1].problem.startswith("a value cannot be read (")
