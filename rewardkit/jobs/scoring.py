@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,14 +20,23 @@ if TYPE_CHECKING:
 
 FIELDS = "prompt with response, response_a and response_b, or responses"
 _MESSAGES = TypeAdapter(tuple[Message, ...])
+Form = Literal["one", "pair", "many"]
 TEXTS = ("prompt", "response", "response_a", "response_b", "responses")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A row that can be scored."""
+    """A row that can be scored.
+
+    Attributes:
+        row: As it was read.
+        form: Whether it asked by `response`, by `response_a` and `response_b`, or by `responses`.
+        prompt: The prompt's messages.
+        responses: The texts to be scored, one, two or many.
+    """
 
     row: Row
+    form: Form
     prompt: tuple[Message, ...]
     responses: list[str]
 
@@ -91,21 +100,28 @@ def _asked(row: Row | str) -> Asked | str:
         as_line(row)
     except UnicodeEncodeError:
         return "a text holds half of a surrogate pair, which is no character"
-    responses = _responses(row)
-    if responses is None:
-        return f"no response; expected {FIELDS}, found {', '.join(row) or 'nothing'}"
+    form, responses = _responses(row)
+    if not responses:
+        found = ", ".join(key for key, value in row.items() if value is not None)
+        return f"no response; expected {FIELDS}, found {found or 'nothing'}"
     if not all(isinstance(text, str) and text.strip() for text in responses):
         return "a response is empty or no text"
     prompt = _prompt(row.get("prompt"))
-    return prompt if isinstance(prompt, str) else Asked(row, prompt, responses)
+    return prompt if isinstance(prompt, str) else Asked(row, form, prompt, responses)
 
 
-def _responses(row: Row) -> list[str] | None:
+def _responses(row: Row) -> tuple[Form, list[Any]]:
+    """Return what a row asks for; nothing where it has no response.
+
+    A column is in every row of a table, so that it is there says nothing: its value does.
+    """
     if "response_a" in row and "response_b" in row:
-        return [row["response_a"], row["response_b"]]
+        pair = [row["response_a"], row["response_b"]]
+        if pair != [None, None]:
+            return "pair", pair
     if isinstance(row.get("responses"), list) and row["responses"]:
-        return list(row["responses"])
-    return [row["response"]] if "response" in row else None
+        return "many", list(row["responses"])
+    return "one", [] if row.get("response") is None else [row["response"]]
 
 
 def _prompt(value: Any) -> tuple[Message, ...] | str:
@@ -124,8 +140,8 @@ def _kept(row: Row) -> Row:
 
 
 def _numbers(item: Asked, rewards: list[float], calibration: Calibration | None) -> Row:
-    if "response_a" in item.row and "response_b" in item.row:
+    if item.form == "pair":
         margin = rewards[0] - rewards[1]
         p_a = float(calibration.predict_proba([margin])[0]) if calibration else None
         return {"reward_a": rewards[0], "reward_b": rewards[1], "margin": margin, "p_a": p_a}
-    return {"reward": rewards[0]} if "response" in item.row else {"rewards": rewards}
+    return {"reward": rewards[0]} if item.form == "one" else {"rewards": rewards}

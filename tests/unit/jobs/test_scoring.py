@@ -150,6 +150,31 @@ def test_parquet_gives_the_same_as_json_lines(model_path, rows, tmp_path):
     assert ours == theirs and [row["status"] for row in ours] == ["ok", "ok", "failed"]
 
 
+MIXED = [
+    {"response": "No."},
+    {"response_a": "No.", "response_b": "Yes."},
+    {"responses": ["No.", "Yes.", "Why?"]},
+    {"response": "No.", "response_a": "Yes.", "response_b": None},
+    {"prompt": "Tell a joke."},
+]
+COLUMNS = ("prompt", "response", "response_a", "response_b", "responses")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_columns_without_a_value_are_as_good_as_absent(calibrated, rows, tmp_path, kind):
+    filled = [{name: row.get(name) for name in COLUMNS} for row in MIXED]
+    pq.write_table(pa.Table.from_pylist(filled), tmp_path / "rows.parquet")
+    file = rows(*filled) if kind == "jsonl" else str(tmp_path / "rows.parquet")
+    one, pair, many, half, none = score(calibrated, file)
+    no, yes, why = expected(calibrated, "No.", "Yes.", "Why?", prompt=())
+    assert one["reward"] == pytest.approx(no, abs=1e-6) and "margin" not in one
+    assert pair["margin"] == pytest.approx(no - yes, abs=1e-6) and pair["p_a"] is not None and "reward" not in pair
+    assert many["rewards"] == pytest.approx([no, yes, why], abs=1e-6) and "reward" not in many
+    # Half a pair beside another response: nobody knows which was meant.
+    assert (half["status"], half["reason"]) == ("failed", "a response is empty or no text")
+    assert none["status"] == "failed" and none["reason"].endswith("found prompt")
+
+
 def test_standard_input_is_json_lines(model_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"response": "N\xc3\xb6."}\n{"response": "No."}')))
     assert [row["line"] for row in score(model_path, "-")] == [1, 2]
