@@ -124,9 +124,9 @@ def judge_weight(cases: Sequence[Case]) -> JudgeWeight:
     spread = math.sqrt(float(np.square(x).mean()))
     if spread == 0:
         return JudgeWeight(0.0, None, "the judges prefer nothing: they are not used")
-    score = _Score(np.append(x, spread), np.append(y, 0.5), np.append(votes, 1.0))
-    t = _root(score.total, 1 / spread)
-    influence = score.terms(t)[:-1] / score.slope(t)
+    gradient = _Gradient(np.append(x, spread), np.append(y, 0.5), np.append(votes, 1.0))
+    t = _root(gradient.total, 1 / spread)
+    influence = gradient.terms(t)[:-1] / gradient.slope(t)
     estimate = _interval(t, influence, [case.placement.unit for case in both])
     return JudgeWeight(max(t, 0.0), estimate, _note(estimate))
 
@@ -155,7 +155,7 @@ def vote_logit(vote: Vote, reliability: Reliability, strength_scale: float) -> f
 
 
 @dataclass(frozen=True)
-class _Score:
+class _Gradient:
     """Derivative of the log loss of P = sigmoid(t·x) with respect to t."""
 
     x: Array
@@ -174,14 +174,14 @@ class _Score:
         return math.fsum(self.weight * p * (1 - p) * self.x**2)
 
 
-def _root(score: Callable[[float], float], scale: float) -> float:
+def _root(function: Callable[[float], float], scale: float) -> float:
     """Return the root of an increasing function that changes sign, whatever its scale."""
-    if score(0.0) == 0:
+    if function(0.0) == 0:
         return 0.0
-    edge = scale if score(0.0) < 0 else -scale
-    while score(edge) * score(0.0) > 0:
+    edge = scale if function(0.0) < 0 else -scale
+    while function(edge) * function(0.0) > 0:
         edge *= 2
-    return float(brentq(score, min(0.0, edge), max(0.0, edge), xtol=1e-14 * scale))
+    return float(brentq(function, min(0.0, edge), max(0.0, edge), xtol=1e-14 * scale))
 
 
 def _interval(value: float, influence: Array, units: Sequence[str]) -> Interval:

@@ -73,7 +73,8 @@ def measured(examples: Sequence[PreferenceExample], p_a: Array, level: Level) ->
 def model_predictions(model: LoadedModel, calibration: Calibration, test: list[PreferenceExample]) -> Predictions:
     """Score the test comparisons with the trained and calibrated model."""
     scored = margins(model, test, "evaluate: reward model")
-    note = f"{scored.dropped} too long and left out" if scored.dropped else ""
+    counted = ((scored.dropped, "too long and left out"), (scored.truncated, "with a text that was cut"))
+    note = ", ".join(f"{count} {what}" for count, what in counted if count)
     return Predictions(scored.examples, scored.values, calibration.predict_proba(scored.values), note)
 
 
