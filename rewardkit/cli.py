@@ -137,14 +137,14 @@ def score(
 ) -> None:
     """Compute rewards and calibrated probabilities for prompts and responses."""
     from rewardkit.jobs.scoring import score as score_rows
-    from rewardkit.jobs.scoring_files import as_line, write_scores
+    from rewardkit.jobs.scoring import score_into
+    from rewardkit.jobs.scoring_files import as_line
 
-    rows = score_rows(model, file)
     if out is not None:
-        _print(write_scores(rows, out), False)
+        _print(score_into(model, file, out), False)
         return
     failed = 0
-    for row in rows:
+    for row in score_rows(model, file):
         failed += row["status"] == "failed"
         sys.stdout.write(as_line(row).decode("utf-8"))
         sys.stdout.flush()

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rewardkit.calibration.calibrators import CALIBRATION_FILE, Calibration
 from rewardkit.extras import require_all
-from rewardkit.jobs.scoring_files import Chunk, Row, as_line, read_chunks
+from rewardkit.jobs.scoring_files import Chunk, Row, as_line, check_place, read_chunks, write_scores
 from rewardkit.types import Message
 
 if TYPE_CHECKING:
@@ -39,6 +39,24 @@ class Asked:
     form: Form
     prompt: tuple[Message, ...]
     responses: list[str]
+
+
+def score_into(model_path: Path, file: str, out: Path) -> dict[str, Any]:
+    """Score a file into another (`rewardkit score --out`).
+
+    Args:
+        model_path: Folder of a reward model.
+        file: As for `score`.
+        out: JSON Lines, or Parquet by its name's ending.
+
+    Returns:
+        The counts of rows by status, and the file.
+
+    Raises:
+        UserError: As `score` and `write_scores` do; or `out` would replace what is read.
+    """
+    check_place(out, file, model_path)
+    return write_scores(score(model_path, file), out)
 
 
 def score(model_path: Path, file: str) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rewardkit import runs
-from rewardkit.errors import DataError
+from rewardkit.errors import DataError, OutputError
 from rewardkit.store.importing_readers import cannot_read, read_parquet
 
 ROWS_AT_A_TIME = 256
@@ -93,6 +94,24 @@ def _json_rows(path: Path) -> Iterator[Numbered]:
 def _parquet_rows(path: Path) -> Iterator[Numbered]:
     for row in read_parquet(path):
         yield row.line, row.problem if row.data is None else row.data
+
+
+def check_place(out: Path, file: str, model_path: Path) -> None:
+    """Refuse a place for scores where something would be destroyed.
+
+    Raises:
+        OutputError: It is the file that is scored, is a folder, or lies inside the model's.
+    """
+    what = ""
+    # os.path takes a place that may not be looked at for absent, and the writer tells what is wrong with it.
+    if os.path.isdir(out):
+        what = "the place for the scores is a folder"
+    elif os.path.exists(out) and os.path.exists(file) and os.path.samefile(out, file):
+        what = "the scores would replace the file that is scored"
+    elif Path(os.path.realpath(out)).is_relative_to(os.path.realpath(model_path)):
+        what = "the scores would be written into the model's own folder"
+    if what:
+        raise OutputError(what, where=str(out), fix="name another file with --out")
 
 
 def write_scores(rows: Iterable[Row], path: Path) -> dict[str, Any]:

@@ -206,6 +206,12 @@ def test_export_onto_the_database_itself(refused, rows, rewardkit):
     assert counts()["labels"] == 1
 
 
+def test_scores_onto_the_file_that_is_scored_or_into_the_model(refused, rows):
+    file = rows(GOOD)
+    refused("score", "model", file, "--out", file, says=("rows.jsonl: the scores would replace", "fix: name another"))
+    refused("score", "model", file, "--out", "model/out.jsonl", says="model/out.jsonl: the scores would be written")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -17,7 +17,7 @@ from rewardkit.calibration.calibrators import Calibration
 from rewardkit.config import TrainConfig
 from rewardkit.errors import DataError, ModelError, OutputError
 from rewardkit.jobs import scoring_files
-from rewardkit.jobs.scoring import score
+from rewardkit.jobs.scoring import score, score_into
 from rewardkit.jobs.scoring_files import as_line, read_chunks, write_scores
 from rewardkit.reward_model import folder
 from rewardkit.reward_model.scoring import reward
@@ -285,6 +285,46 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         write_scores(ANSWERS, tmp_path / "file/s.jsonl")
+
+
+def test_a_file_is_scored_into_another(model_path, rows, tmp_path):
+    file = rows({"response": "No."}, {"response": ""})
+    # A file in whose place scores stood before is replaced, whatever it is called.
+    (tmp_path / "out.jsonl").write_text("earlier")
+    found = score_into(model_path, file, tmp_path / "out.jsonl")
+    assert found == {"file": str(tmp_path / "out.jsonl"), "ok": 1, "failed": 1}
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["ok", "failed"]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "symbolic", "hard", "deep/../rows.jsonl"])
+def test_scores_never_replace_what_is_scored(model_path, rows, tmp_path, name):
+    file = rows({"response": "No."})
+    before = (tmp_path / "rows.jsonl").read_bytes()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "symbolic").symlink_to(file)
+    (tmp_path / "hard").hardlink_to(file)
+    with pytest.raises(OutputError, match="replace the file that is scored") as caught:
+        score_into(model_path, file, tmp_path / name)
+    assert "--out" in caught.value.fix and caught.value.where == str(tmp_path / name)
+    assert (tmp_path / "rows.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["rewardkit.json", "new.jsonl", "deep/new.jsonl"])
+def test_scores_never_go_into_the_models_folder(calibrated, rows, tmp_path, name):
+    file = rows({"response": "No."})
+    before = {path: path.read_bytes() for path in calibrated.rglob("*") if path.is_file()}
+    (tmp_path / "link").symlink_to(calibrated)
+    for place in (calibrated / name, tmp_path / "link" / name):
+        with pytest.raises(OutputError, match="model's own folder"):
+            score_into(calibrated, file, place)
+    assert {path: path.read_bytes() for path in calibrated.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_is_no_place_for_scores_and_is_refused_before_the_model_is_loaded(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        score_into(tmp_path / "no model", str(tmp_path / "no file"), tmp_path / "folder")
 
 
 def test_times_of_a_parquet_file_are_written_as_text(model_path, tmp_path):
