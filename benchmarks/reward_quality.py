@@ -3,13 +3,15 @@
 Both train SmolLM2-135M-Instruct with the same LoRA settings, learning rate, schedule, batch size, epochs
 and seed on the same training comparisons of configs/lamp.yaml, and are measured on the same held-out
 comparisons (pairs of paragraphs whose ratings differ by two or more; no text stands on two sides). A seed
-decides the split too. TRL gets hard labels, because it has no soft ones, and answers with the sigmoid of
-its margins, because it has no calibration; each renders and pools in its own way.
+decides the split too. Each in its own way: rewardkit learns from soft labels, computes each text of a
+batch once, keeps the best of its checkpoints on the validation comparisons and is calibrated on others;
+TRL learns from hard labels, keeps the last step and answers with the sigmoid of its margins.
 
     python benchmarks/reward_quality.py [--config configs/lamp.yaml] [--seeds 0 1 2] [--examples 240]
 
-Needs trl (pip install "rewardkit[rl,train]") and the data that the config names. Prints a table and
-writes benchmarks/results/reward_quality.json. Runs that are there, of the same
+Needs trl (pip install "rewardkit[rl,train]") and the data that the config names. Prints a table, says
+whether accuracy is at least TRL's and the calibration error at most 0.05 and within its band (exit code
+1 if not), and writes benchmarks/results/reward_quality.json. Runs that are there, of the same
 settings, data and code, are not repeated.
 """
 
@@ -23,8 +25,8 @@ import os
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
+from statistics import mean
 
 from machine import machine
 
@@ -205,30 +207,52 @@ def main() -> None:
     options = arguments()
     import torch
 
-    from rewardkit.runs import source_hash, write_json
+    from rewardkit.runs import file_hash, source_hash, write_json
 
     torch.set_num_threads(options.threads)
-    ways = {"rewardkit": (run_rewardkit, source_hash(ROOMS)), "trl": (run_trl, version("trl"))}
+    ways = {"rewardkit": run_rewardkit, "trl": run_trl}
+    ways = {name: way for name, way in ways.items() if options.only in (None, name)}
+    code = {"code": source_hash(ROOMS), "script": file_hash(Path(__file__)), "versions": machine()["versions"]}
     overrides = [*options.overrides, f"train.max_examples={options.examples}"]
     found = json.loads(options.out.read_text()) if options.out.exists() else {"runs": {}}
     for seed in options.seeds:
         config, examples = prepare(options.config, overrides, seed)
-        known = {"data": digest(examples), "train": config.train.model_dump(mode="json")}
+        stamp = {**code, "data": digest(examples), "train": config.train.model_dump(mode="json")}
         print(line(f"longer is better, seed {seed}", longer_is_better(examples)))
-        for name, (way, code) in ways.items():
-            key, stamp = f"{name}, seed {seed}", {**known, "code": code}
-            kept = found["runs"].get(key, {}).get("stamp") == stamp
-            if options.only in (None, name) and not kept:
+        for name, way in ways.items():
+            key = f"{name}, seed {seed}"
+            if found["runs"].get(key, {}).get("stamp") != stamp:
                 result, seconds = way(config, examples, seed)
                 found["runs"][key] = {**result, "train_seconds": round(seconds, 1), "stamp": stamp}
                 found |= {"command": " ".join(["python", *sys.argv]), "machine": machine(threads=options.threads)}
                 write_json(options.out, found)
-            if key in found["runs"]:
-                print(line(key, found["runs"][key]), f" trained in {found['runs'][key]['train_seconds']} s", flush=True)
-    for name in ways:
-        values = [run["accuracy"]["value"] for key, run in found["runs"].items() if key.startswith(name)]
-        if values:
-            print(f"{name}: mean accuracy {sum(values) / len(values):.3f} over {len(values)} seeds")
+            print(line(key, found["runs"][key]), f" trained in {found['runs'][key]['train_seconds']} s", flush=True)
+    sys.exit(judged(found["runs"], list(ways), options.seeds))
+
+
+def judged(runs, names, seeds) -> int:
+    """Print the means over seeds and whether the targets are reached; return the exit code."""
+    means = {}
+    for name in names:
+        results = [runs[f"{name}, seed {seed}"] for seed in seeds]
+        means[name] = {
+            "accuracy": mean(r["accuracy"]["value"] for r in results),
+            "ece": mean(r["ece"]["value"] for r in results),
+            "band": mean(r["ece"]["band_high"] for r in results),
+        }
+        print(
+            f"{name}: mean over {len(seeds)} seeds: accuracy {means[name]['accuracy']:.3f}, "
+            f"ECE {means[name]['ece']:.3f} (a calibrated model: up to {means[name]['band']:.3f})"
+        )
+    reached = True
+    if len(means) == 2:
+        reached = means["rewardkit"]["accuracy"] >= means["trl"]["accuracy"]
+        print(f"accuracy at least TRL's: {'yes' if reached else 'no'}")
+    if "rewardkit" in means:
+        honest = means["rewardkit"]["ece"] <= min(0.05, means["rewardkit"]["band"])
+        print(f"calibration error at most 0.05 and within its band: {'yes' if honest else 'no'}")
+        reached = reached and honest
+    return 0 if reached else 1
 
 
 if __name__ == "__main__":

@@ -167,7 +167,8 @@ def _calibrate(job: Job, folder: runs.StageFolder) -> Summary:
         created_at=runs.now(),
     )
     written = calibration.save(path)
-    return {"file": str(written), "dropped": scored.dropped, "truncated": scored.truncated, **calibration.model_dump(mode="json")}
+    counted = {"dropped": scored.dropped, "truncated": scored.truncated}
+    return {"file": str(written), **counted, **calibration.model_dump(mode="json")}
 
 
 def model_inputs(job: Job) -> dict[str, str]:

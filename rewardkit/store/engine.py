@@ -25,6 +25,8 @@ from rewardkit.store.tables import VERSION_TABLE
 
 LOCK_SECONDS = 60.0
 CONNECT_SECONDS = 10
+# PostgreSQL's insufficient_privilege and read_only_sql_transaction.
+DENIED = ("42501", "25006")
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -82,7 +84,7 @@ def classified(where: str) -> Iterator[None]:
     """Turn a database's refusal into the error that tells the user what to do.
 
     Raises:
-        OutputError: The place is full or may not be written.
+        OutputError: The place is full or may not be written, or the server denies the right to it.
         DataError: A value cannot be stored, or a record names one that is not there.
         StoreError: The database cannot be reached, is locked or damaged.
     """
@@ -101,6 +103,8 @@ def classified(where: str) -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise _refusal(error, where) from error
     except DatabaseError as error:
+        if getattr(error.orig, "sqlstate", None) in DENIED:
+            raise _denied(error, where) from error
         # SQLite reports damage with the base class; its subclasses are bugs of ours.
         if type(error) is not DatabaseError:
             raise
@@ -131,9 +135,14 @@ def _prepare_file(path: Path, *, create: bool) -> None:
     if path.exists() and path.stat().st_size:
         _refuse_foreign(path)
     elif not create:
-        raise StoreError("there is no database here", where=str(path), fix="import something first: rewardkit import")
+        raise no_database(str(path))
     else:
         make_folder(path.parent)
+
+
+def no_database(where: str) -> StoreError:
+    """Return the error for a place at which nothing has been stored yet."""
+    return StoreError("there is no database here", where=where, fix="import something first: rewardkit import")
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -209,6 +218,15 @@ def _refusal(error: DBAPIError, where: str) -> UserError:
             fix="wait for it to finish",
         )
     return StoreError(f"the database cannot be reached ({reason})", where=where, fix="check the URL and the server")
+
+
+def _denied(error: DatabaseError, where: str) -> OutputError:
+    return OutputError(
+        f"the database denies what is needed ({_first_line(error)})",
+        where=where,
+        expected="a user who may create tables in the schema, and read and write them",
+        fix="ask the server's administrator: GRANT USAGE, CREATE ON SCHEMA public TO the user",
+    )
 
 
 def _first_line(error: DBAPIError | UnicodeEncodeError) -> str:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from rewardkit.errors import StoreError
-from rewardkit.store.engine import reading, refuse_other_tables
+from rewardkit.store.engine import no_database, reading, refuse_other_tables
 from rewardkit.store.tables import VERSION_TABLE
 
 if TYPE_CHECKING:
@@ -26,19 +26,24 @@ HEAD = "0001"
 MIGRATION_LOCK = 7_240_114_901
 
 
-def migrate(engine: Engine, where: str) -> None:
+def migrate(engine: Engine, where: str, *, create: bool = True) -> None:
     """Create the tables, or bring them up to date.
 
     Args:
         engine: The database.
         where: Its name in errors.
+        create: Make the tables where there are none.
 
     Raises:
-        StoreError: The database is newer than the code, or belongs to another program.
+        StoreError: The database is newer than the code, belongs to another program, or holds nothing yet
+            and may not be filled.
     """
     with reading(engine) as connection:
-        if _version(connection, where) == HEAD:
-            return
+        version = _version(connection, where)
+    if version == HEAD:
+        return
+    if version is None and not create:
+        raise no_database(where)
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))

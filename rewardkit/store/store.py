@@ -63,7 +63,7 @@ class Store:
 
         Args:
             target: A SQLite file, or a URL such as `postgresql://user@host/name`.
-            create: Make the file where there is none.
+            create: Make the file and the tables where there are none.
 
         Raises:
             StoreError: It is foreign, newer than the code, missing or unreachable.
@@ -77,7 +77,7 @@ class Store:
         engine, where = create_engine(target, create=create)
         try:
             with classified(where):
-                migrate(engine, where)
+                migrate(engine, where, create=create)
         except BaseException:
             engine.dispose()
             raise

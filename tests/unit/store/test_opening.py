@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from rewardkit.errors import OutputError, StoreError
 from rewardkit.store.schema import HEAD, alembic_config
 from rewardkit.store.store import Store
 from rewardkit.store.tables import METADATA, VERSION_TABLE
+from rewardkit.types import Prompt
 
 
 def test_the_migrations_build_the_tables(database_url: str) -> None:
@@ -107,6 +109,62 @@ def test_a_missing_database_is_made_only_where_it_may_be(tmp_path: Path, empty: 
     assert path.exists() == empty
     Store.open(path).close()
     Store.open(path, create=False).close()
+
+
+def test_an_empty_database_is_filled_only_where_it_may_be(database_url: str) -> None:
+    if "://" not in database_url:
+        # What a process leaves that is killed before the tables are there: a file, and no table in it.
+        with closing(sqlite3.connect(database_url)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA user_version=1")
+        assert Path(database_url).stat().st_size
+    for _ in range(2):
+        with pytest.raises(StoreError, match="no database here") as caught:
+            Store.open(database_url, create=False)
+        assert "rewardkit import" in caught.value.fix
+    Store.open(database_url).close()
+    Store.open(database_url, create=False).close()
+
+
+@pytest.fixture
+def member(postgres: Any) -> Iterator[tuple[Any, str]]:
+    """A connection of the administrator, and the URL of a user with no rights but to connect."""
+    import psycopg
+
+    with postgres.database() as url:
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+            admin.execute("CREATE ROLE member LOGIN")
+            yield admin, url.replace("postgres@", "member@")
+            admin.execute("DROP OWNED BY member")
+            admin.execute("DROP ROLE member")
+
+
+@pytest.mark.postgres
+def test_a_server_that_denies_the_tables_is_an_output_error(member: tuple[Any, str]) -> None:
+    admin, url = member
+    with pytest.raises(OutputError, match="permission denied for schema public") as caught:
+        Store.open(url)
+    assert "member@" in caught.value.where and "GRANT" in caught.value.fix
+    admin.execute("GRANT CREATE ON SCHEMA public TO member")
+    Store.open(url).close()
+
+
+@pytest.mark.postgres
+def test_a_server_that_denies_rows_is_an_output_error(member: tuple[Any, str]) -> None:
+    admin, url = member
+    Store.open(url.replace("member@", "postgres@")).close()
+    with pytest.raises(OutputError, match="permission denied for table"):
+        Store.open(url)
+    admin.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO member")
+    with Store.open(url, create=False) as store:
+        assert list(store.prompts()) == []
+        with pytest.raises(OutputError, match="permission denied for table prompts"):
+            store.add([Prompt.of(())])
+    admin.execute("GRANT INSERT ON ALL TABLES IN SCHEMA public TO member")
+    admin.execute("ALTER ROLE member SET default_transaction_read_only = on")
+    with Store.open(url) as store, pytest.raises(OutputError, match="read-only transaction"):
+        store.add([Prompt.of(())])
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
