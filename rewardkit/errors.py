@@ -6,6 +6,7 @@
         ├── ConfigError            a config file, key or value
         ├── DataError              an input file, a column, a row
         ├── StoreError             a database: foreign, newer, unreachable
+        │   └── NoDatabaseError    nothing is stored there yet
         ├── ModelError             a model folder, tokenizer or head
         ├── OutputError            a place that cannot be written
         └── MissingExtraError      a package of an extra is not installed
@@ -65,6 +66,10 @@ class DataError(UserError):
 
 class StoreError(UserError):
     """A database is foreign, newer than the code, or unreachable."""
+
+
+class NoDatabaseError(StoreError):
+    """Nothing is stored there yet: no file, or a database without tables."""
 
 
 class ModelError(UserError):

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from rewardkit import runs
 from rewardkit.config import JobConfig
-from rewardkit.errors import ConfigError, OutputError, UserError
+from rewardkit.errors import ConfigError, NoDatabaseError, OutputError, UserError
 from rewardkit.extras import require_all
 from rewardkit.jobs.costs import Work
 from rewardkit.models import resolve
@@ -80,8 +80,12 @@ class Job:
         """Return how many records of each kind the database holds; nothing where there is none yet."""
         if not self.has_store():
             return {}
-        with Store.open(self.config.database, create=False) as store:
-            return store.counts()
+        try:
+            with Store.open(self.config.database, create=False) as store:
+                return store.counts()
+        except NoDatabaseError:
+            # A server's database may have been made anew.
+            return {}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 
-from rewardkit.errors import DataError, OutputError, StoreError, UserError
+from rewardkit.errors import DataError, NoDatabaseError, OutputError, StoreError, UserError
 from rewardkit.extras import require
 from rewardkit.runs import make_folder
 from rewardkit.store.tables import VERSION_TABLE
@@ -47,7 +47,8 @@ def create_engine(target: str | Path, *, create: bool) -> tuple[Engine, str]:
         create: Whether a file that does not exist is made.
 
     Raises:
-        StoreError: The URL cannot be used, the file is missing or is not a rewardkit database.
+        NoDatabaseError: The file is missing or empty, and may not be made.
+        StoreError: The URL cannot be used, or the file is not a rewardkit database.
         OutputError: The folder or file cannot be written.
         MissingExtraError: The driver for PostgreSQL is not installed.
     """
@@ -140,9 +141,9 @@ def _prepare_file(path: Path, *, create: bool) -> None:
         make_folder(path.parent)
 
 
-def no_database(where: str) -> StoreError:
+def no_database(where: str) -> NoDatabaseError:
     """Return the error for a place at which nothing has been stored yet."""
-    return StoreError("there is no database here", where=where, fix="import something first: rewardkit import")
+    return NoDatabaseError("there is no database here", where=where, fix="import something first: rewardkit import")
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -35,8 +35,8 @@ def migrate(engine: Engine, where: str, *, create: bool = True) -> None:
         create: Make the tables where there are none.
 
     Raises:
-        StoreError: The database is newer than the code, belongs to another program, or holds nothing yet
-            and may not be filled.
+        NoDatabaseError: It holds no tables, and none may be made.
+        StoreError: The database is newer than the code, or belongs to another program.
     """
     with reading(engine) as connection:
         version = _version(connection, where)

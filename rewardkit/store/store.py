@@ -66,7 +66,8 @@ class Store:
             create: Make the file and the tables where there are none.
 
         Raises:
-            StoreError: It is foreign, newer than the code, missing or unreachable.
+            NoDatabaseError: It is missing or empty, and may not be made.
+            StoreError: It is foreign, newer than the code, or unreachable.
             OutputError: It cannot be written.
             MissingExtraError: The driver for PostgreSQL is not installed.
 

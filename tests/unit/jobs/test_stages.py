@@ -203,6 +203,33 @@ def test_a_file_that_a_url_names_may_be_gone(tmp_path):
     assert job.has_store() and job.store_counts()["prompts"] == 1
 
 
+def emptied(database):
+    if "://" not in database:
+        Path(database).write_bytes(b"")
+        return
+    import psycopg
+
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+
+
+def test_a_database_that_was_emptied_is_filled_again(work, job, database_url):
+    def fill(job, folder):
+        with Store.open(job.config.database) as store:
+            store.add([Prompt.of((Message(role="user", content="x"),))])
+        return work(job, folder)
+
+    stage = work.stage(work=fill, fills_store=True)
+    for _ in range(2):
+        run_stage(stage, job(db=database_url))
+    assert work.runs == 1 and stage.state(job(db=database_url)) == "complete"
+    emptied(database_url)
+    assert stage.state(job(db=database_url)) == "stale" and job(db=database_url).store_counts() == {}
+    run_stage(stage, job(db=database_url))
+    assert work.runs == 2 and job(db=database_url).store_counts()["prompts"] == 1
+
+
 def test_stages_come_in_the_order_of_the_flow(job):
     config = job(evaluate={}, aggregate={}, train={}).config
     assert [stage.name for stage in stages_of(config)] == ["aggregate", "train", "calibrate", "evaluate"]
