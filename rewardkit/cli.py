@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,8 +76,9 @@ def import_(  # noqa: PLR0913 - one parameter for each option
     from rewardkit.config import ImportConfig, PairsConfig
     from rewardkit.jobs.labels import import_into, summarise
 
-    formed = PairsConfig(criterion=pairs, block_size=block_size, min_difference=min_difference) if pairs else None
-    config = ImportConfig(files=tuple(files), map=_mapping(mapping or ()), source=source, task=task, pairs=formed)
+    with _checked_options():
+        formed = PairsConfig(criterion=pairs, block_size=block_size, min_difference=min_difference) if pairs else None
+        config = ImportConfig(files=tuple(files), map=_mapping(mapping or ()), source=source, task=task, pairs=formed)
     place = rejects or Path(Path(files[0].rstrip("/")).name + ".rejects.jsonl")
     _print(summarise(import_into(to, config, place)), as_json)
 
@@ -206,6 +208,21 @@ def _load(config: Path, overrides: Sequence[str] | None) -> JobConfig:
     from rewardkit.config import load_config
 
     return load_config(config, overrides or ())
+
+
+@contextmanager
+def _checked_options() -> Iterator[None]:
+    """Name the option from which a value came that its section of a config refuses."""
+    from pydantic import ValidationError
+
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise ConfigError(
+            f"{first['msg']}, got {first['input']!r}", where=option, fix=f"correct {option}: rewardkit import --help"
+        ) from error
 
 
 def _mapping(items: Sequence[str]) -> dict[str, str]:

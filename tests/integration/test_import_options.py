@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from rewardkit.store.store import Store
 
 
@@ -24,6 +26,13 @@ def test_blocks_of_a_chosen_size(rewardkit, here):
 def test_a_block_of_one(refused, here):
     (here / "rows.jsonl").write_text("{}")
     refused("import", "rows.jsonl", "--to", "x.db", "--pairs", "wit", "--block-size", "1", says="block")
+
+
+@pytest.mark.parametrize("value", ["inf", "1e999", "nan"])
+def test_a_difference_that_is_no_finite_number(refused, here, value):
+    (here / "rows.jsonl").write_text("{}")
+    options = ("--pairs", "wit", "--min-difference", value)
+    refused("import", "rows.jsonl", "--to", "x.db", *options, says=("--min-difference", "Input should be", "fix: "))
 
 
 def test_a_survey_whose_winner_is_named_by_its_column(rewardkit, here):
