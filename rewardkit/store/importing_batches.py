@@ -14,9 +14,9 @@ from sqlalchemy.engine import Connection
 from rewardkit.errors import DataError
 from rewardkit.store.engine import classified
 from rewardkit.store.importing_readers import Row
-from rewardkit.store.rows import Encoded
+from rewardkit.store.rows import KINDS, Encoded
 from rewardkit.store.store import Counts, Store, insert
-from rewardkit.store.tables import external_ids
+from rewardkit.store.tables import comparisons, external_ids
 
 # Ids are hashes, so that a batch touches every page of every index: the larger it is, the fewer pages are
 # written for each row. What is written at a million rows decides, and memory is the limit.
@@ -24,6 +24,7 @@ MOST_ROWS = 50_000
 MOST_BYTES = 160_000_000
 RECORD_BYTES = 450
 LOOKUP = 5_000
+ID, SPLIT = (KINDS["comparisons"].columns.index(name) for name in ("id", "split"))
 
 Name = tuple[str, ...]
 """A row of `external_ids`: source, kind, external id, record id."""
@@ -112,20 +113,23 @@ def write(store: Store, batch: Batch, *, complete: bool) -> tuple[Counts, list[R
 def _insert(
     connection: Connection, names: Sequence[Name | None], records: Sequence[list[Encoded]]
 ) -> tuple[Counts, dict[int, str]]:
-    """Insert rows whose own ids contradict nothing.
+    """Insert rows whose own ids and splits contradict nothing.
 
     Returns:
         What was added, and by position why a row was not.
     """
+    problems = _other_splits(connection, records)
+    # Such a row is told, and claims nothing: not even its own id.
+    names = [None if at in problems else name for at, name in enumerate(names)] if problems else names
     first = {name[:3]: name for name in reversed(names) if name is not None}
     counts = insert(connection, [("external_ids", name) for name in first.values()])
     again = len(first) < sum(name is not None for name in names)
-    problems: dict[int, str] = {}
     if again or counts.known:
         stored = _stored(connection, first)
         for at, name in enumerate(names):
             if name is not None and stored[name[:3]] != name[3]:
                 problems[at] = f"the id {name[2]!r} was given before to a {name[1]} with other content"
+    if problems:
         records = [rows for at, rows in enumerate(records) if at not in problems]
     return counts + insert(connection, chain.from_iterable(records)), problems
 
@@ -143,6 +147,34 @@ def _insert_singly(connection: Connection, batch: Batch, where: str) -> tuple[Co
         if found:
             problems[at] = found[0]
     return counts, problems
+
+
+def _other_splits(connection: Connection, records: Sequence[list[Encoded]]) -> dict[int, str]:
+    """Return, by position, why a row's split cannot be set: the first import of a comparison sets it.
+
+    A split is no part of a comparison's id, so that the row would be passed over as known.
+    """
+    named = (values for rows in records for name, values in rows if name == "comparisons")
+    wanted = sorted({values[ID] for values in named if values[SPLIT] is not None})
+    if not wanted:
+        return {}
+    splits, problems = _stored_splits(connection, wanted), {}
+    for at, values in ((at, row) for at, rows in enumerate(records) for name, row in rows if name == "comparisons"):
+        before = splits.setdefault(values[ID], values[SPLIT])
+        if values[SPLIT] not in (None, before):
+            was = f"with the split {before!r}" if before else "without a split"
+            problems[at] = f"the comparison was imported before {was}, and keeps that; a new database can take it"
+    return problems
+
+
+def _stored_splits(connection: Connection, ids: Sequence[str]) -> dict[str, str | None]:
+    """Return the splits of those comparisons that are in the store."""
+    stored: dict[str, str | None] = {}
+    for start in range(0, len(ids), LOOKUP):
+        chosen = comparisons.c.id.in_(ids[start : start + LOOKUP])
+        query = sa.select(comparisons.c.id, comparisons.c.split).where(chosen)
+        stored.update({key: split for key, split in connection.execute(query)})
+    return stored
 
 
 def _stored(connection: Connection, names: Mapping[Name, Name]) -> dict[Name, str]:

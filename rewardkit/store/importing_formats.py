@@ -22,6 +22,7 @@ from rewardkit.store.importing_rows import (
     other_side,
     prompt_of,
     response_of,
+    split_of,
     text_of,
     verdict_of,
     whole_of,
@@ -69,7 +70,8 @@ def parse_comparison(row: dict[str, Any], context: RowContext) -> list[Encoded]:
         raise RowError("the two responses are identical")
     flipped = ids[0] > ids[1]
     metadata = meta_of(row, flipped=flipped)
-    comparison = comparison_row(prompt_id, ids[::-1] if flipped else ids, context.source, metadata)
+    ordered, split = ids[::-1] if flipped else ids, split_of(row.get("split"))
+    comparison = comparison_row(prompt_id, ordered, context.source, metadata, split)
     comparison_id = comparison[1][0]
     rows = [prompt, first, second, comparison]
     for entry in _entries(row, context):
@@ -213,7 +215,7 @@ FORMATS: Mapping[str, Format] = {
     "export": Format(("kind", "record"), (), parse_export, complete=False),
     "comparisons": Format(
         ("prompt", "response_a", "response_b"),
-        ("labels", *FLAT_LABEL, *SHARED, "model_a", "model_b"),
+        ("labels", "split", *FLAT_LABEL, *SHARED, "model_a", "model_b"),
         parse_comparison,
     ),
     "ratings": Format(("prompt", "response", "scores"), (*SHARED, "model"), parse_rating),

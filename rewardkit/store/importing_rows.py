@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from rewardkit.store.rows import Encoded, PlainLabels, encode, prompt_row, response_row
-from rewardkit.types import Annotator, Choice, Kind, Message, Order, Prompt
+from rewardkit.types import Annotator, Choice, Kind, Message, Order, Prompt, Split
 
 WORDS: dict[str, Choice] = {
     "a": "a",
@@ -26,6 +26,7 @@ WORDS: dict[str, Choice] = {
 NUMBERED: dict[str, Choice] = {"1": "a", "2": "b"}
 SIDES: dict[str, Choice] = {"response_a": "a", "response_b": "b", "model_a": "a", "model_b": "b"}
 TURNED: dict[Choice, Choice] = {"a": "b", "b": "a", "tie": "tie", "both_bad": "both_bad"}
+SPLITS: tuple[Split, ...] = get_args(Split)
 # A cell of a CSV file is a text.
 TRUE = (True, "true", "True", "1")
 
@@ -158,6 +159,16 @@ def order_of(value: Any) -> Order | None:
     if value == "ab" or value == "ba":
         return "ab" if value == "ab" else "ba"
     raise RowError(f"unknown order {value!r} (expected ab or ba)")
+
+
+def split_of(value: Any) -> Split | None:
+    """Read on which side of the division a comparison stands, where that is set."""
+    if value is None or value == "":
+        return None
+    for split in SPLITS:
+        if value == split:
+            return split
+    raise RowError(f"unknown split {value!r} (expected {', '.join(SPLITS)})")
 
 
 def words_of(columns: Mapping[str, str]) -> dict[str, Choice]:

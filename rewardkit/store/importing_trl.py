@@ -27,6 +27,8 @@ def preference_row(row: dict[str, Any]) -> dict[str, Any]:
     if turned.get("source") not in ("human", "judge"):
         # In these files it commonly names where the prompt was taken from.
         turned.pop("source", None)
+    # And this names the part of a data set that the row was taken from ("train_prefs").
+    turned.pop("split", None)
     turned.update(_strength(row))
     return turned
 

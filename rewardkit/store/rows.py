@@ -29,6 +29,7 @@ from rewardkit.types import (
     Rating,
     Record,
     Response,
+    Split,
 )
 
 Encoder = Callable[[Any], str]
@@ -183,7 +184,9 @@ def response_row(prompt_id: str, text: str, model: str | None) -> Encoded:
     return "responses", (Response.identity(prompt_id, text, model), prompt_id, text, model, "{}", None, "{}")
 
 
-def comparison_row(prompt_id: str, response_ids: tuple[str, str], source: str, metadata: dict[str, Any]) -> Encoded:
+def comparison_row(
+    prompt_id: str, response_ids: tuple[str, str], source: str, metadata: dict[str, Any], split: Split | None = None
+) -> Encoded:
     """Return the row of a comparison; the ids are in their order.
 
     Raises:
@@ -191,9 +194,9 @@ def comparison_row(prompt_id: str, response_ids: tuple[str, str], source: str, m
     """
     a, b = response_ids
     if metadata:
-        record = Comparison.of(prompt_id, a, b, source=source, metadata=metadata)
+        record = Comparison.of(prompt_id, a, b, source=source, metadata=metadata, split=split)
         return encode(record)
-    return "comparisons", (Comparison.identity(prompt_id, a, b), prompt_id, a, b, None, None, source, "{}")
+    return "comparisons", (Comparison.identity(prompt_id, a, b), prompt_id, a, b, split, None, source, "{}")
 
 
 class PlainLabels:

@@ -195,15 +195,18 @@ class Store:
     def digest(self, *kinds: str) -> str:
         """Hash the ids of all records of some kinds: it changes when, and only when, a record is added.
 
+        A split that was set is hashed too: it decides what is trained on, and is not in the id.
+
         Args:
             kinds: Names of kinds ("comparisons", "labels", …), as in `counts()`.
         """
         digest = hashlib.sha256()
         for name in kinds:
             key = tuple(KINDS[name].table.primary_key.columns)
+            hashed = (*key, tables.comparisons.c.split) if name == "comparisons" else key
             digest.update(f"{name}\n".encode())
-            for row in self._pages(sa.select(*key), key, size=10 * PAGE):
-                digest.update(("\t".join(row) + "\n").encode())
+            for row in self._pages(sa.select(*hashed), key, size=10 * PAGE):
+                digest.update(("\t".join(part for part in row if part is not None) + "\n").encode())
         return digest.hexdigest()
 
     def labelled(self, annotator_id: str) -> set[tuple[str, str | None, int]]:

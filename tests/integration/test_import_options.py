@@ -49,3 +49,30 @@ def test_a_survey_whose_winner_is_named_by_its_column(rewardkit, here):
             winner = {"a": c.response_a.text, "b": c.response_b.text}.get(label.choice, label.choice)
             said[c.prompt.messages[0].content] = winner
     assert said == {"p": "x", "q": "y", "r": "tie"}
+
+
+def test_the_split_of_the_users_own_file_is_that_of_the_pipeline(rewardkit, write, here):
+    folds = ("train", "validation", "calibration", "test", None)
+    said = {"annotator": "ann", "source": "human", "preference": 1.0}
+    rows = [
+        {"prompt": f"{n}", "response_a": "x", "response_b": f"y{n}", "labels": [said], "fold": folds[n % 5]}
+        for n in range(100)
+    ]
+    (here / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert rewardkit("import", "rows.jsonl", "--to", "my.db", "--map", "split=fold").code == 0
+    job = write({"name": "mine", "workspace": "w", "db": "my.db", "aggregate": {}})
+    ended = rewardkit("aggregate", job)
+    assert ended.code == 0, ended.err
+    lines = (here / "w/runs/mine/aggregate/preferences.jsonl").read_text().splitlines()
+    found = {example["prompt"][0]["content"]: example["preference"]["split"] for example in map(json.loads, lines)}
+    set_ = {row["prompt"]: row["fold"] for row in rows if row["fold"]}
+    assert len(set_) == 80 and {prompt: found[prompt] for prompt in set_} == set_
+    # The others are drawn, as ever.
+    assert len(set(found.values())) == 4 and len(found) == 100
+    # The same comparisons with other splits are other data, also where their ids are the same.
+    for row in rows:
+        row["fold"] = folds[(int(row["prompt"]) + 1) % 5]
+    (here / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (here / "my.db").unlink()
+    assert rewardkit("import", "rows.jsonl", "--to", "my.db", "--map", "split=fold").code == 0
+    assert "complete and unchanged" not in rewardkit("aggregate", job).err

@@ -34,7 +34,8 @@ def stores(draw: st.DrawFn) -> list[Record]:
         prompt = Prompt.of((Message(role="user", content=question),), task=draw(TEXT), note=draw(TEXT))
         texts = draw(st.lists(TEXT.filter(str.strip), min_size=2, max_size=3, unique=True))
         responses = [Response.of(prompt.id, text, metadata={"n": draw(st.floats(-1, 1))}) for text in texts]
-        comparison = Comparison.of(prompt.id, responses[0].id, responses[1].id, source=draw(TEXT))
+        split = draw(st.sampled_from([None, "train", "test"]))
+        comparison = Comparison.of(prompt.id, responses[0].id, responses[1].id, source=draw(TEXT), split=split)
         records += [prompt, *responses, comparison]
         for name, choice in draw(st.lists(LABEL, max_size=4)):
             status = "ok" if choice else "failed"

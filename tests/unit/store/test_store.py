@@ -14,7 +14,7 @@ from rewardkit.errors import DataError
 from rewardkit.store import rows
 from rewardkit.store.rows import KINDS, ExternalId, encode
 from rewardkit.store.store import Counts, Store
-from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Rating, Record, Response
+from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Rating, Record, Response, Split
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
 JSON = st.dictionaries(TEXT, st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), TEXT), max_size=2)
@@ -175,17 +175,19 @@ def test_every_record_comes_back_equal(new_database: Callable[[], str], records:
             assert sorted(found, key=encode) == sorted(expected, key=encode)
 
 
-@given(text=TEXT, task=TEXT, source=TEXT, model=st.none() | TEXT)
-def test_rows_made_directly_equal_encoded_records(text: str, task: str, source: str, model: str | None) -> None:
+@given(text=TEXT, task=TEXT, source=TEXT, model=st.none() | TEXT, split=st.sampled_from([None, "train", "test"]))
+def test_rows_made_directly_equal_encoded_records(
+    text: str, task: str, source: str, model: str | None, split: Split | None
+) -> None:
     prompt = Prompt.of((Message(role="user", content=text),) if text else (), task=task)
     assert rows.prompt_row(text, task) == encode(prompt)
     first, second = Response.of(prompt.id, "x", model=model), Response.of(prompt.id, "y" + text, model=model)
     assert rows.response_row(prompt.id, "x", model) == encode(first)
-    comparison = Comparison.of(prompt.id, first.id, second.id, source=source)
+    comparison = Comparison.of(prompt.id, first.id, second.id, source=source, split=split)
     ids = comparison.response_a, comparison.response_b
-    assert rows.comparison_row(prompt.id, ids, source, {}) == encode(comparison)
-    described = Comparison.of(prompt.id, first.id, second.id, source=source, metadata={"k": [1]})
-    assert rows.comparison_row(prompt.id, ids, source, {"k": [1]}) == encode(described)
+    assert rows.comparison_row(prompt.id, ids, source, {}, split) == encode(comparison)
+    described = comparison.model_copy(update={"metadata": {"k": [1]}})
+    assert rows.comparison_row(prompt.id, ids, source, {"k": [1]}, split) == encode(described)
 
 
 @given(
