@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rewardkit.config import ImportConfig
 from rewardkit.jobs.labels import import_into
+from rewardkit.store.exporting import majorities
 from rewardkit.store.store import Store
 
 KINDS = ("prompts", "responses", "comparisons", "annotators", "labels", "ratings", "external_ids")
@@ -34,13 +35,19 @@ def test_an_export_imported_elsewhere_aggregates_to_the_same(rewardkit, settings
     assert again["added"] == {}
 
 
+def chosen(path):
+    """Return what most labels of each comparison say, by the texts compared."""
+    with Store.open(path, create=False) as store:
+        return {(c.comparison.id, c.response_a.text, c.response_b.text): said for c, said in majorities(store)}
+
+
 def test_an_export_for_trl_comes_back_as_the_same_majorities(rewardkit, finished, here):
     exported = json.loads(rewardkit("export", "w/rewardkit.db", "trl.jsonl", "--format", "trl", "--json").out)
     assert rewardkit("import", "trl.jsonl", "--to", "trl.db").code == 0
-    with Store.open("w/rewardkit.db") as ours, Store.open("trl.db") as theirs:
-        before = {c.comparison.id for c in ours.comparisons()}
-        after = {c.comparison.id for c in theirs.comparisons()}
-        assert after <= before and len(after) == exported["written"]["comparisons"]
+    before, after = chosen("w/rewardkit.db"), chosen("trl.db")
+    # Only what a majority decided is written; of it every direction comes back, and both are met.
+    assert after == {key: winner for key, winner in before.items() if winner in ("a", "b")}
+    assert len(after) == exported["written"]["comparisons"] and set(after.values()) == {"a", "b"}
 
 
 # Eighths, so that 1 − (1 − p) is p again.
@@ -59,7 +66,11 @@ ROWS = st.lists(
             "labels": st.lists(LABELS, max_size=3),
             "meta": st.fixed_dictionaries({}, optional={"system_a": TEXTS, "score_b": st.integers(), "note": TEXTS}),
         },
-        optional={"model_a": st.sampled_from(["m", "n"]), "model_b": st.sampled_from(["m", "n"])},
+        optional={
+            "model_a": st.sampled_from(["m", "n"]),
+            "model_b": st.sampled_from(["m", "n"]),
+            "split": st.sampled_from(["train", "test"]),
+        },
     ),
     min_size=1,
     max_size=6,
