@@ -167,7 +167,9 @@ def _keep(store: Store, records: Iterator[Any], title: str, total: int, counts: 
                     _commit(store, batch, counts, advance)
                     batch = []
         finally:
-            _commit(store, batch, counts, advance)
+            # A judge that could not even be loaded leaves nothing, not even its name.
+            if any(isinstance(record, Label | Rating) for record in batch):
+                _commit(store, batch, counts, advance)
 
 
 def _commit(store: Store, batch: list[Record], counts: Counter[str], advance: Advance) -> None:

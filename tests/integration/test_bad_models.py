@@ -59,11 +59,13 @@ def test_a_model_without_weights_or_of_another_kind(refused, job, tiny, here):
 
 
 @pytest.mark.parametrize("damage", [b"", b"version https://git-lfs.github.com/spec/v1\n"])
-def test_a_model_whose_weights_are_damaged(refused, job, tiny, here, damage):
-    shutil.copytree(tiny, here / "damaged")
+def test_a_model_whose_weights_are_damaged(refused, job, tiny_model, here, damage):
+    shutil.copytree(tiny_model(context=4096), here / "damaged")
     (here / "damaged/model.safetensors").write_bytes(damage)
     refused("train", job, *train_with(model="damaged"), says="damaged")
-    refused("judge", job, "--set", "judge.model=damaged", says="damaged")
+    judge = {"backend": "transformers", "model": "damaged", "max_tokens": 4096}
+    words = [word for key, value in judge.items() for word in ("--set", f"judge.{key}={value}")]
+    refused("judge", job, *words, says="damaged")
 
 
 def test_a_context_that_is_shorter_than_max_length(refused, job, tiny_model):
