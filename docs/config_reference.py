@@ -17,8 +17,22 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from rewardkit.aggregation.aggregators import AGGREGATORS
+from rewardkit.calibration.calibrators import CALIBRATORS
 from rewardkit.config import JobConfig
+from rewardkit.judge.backends import BACKENDS
+from rewardkit.judge.protocols import PROTOCOLS
+from rewardkit.reward_model.losses import LOSSES
 
+# The names that come with rewardkit; third parties may register more.
+NAMES = {
+    "judge.backend": BACKENDS,
+    "judge.protocol": [name for name in PROTOCOLS if name.startswith("pairwise")],
+    "judge.rating_protocol": [name for name in PROTOCOLS if name.startswith("rating")],
+    "aggregate.method": AGGREGATORS,
+    "train.loss": LOSSES,
+    "calibrate.method": CALIBRATORS,
+}
 PAGE = Path(__file__).parent / "config.md"
 HEAD = """# Every key of a job's YAML
 
@@ -44,14 +58,16 @@ def _section(title: str, model: type[BaseModel], path: str) -> list[str]:
     below: list[str] = []
     for name, field in model.model_fields.items():
         key = f"{path}{field.alias or name}"
-        lines.append(f"| `{key}` | {_type(field.annotation)} | {_default(field)} | {_description(field)} |")
+        lines.append(f"| `{key}` | {_type(field.annotation)} | {_default(field)} | {_description(key, field)} |")
         for inner in _models(field.annotation):
             many = "[]" if get_origin(_bare(field.annotation)) is tuple else ""
             below += ["", *_section(f"{key}{many}", inner, f"{key}{many}.")]
     return lines + below
 
 
-def _description(field: FieldInfo) -> str:
+def _description(key: str, field: FieldInfo) -> str:
+    if key in NAMES:
+        return f"{field.description}: {', '.join(f'`{name}`' for name in sorted(NAMES[key]))}"
     inner = _models(field.annotation)
     return (field.description or (_sentence(inner[0]) if inner else "")).replace("|", "\\|")
 

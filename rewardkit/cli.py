@@ -184,6 +184,8 @@ def doctor(
         return
     for finding in findings:
         typer.echo(f"{finding.state:8} {finding.what:22} {finding.detail}")
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(2)
 
 
 def main() -> None:

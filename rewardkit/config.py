@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from rewardkit.errors import ConfigError
 from rewardkit.yaml_files import parse_yaml, read_yaml
@@ -22,6 +22,10 @@ Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 # What stands between a URL's user and its host, and a password among its options.
 PASSWORDS = (re.compile(r"(://[^:/@]*:).*(@)"), re.compile(r"([?&]password=)[^&]*()"))
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
 
 class Section(BaseModel):
@@ -47,7 +51,9 @@ class PairsConfig(Section):
 class ImportConfig(Section):
     """What is read into the store."""
 
-    files: tuple[str, ...] = Field(min_length=1, description="files or Hugging Face dataset folders")
+    files: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        min_length=1, description="files or Hugging Face dataset folders; one may stand without a list"
+    )
     map: dict[str, str] = Field(default_factory=dict, description="rewardkit field: column of the file")
     source: str | None = Field(None, description="name of the data set; the file's stem if absent")
     task: str | None = Field(None, description="task of all prompts in these files; the row's own if absent")
@@ -215,6 +221,13 @@ class JobConfig(Section):
         return {**values, "db": self.shown_database} if self.db else values
 
 
+SECTIONS = frozenset(
+    field.alias or name
+    for name, field in JobConfig.model_fields.items()
+    if name not in ("name", "workspace", "db", "seed")
+)
+
+
 def load_config(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
     """Read and validate a job.
 
@@ -226,13 +239,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
         ConfigError: The file is missing or not YAML, a key is unknown (the nearest right one is
             suggested), or a value is wrong.
     """
-    data = read_yaml(path)
+    # A section of which nothing is said has its defaults; `--set train=null` is what leaves a stage out.
+    data = {key: {} if value is None and key in SECTIONS else value for key, value in read_yaml(path).items()}
     for item in overrides:
         _override(data, item)
     try:
         return JobConfig.model_validate(data)
     except ValidationError as error:
-        raise _config_error(path, error) from error
+        raise _config_error(str(path), error, overrides) from error
 
 
 def _override(data: dict[str, Any], item: str) -> None:
@@ -248,25 +262,27 @@ def _override(data: dict[str, Any], item: str) -> None:
     data[last] = parse_yaml(value, where=f"--set {item}", fix="put the value into quotes")
 
 
-def _config_error(path: Path, error: ValidationError) -> ConfigError:
+def _config_error(path: str, error: ValidationError, overrides: Sequence[str]) -> ConfigError:
     """Turn pydantic's first complaint into one line that names the key and the nearest right one."""
-    first = error.errors()[0]
+    # What is misspelt is often missing too, and is what the user has to look at.
+    first = next((each for each in error.errors() if each["type"] == "extra_forbidden"), error.errors()[0])
     where = ".".join(str(part) for part in first["loc"])
+    path = next((f"--set {item}" for item in overrides if item.partition("=")[0] == where), path)
     if first["type"] == "extra_forbidden":
         names = _fields_at(first["loc"][:-1])
         close = get_close_matches(str(first["loc"][-1]), names, n=1, cutoff=0.5)
         return ConfigError(
             f"unknown key {where!r}",
-            where=str(path),
+            where=path,
             expected=", ".join(names),
             fix=f"did you mean {close[0]!r}?" if close else "",
         )
     others = len(error.errors()) - 1
     more = f" (and {others} more)" if others else ""
     if first["type"] == "missing":
-        return ConfigError(f"the key {where!r} is missing{more}", where=str(path), fix=f"add {where}")
+        return ConfigError(f"the key {where!r} is missing{more}", where=path, fix=f"add {where}")
     wrong = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-    return ConfigError(f"{where}: {first['msg']}{wrong}{more}", where=str(path), fix=f"correct {where}")
+    return ConfigError(f"{where}: {first['msg']}{wrong}{more}", where=path, fix=f"correct {where}")
 
 
 def _fields_at(location: tuple[int | str, ...]) -> list[str]:

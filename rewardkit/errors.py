@@ -72,6 +72,23 @@ class NoDatabaseError(StoreError):
     """Nothing is stored there yet: no file, or a database without tables."""
 
 
+class NotFinished(UserError):
+    """A stage needs the result of another one, which has not finished.
+
+    Args:
+        stage: The stage that has to be run first.
+        where: Its folder.
+    """
+
+    def __init__(self, stage: str, *, where: str) -> None:
+        self.stage = stage
+        super().__init__(
+            f"needs the result of the stage {stage!r}, which has not finished",
+            where=where,
+            fix=f"rewardkit {stage} CONFIG   (or rewardkit run CONFIG for all stages)",
+        )
+
+
 class ModelError(UserError):
     """A model, its tokenizer or its head cannot be used."""
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from rewardkit import models, runs
 from rewardkit.config import JobConfig
-from rewardkit.errors import RewardkitError
+from rewardkit.errors import NoDatabaseError, RewardkitError
 from rewardkit.extras import EXTRAS, missing
 from rewardkit.hardware import device
 
@@ -71,6 +71,8 @@ def _database(config: JobConfig) -> Finding:
     try:
         with Store.open(config.database, create=False) as store:
             counts = ", ".join(f"{count} {kind}" for kind, count in store.counts().items())
+    except NoDatabaseError:
+        return Finding("database", "missing", f"{config.shown_database}: not there yet; rewardkit run CONFIG makes it")
     except RewardkitError as error:
         return Finding("database", "problem", str(error).replace("\n", ";"))
     return Finding("database", "ok", f"{config.shown_database}: {counts}")

@@ -67,11 +67,12 @@ def summarise(summary: ImportSummary) -> Summary:
     """Return an import's counts as plain values."""
     return {
         "added": dict(summary.added),
-        "known": dict(summary.known),
+        "already there or given twice": dict(summary.known),
         "rejected": summary.rejected,
+        "rejected most often because": summary.reason or None,
         "rejects": str(summary.rejects) if summary.rejects else None,
-        "responses without another to compare": summary.alone,
-        "comparisons_per_second": round(summary.comparisons_per_second),
+        "responses without another to compare": summary.alone or None,
+        "seconds": round(summary.seconds, 2),
     }
 
 
@@ -79,19 +80,26 @@ def _import(job: Job, folder: runs.StageFolder) -> Summary:
     config = given(job.config.import_)
     result = summarise(import_into(job.config.database, config, folder.path / "rejects.jsonl"))
     if result["rejected"]:
-        log(f"import: {result['rejected']} rows rejected, see {result['rejects']}")
+        reason = result["rejected most often because"]
+        log(f"import: {result['rejected']} rows rejected, most often because: {reason}; see {result['rejects']}")
     return result
 
 
-def _import_inputs(job: Job) -> dict[str, str]:
-    config = given(job.config.import_)
-    for file in config.files:
+def _import_inputs_exist(job: Job) -> None:
+    for file in given(job.config.import_).files:
         if not Path(file).exists():
-            raise DataError("no such file or folder", where=file, fix="check the path, or import.files")
+            fix = "check the path, or import.files; relative paths are relative to the folder in which you run"
+            raise DataError("no such file or folder", where=file, fix=fix)
+
+
+def _import_inputs(job: Job) -> dict[str, str]:
+    _import_inputs_exist(job)
+    config = given(job.config.import_)
     return {file: runs.file_hash(Path(file)) for file in config.files}
 
 
 def _import_size(job: Job) -> str:
+    _import_inputs_exist(job)
     config = given(job.config.import_)
     size = sum(f.stat().st_size for name in config.files for f in [Path(name), *Path(name).rglob("*")] if f.is_file())
     return f"{len(config.files)} files, {size / 1e6:.1f} MB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rewardkit.config import JobConfig
-from rewardkit.errors import ConfigError, UserError
+from rewardkit.errors import ConfigError, NotFinished, UserError
 from rewardkit.jobs.evaluating import EVALUATE
 from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
 from rewardkit.jobs.learning import CALIBRATE, TRAIN
@@ -108,9 +108,14 @@ def _check_names(job: Job) -> None:
 
 def _ahead(stage: Stage, job: Job, state: State) -> tuple[str, float | None]:
     """Return how much there is to do and, where it is not done yet, roughly how long that takes."""
-    if stage.name != IMPORT.name and not job.has_store():
+    if stage.name == IMPORT.name:
+        # What cannot be read is refused now, and not when the run begins.
+        return stage.size(job), None
+    if not job.has_store():
         return "known after import", None
     try:
         return stage.size(job), None if state == "complete" else stage.expected_seconds(job)
+    except NotFinished as error:
+        return f"known after {error.stage}", None
     except UserError as error:
         return f"known later ({error.what})", None

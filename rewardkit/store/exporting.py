@@ -55,6 +55,7 @@ def export(store: Store, target: str | Path, format_: str) -> ExportSummary:
         ConfigError: There is no such format.
         OutputError: The place cannot be written, or is the store's own database; nothing has been written.
     """
+    _refuse_other_kinds(Path(target))
     exporter = lookup("exporters", EXPORTERS, format_)
     path = Path(target)
     # Unlike Path.is_dir, this raises nothing where a folder above may not be entered: the writer tells it.
@@ -74,6 +75,14 @@ def _refuse_database(place: Path, files: tuple[Path, ...]) -> None:
                 where=str(place),
                 fix="name another file",
             )
+
+
+def _refuse_other_kinds(target: Path) -> None:
+    """Refuse names that promise another kind of file than JSON Lines."""
+    if target.name == "-" or target.suffix.lower() in (".parquet", ".csv", ".tsv", ".arrow", ".gz"):
+        raise OutputError(
+            "the export is written as JSON Lines", where=str(target), expected="a name such as out.jsonl, or a folder"
+        )
 
 
 def export_records(store: Store, path: Path) -> ExportSummary:

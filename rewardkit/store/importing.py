@@ -40,6 +40,7 @@ class ImportSummary:
         rejects: Where they are; None where there are none.
         seconds: How long it took.
         alone: Rated responses that are in no pair, each being the only one to its prompt.
+        reason: The most frequent reason for a rejection, with how often.
     """
 
     added: Mapping[str, int]
@@ -48,6 +49,7 @@ class ImportSummary:
     rejects: Path | None
     seconds: float
     alone: int = 0
+    reason: str = ""
 
     @property
     def comparisons_per_second(self) -> float:
@@ -77,6 +79,9 @@ def import_files(store: Store, files: Sequence[str | Path], options: ImportConfi
     inputs = [plan.path for plan in plans]
     rows = [count_rows(path) for path in inputs]
     total = None if None in rows else sum(filter(None, rows))
+    for plan in plans:
+        for remark in plan.remarks():
+            log(f"import: {plan.path.name}: {remark}")
     with open_rejects(rejects, inputs) as rejected, progress("import", total) as advance:
         for plan in plans:
             counts += _FileImport(store, plan, rejected, options.task).run(advance)
@@ -89,7 +94,8 @@ def import_files(store: Store, files: Sequence[str | Path], options: ImportConfi
     if alone:
         log(f"import: {alone} rated responses are in no pair: each is the only one rated to its prompt")
     place = rejects if rejected.count else None
-    return ImportSummary(counts.added, counts.known, rejected.count, place, time.monotonic() - start, alone)
+    seconds = time.monotonic() - start
+    return ImportSummary(counts.added, counts.known, rejected.count, place, seconds, alone, rejected.reason)
 
 
 @dataclass

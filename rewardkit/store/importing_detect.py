@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -15,6 +15,8 @@ from rewardkit.store.importing_formats import FORMATS, Format
 from rewardkit.store.importing_readers import Row
 
 LOOKED_AT = 1_000
+VERDICTS = frozenset({"labels", "preference", "choice", "winner"})
+RATINGS = 'for ratings, give each row scores: [{"annotator": "kim", "criteria": {"quality": 4}, "scale": [1, 5]}]'
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,24 @@ class Plan:
         source: Name of the data set that it belongs to.
         format: How its rows are understood.
         columns: Field of rewardkit: column of the file, where they differ.
+        found: The columns of its first rows, under rewardkit's names where those differ.
     """
 
     path: Path
     source: str
     format: Format
     columns: Mapping[str, str]
+    found: tuple[str, ...] = ()
+
+    def remarks(self) -> Iterator[str]:
+        """Say what a user would want to know before trusting the import."""
+        unused = [name for name in self.found if name not in (*self.format.needs, *self.format.takes)]
+        if unused and self.format is not FORMATS["export"]:
+            yield f"columns that are not used: {_listed(unused)}"
+        if self.format is FORMATS["comparisons"] and not VERDICTS.intersection(self.found):
+            yield f"no labels in it: it has none of the columns {', '.join(sorted(VERDICTS))}"
+        if self.format is FORMATS["trl"] and "prompt" not in self.found:
+            yield "no column prompt: what chosen and rejected have in common at their start is taken as the prompt"
 
 
 def plan_import(files: Sequence[str | Path], name: str | None, columns: Mapping[str, str]) -> list[Plan]:
@@ -70,11 +84,12 @@ def _plan(path: Path, source: Source, columns: Mapping[str, str]) -> Plan:
     found = list(dict.fromkeys(name for data in rows for name in data))
     if rows:
         _check_columns(path, columns, found)
+    all_names = tuple(renamed(dict.fromkeys(found), columns))
     for data in rows:
         names = renamed(data, columns)
         for format_ in FORMATS.values():
             if not missing_columns(names, format_):
-                return Plan(path, source.name, format_, columns)
+                return Plan(path, source.name, format_, columns, all_names)
     raise _unknown(path, found, columns, head)
 
 
@@ -106,12 +121,14 @@ def _unknown(path: Path, found: Sequence[str], columns: Mapping[str, str], head:
         what = f"no row can be read: line {head[0].line}: {head[0].problem}" if head else "the file holds no rows"
         return DataError(what, where=str(path), expected=_expected())
     names = list(renamed(dict.fromkeys(found), columns))
-    nearest = max(FORMATS.values(), key=lambda format_: _likeness(names, format_))
+    # Nobody maps columns onto our own export.
+    mappable = [format_ for name, format_ in FORMATS.items() if name != "export"]
+    nearest = max(mappable, key=lambda format_: _likeness(names, format_))
     return DataError(
         f"no row has the columns of a known format; found {_listed(found)}",
         where=str(path),
         expected=_expected(),
-        fix=_mapping_for(names, nearest),
+        fix=RATINGS if {"prompt", "response"} <= set(names) else _mapping_for(names, nearest),
     )
 
 
@@ -131,6 +148,7 @@ def _mapping_for(found: Sequence[str], format_: Format) -> str:
     for name in format_.needs:
         if name not in found:
             close = get_close_matches(name, free, 1)
+            free = [other for other in free if other not in close]
             options.append(f"--map {name}={close[0] if close else 'COLUMN'}")
     return f"name the columns: {' '.join(options)}"
 

@@ -43,6 +43,7 @@ class Rejects:
     Attributes:
         count: How many rows were rejected.
         lost: Files of which every row was.
+        reason: The most frequent reason, with how often; nothing where no row was rejected.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -50,7 +51,13 @@ class Rejects:
         self.count = 0
         self.lost: list[LostFile] = []
         self._reasons: Counter[str] = Counter()
+        self._all_reasons: Counter[str] = Counter()
         self._before = 0
+
+    @property
+    def reason(self) -> str:
+        """The most frequent reason, with how often."""
+        return "".join(f"{reason} ({times} times)" for reason, times in self._all_reasons.most_common(1))
 
     def end_of(self, file: Path, rows: int) -> None:
         """Note that a file of so many rows has been read to its end."""
@@ -58,6 +65,7 @@ class Rejects:
             ((reason, times),) = self._reasons.most_common(1)
             self.lost.append(LostFile(file, rows, reason, times))
         self._before = self.count
+        self._all_reasons.update(dict(self._reasons.most_common(MOST_REASONS)))
         self._reasons.clear()
 
     def add(self, file: Path, line: int, reason: str, row: Any) -> None:

@@ -230,6 +230,8 @@ def annotator_of(entry: dict[str, Any], context: RowContext, *, aggregate: bool 
     protocol; an aggregate (a mean or majority in place of single opinions) is nobody's own judgement.
     """
     name, kind = entry.get("annotator"), entry.get("source") or "human"
+    if type(name) is int:
+        name = str(name)
     group, simulated = entry.get("rater_group") or "", entry.get("simulated") in TRUE
     key = (name, kind, group, simulated, aggregate)
     found = context.annotators.get(key)

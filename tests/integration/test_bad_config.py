@@ -196,4 +196,4 @@ def test_judges_that_fail_too_often_are_a_failure_and_no_users_error(rewardkit, 
 def test_the_doctor_names_a_bad_database_and_goes_on(rewardkit, settings, write, here):
     (here / "notes.txt").write_text("no database at all, but a text of some length")
     ended = rewardkit("doctor", write({**settings, "db": "notes.txt"}))
-    assert ended.code == 0 and "problem  database" in ended.out and "no database" in ended.out
+    assert ended.code == 2 and "problem  database" in ended.out and "no database" in ended.out

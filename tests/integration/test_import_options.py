@@ -76,3 +76,30 @@ def test_the_split_of_the_users_own_file_is_that_of_the_pipeline(rewardkit, writ
     (here / "my.db").unlink()
     assert rewardkit("import", "rows.jsonl", "--to", "my.db", "--map", "split=fold").code == 0
     assert "complete and unchanged" not in rewardkit("aggregate", job).err
+
+
+def test_an_import_says_what_it_did_not_use_and_why_it_rejected(rewardkit, here):
+    rows = [{"prompt": "p", "response_a": f"a{n}", "response_b": f"b{n}", "label": 1, "who": "x"} for n in range(3)]
+    (here / "rows.jsonl").write_text("\n".join(map(json.dumps, [*rows, {**rows[0], "response_b": ""}])))
+    ended = rewardkit("import", "rows.jsonl", "--to", "my.db")
+    assert ended.code == 0
+    assert "columns that are not used: label, who" in ended.err and "no labels in it" in ended.err
+    assert "rejected most often because: response_b is empty (1 times)" in ended.out
+
+
+def test_an_implicit_prompt_is_told(rewardkit, here):
+    (here / "pairs.jsonl").write_text(json.dumps({"chosen": "Say x: yes", "rejected": "Say x: no"}))
+    assert "no column prompt" in rewardkit("import", "pairs.jsonl", "--to", "my.db").err
+
+
+def test_an_annotator_may_be_a_number(rewardkit, here):
+    row = {"prompt": "p", "response_a": "a", "response_b": "b", "preference": "a", "annotator": 17}
+    (here / "rows.jsonl").write_text(json.dumps(row))
+    assert rewardkit("import", "rows.jsonl", "--to", "my.db").code == 0
+    with Store.open("my.db") as store:
+        assert [annotator.name for annotator in store.annotators().values()] == ["17"]
+
+
+def test_ratings_in_another_layout_are_shown_the_right_one(refused, here):
+    (here / "flat.jsonl").write_text(json.dumps({"prompt": "p", "response": "r", "quality": 3}))
+    refused("import", "flat.jsonl", "--to", "my.db", "--pairs", "quality", says='"criteria": {"quality": 4}')

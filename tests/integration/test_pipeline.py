@@ -68,7 +68,11 @@ def test_a_dry_run_says_roughly_how_long_a_stage_would_take_that_never_ran(rewar
     planned = {stage["stage"]: stage for stage in json.loads(rewardkit("run", job, "--dry-run", "--json").out)}
     assert planned["judge"]["seconds"] is not None and planned["judge"]["expected_seconds"] is None
     assert planned["train"]["seconds"] is None and planned["train"]["expected_seconds"] > 0
-    assert planned["calibrate"]["expected_seconds"] is None and "known later" in planned["calibrate"]["size"]
+    assert planned["calibrate"]["expected_seconds"] is None and planned["calibrate"]["size"] == "known after train"
+
+
+def test_a_dry_run_refuses_what_the_run_would(refused, settings, write):
+    refused("run", write({**settings, "import": {"files": ["gone.jsonl"]}}), "--dry-run", says="gone.jsonl")
 
 
 def test_a_dry_run_says_what_is_complete_and_how_long_it_took(rewardkit, settings, write, finished, files):

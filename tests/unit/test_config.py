@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rewardkit.config import JobConfig, SplitConfig, load_config
+from rewardkit.config import JobConfig, SplitConfig, TrainConfig, load_config
 from rewardkit.errors import ConfigError
 from rewardkit.yaml_files import read_yaml
 
@@ -48,7 +48,21 @@ def test_an_overrides_value_is_yaml(save, override, value):
 
 def test_an_override_makes_the_sections_it_needs(save):
     assert load_config(save(""), ["calibrate={}"]).calibrate.method == "temperature"
-    assert load_config(save("train:\n"), ["seed=1"]).train is None
+    # A section of which nothing is said has its defaults; only an override leaves it out.
+    assert load_config(save("train:\n")).train == TrainConfig()
+    assert load_config(save("train: {epochs: 2}"), ["train=null"]).train is None
+
+
+def test_one_file_needs_no_list(save):
+    assert load_config(save("import: {files: a.jsonl}")).import_.files == ("a.jsonl",)
+
+
+def test_what_is_misspelt_is_named_before_what_is_missing_and_where_it_came_from(save):
+    with pytest.raises(ConfigError, match=r"unknown key 'import\.file'"):
+        load_config(save("import: {file: [a]}"))
+    with pytest.raises(ConfigError) as caught:
+        load_config(save(""), ["train.epoch=2"])
+    assert caught.value.where == "--set train.epoch=2" and "epochs" in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -190,3 +190,10 @@ def test_a_folder_that_may_not_be_entered_is_an_output_error(tmp_path: Path, ope
     with Store.open(tmp_path / "store.db") as store, as_user():
         with pytest.raises(OutputError, match="Permission denied"):
             export(store, locked / "out.jsonl", "jsonl")
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.CSV", "out.jsonl.gz", "-"])
+def test_a_name_that_promises_another_kind_of_file_is_refused(tmp_path: Path, name: str) -> None:
+    with Store.open(tmp_path / "store.db") as store, pytest.raises(OutputError, match="JSON Lines"):
+        export(store, tmp_path / name, "jsonl")
+    assert not (tmp_path / name).exists()
