@@ -7,6 +7,7 @@
         ├── DataError              an input file, a column, a row
         ├── StoreError             a database: foreign, newer, unreachable
         │   └── NoDatabaseError    nothing is stored there yet
+        ├── NotFinishedError       a stage needs the result of one that has not finished
         ├── ModelError             a model folder, tokenizer or head
         ├── OutputError            a place that cannot be written
         └── MissingExtraError      a package of an extra is not installed
@@ -72,7 +73,7 @@ class NoDatabaseError(StoreError):
     """Nothing is stored there yet: no file, or a database without tables."""
 
 
-class NotFinished(UserError):
+class NotFinishedError(UserError):
     """A stage needs the result of another one, which has not finished.
 
     Args:

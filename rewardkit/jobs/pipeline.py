@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rewardkit.config import JobConfig
-from rewardkit.errors import ConfigError, NotFinished, UserError
+from rewardkit.errors import ConfigError, NotFinishedError, UserError
 from rewardkit.jobs.evaluating import EVALUATE
 from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
 from rewardkit.jobs.learning import CALIBRATE, TRAIN
@@ -115,7 +115,7 @@ def _ahead(stage: Stage, job: Job, state: State) -> tuple[str, float | None]:
         return "known after import", None
     try:
         return stage.size(job), None if state == "complete" else stage.expected_seconds(job)
-    except NotFinished as error:
+    except NotFinishedError as error:
         return f"known after {error.stage}", None
     except UserError as error:
         return f"known later ({error.what})", None

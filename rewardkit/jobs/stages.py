@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from rewardkit import runs
 from rewardkit.config import JobConfig
-from rewardkit.errors import ConfigError, NoDatabaseError, NotFinished, OutputError, UserError
+from rewardkit.errors import ConfigError, NoDatabaseError, NotFinishedError, OutputError, UserError
 from rewardkit.extras import require_all
 from rewardkit.jobs.costs import Work
 from rewardkit.models import resolve
@@ -62,7 +62,7 @@ class Job:
         folder = self.folder(stage)
         path = folder.path / name
         if folder.manifest() is None or not path.exists():
-            raise NotFinished(stage, where=str(folder.path))
+            raise NotFinishedError(stage, where=str(folder.path))
         return path
 
     def has_store(self) -> bool:
