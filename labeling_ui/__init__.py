@@ -1,1 +1,4 @@
-"""The labelling page (FastAPI + Gradio) stands here; it meets the rest of rewardkit through the store."""
+"""People label here; this room meets the rest of rewardkit through the store.
+
+The desk gives out items and takes in answers; the page (FastAPI + Gradio) will stand in front of it.
+"""

@@ -19,7 +19,7 @@ from rewardkit.store.tables import VERSION_TABLE
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a constant, because asking Alembic at every start costs its import."""
 
 # Any number that nobody else locks by: two processes that migrate one database take turns.

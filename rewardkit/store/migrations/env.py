@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from rewardkit.store import labelling_tables  # noqa: F401 - adds its tables to METADATA
 from rewardkit.store.tables import METADATA, VERSION_TABLE
 
 context.configure(

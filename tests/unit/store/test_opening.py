@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from rewardkit.errors import OutputError, StoreError
+from rewardkit.store import labelling_tables  # noqa: F401 - adds its tables to METADATA
 from rewardkit.store.schema import HEAD, alembic_config
 from rewardkit.store.store import Store
 from rewardkit.store.tables import METADATA, VERSION_TABLE

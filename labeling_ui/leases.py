@@ -1,0 +1,137 @@
+"""Leases in the database: found and locked, ended, taken again; the steps that the desk's transactions are made of.
+
+`slots` of an item and the states of its leases change together here and nowhere else, so that an item
+never has more labels and leases than are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Row
+
+from rewardkit.store.labelling_tables import items, leases
+from rewardkit.types import Order
+
+HELD = leases.c.state.in_(("open", "done"))
+
+
+@dataclass(frozen=True)
+class Lease:
+    """An item in somebody's hands.
+
+    Attributes:
+        id: An unguessable name, under which the answer is handed in.
+        item_id: What was given.
+        comparison_id: What is to be compared.
+        order: Which response is shown first.
+        repeat: 0; 1 where the annotator has labelled it before.
+        sampling_prob: Probability with which this item was given to this annotator at this turn.
+        leased_at: Since when, in seconds since 1970.
+        expires_at: When it may go to somebody else.
+        draft: What the page has kept of an answer that was not sent.
+    """
+
+    id: str
+    item_id: str
+    comparison_id: str
+    order: Order
+    repeat: int
+    sampling_prob: float
+    leased_at: float
+    expires_at: float
+    draft: Mapping[str, Any] | None = None
+
+
+def lease_of(row: Row[Any]) -> Lease:
+    """Return the lease of a row."""
+    return Lease(
+        id=row.id,
+        item_id=row.item_id,
+        comparison_id=row.comparison_id,
+        order=cast(Order, row.order_shown),
+        repeat=row.repeat,
+        sampling_prob=row.sampling_prob,
+        leased_at=row.leased_at,
+        expires_at=row.expires_at,
+        draft=row.draft,
+    )
+
+
+def row_of(lease: Lease, person_id: str) -> dict[str, Any]:
+    """Return the row of a new lease."""
+    return {
+        "id": lease.id,
+        "item_id": lease.item_id,
+        "person_id": person_id,
+        "repeat": lease.repeat,
+        "order_shown": lease.order,
+        "sampling_prob": lease.sampling_prob,
+        "state": "open",
+        "leased_at": lease.leased_at,
+        "expires_at": lease.expires_at,
+    }
+
+
+def select_leases(*where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select leases with their items' comparison and role."""
+    columns = sa.select(leases, items.c.comparison_id, items.c.role)
+    return columns.join_from(leases, items, leases.c.item_id == items.c.id).where(*where)
+
+
+def locked(connection: Connection, lease_id: str) -> Row[Any] | None:
+    """Return a lease, which nobody else changes until the transaction ends."""
+    return connection.execute(select_leases(leases.c.id == lease_id).with_for_update(of=leases)).first()
+
+
+def in_hand(person_id: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a person has a lease in hand."""
+    return (leases.c.person_id == person_id) & (leases.c.state == "open")
+
+
+def due(connection: Connection, now: float, *, most: int = 100) -> Sequence[Row[Any]]:
+    """Return leases whose time is over, but for those that somebody else is changing now."""
+    # Written out and not as a parameter: else the index of open leases is not used.
+    over = select_leases(leases.c.expires_at < now).where(sa.text("leases.state = 'open'")).limit(most)
+    return connection.execute(over.with_for_update(of=leases, skip_locked=True)).all()
+
+
+def end(connection: Connection, lease: Row[Any], state: str, now: float) -> None:
+    """End a lease without an answer; its item can be given to others."""
+    connection.execute(sa.update(leases).where(leases.c.id == lease.id).values(state=state, closed_at=now))
+    if uses_slot(lease):
+        connection.execute(sa.update(items).where(items.c.id == lease.item_id).values(slots=items.c.slots + 1))
+
+
+def take_again(connection: Connection, lease: Row[Any]) -> bool:
+    """Take the item of a lease that has ended, if nobody else has it since; tell whether that went well."""
+    same = (leases.c.item_id == lease.item_id) & (leases.c.person_id == lease.person_id)
+    held = sa.select(leases.c.id).where(same, leases.c.repeat == lease.repeat, HELD)
+    if connection.execute(held).first() is not None:
+        return False
+    return not uses_slot(lease) or take_slot(connection, lease.item_id)
+
+
+def take_slot(connection: Connection, item_id: str) -> bool:
+    """Use up one slot of an item, unless it has none or somebody else is taking it now."""
+    free = sa.select(items.c.id).where(items.c.id == item_id, items.c.slots > 0)
+    if connection.execute(free.with_for_update(skip_locked=True)).first() is None:
+        return False
+    connection.execute(sa.update(items).where(items.c.id == item_id).values(slots=items.c.slots - 1))
+    return True
+
+
+def uses_slot(lease: Row[Any]) -> bool:
+    """Tell whether a lease counts towards the labels that its item wants."""
+    return bool(lease.role == "work" and lease.repeat == 0)
+
+
+def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert rows whose keys are not there; return how many that were."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table).values(list(rows)).on_conflict_do_nothing()
+    return len(connection.execute(statement.returning(table.c.id)).all())

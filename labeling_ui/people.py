@@ -1,0 +1,99 @@
+"""Who takes part in a study: how they came, and whether they may go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from labeling_ui.leases import insert_new
+from labeling_ui.trail import note
+from rewardkit.errors import RewardkitError
+from rewardkit.store.labelling_tables import people
+from rewardkit.store.rows import encode
+from rewardkit.store.store import Store, insert
+from rewardkit.types import Annotator, content_id
+
+Role = Literal["annotator", "admin"]
+State = Literal["active", "paused"]
+
+
+class Refused(RewardkitError):
+    """A request of the page that is not granted; it is in the audit trail, and the annotator is told why."""
+
+
+@dataclass
+class People:
+    """The people of one study.
+
+    Attributes:
+        store: Where they are.
+        study: Its name.
+        clock: Seconds since 1970.
+    """
+
+    store: Store
+    study: str
+    clock: Callable[[], float] = time.time
+
+    def join(self, entry: str, external_id: str, annotator: Annotator, *, role: Role = "annotator") -> str:
+        """Return the id of a person, who is made known if they are new.
+
+        Args:
+            entry: How they came ("prolific", "invitation", "password").
+            external_id: Who they are there.
+            annotator: Under which name their labels are kept.
+            role: What they may do.
+        """
+        person = content_id("person", self.study, entry, external_id)
+        row = {
+            "id": person,
+            "study": self.study,
+            "entry": entry,
+            "external_id": external_id,
+            "annotator_id": annotator.id,
+            "role": role,
+            "state": "active",
+            "created_at": self.clock(),
+            "details": {},
+        }
+        with self.store.writing() as connection:
+            insert(connection, [encode(annotator)])
+            if insert_new(connection, people, [row]):
+                note(connection, "joined", study=self.study, at=self.clock(), person_id=person, entry=entry)
+        return person
+
+    def set_state(self, person_id: str, state: State, *, why: str = "") -> None:
+        """Pause or resume somebody; what they have in hand stays theirs until its lease ends.
+
+        Raises:
+            Refused: The person is not known here.
+        """
+        mine = sa.update(people).where(people.c.id == person_id, people.c.study == self.study).values(state=state)
+        with self.store.writing() as connection:
+            if not connection.execute(mine).rowcount:
+                raise _unknown()
+            note(connection, state, study=self.study, at=self.clock(), person_id=person_id, why=why)
+
+
+def active_person(connection: Connection, study: str, person_id: str) -> Row[Any]:
+    """Return a person who may work, and lock them: one request of a person at a time.
+
+    Raises:
+        Refused: They are not known here, or paused.
+    """
+    query = sa.select(people).where(people.c.id == person_id, people.c.study == study)
+    person = connection.execute(query.with_for_update()).first()
+    if person is None:
+        raise _unknown()
+    if person.state != "active":
+        raise Refused("you are paused; your work is kept", fix="write to the people who run the study")
+    return person
+
+
+def _unknown() -> Refused:
+    return Refused("you are not known here", fix="open the link of your invitation again")

@@ -1,0 +1,96 @@
+"""The tables of the labelling page: who labels, what is to be labelled, and who has what in hand.
+
+Labels themselves are in the store's own tables. An item says how often a comparison is still to be
+labelled in a study; a lease gives one item to one person for a while. `slots` counts the labels that are
+wanted and neither given nor in somebody's hands: as a plain number, so that the open items are an index.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Column, Double, ForeignKey, Index, Integer, Table, Text, text
+
+from rewardkit.store.tables import METADATA, Key
+
+people = Table(
+    "people",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("study", Key, nullable=False),
+    # How they came ("prolific", "invitation", "password") and who they are there.
+    Column("entry", Key, nullable=False),
+    Column("external_id", Key, nullable=False),
+    Column("annotator_id", Key, ForeignKey("annotators.id"), nullable=False),
+    Column("role", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("details", JSON, nullable=False),
+)
+Index("ix_people_external", people.c.study, people.c.entry, people.c.external_id, unique=True)
+
+items = Table(
+    "items",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("study", Key, nullable=False),
+    Column("comparison_id", Key, ForeignKey("comparisons.id"), nullable=False),
+    # work, gold or qualification; the last two have a right answer, and no slots to use up.
+    Column("role", Key, nullable=False),
+    Column("expected", Text),
+    # Smaller numbers come first; within a priority the position is a random order.
+    Column("priority", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("wanted", BigInteger, nullable=False),
+    Column("slots", BigInteger, nullable=False),
+)
+Index(
+    "ix_items_open",
+    items.c.study,
+    items.c.role,
+    items.c.priority,
+    items.c.position,
+    sqlite_where=text("slots > 0"),
+    postgresql_where=text("slots > 0"),
+)
+
+leases = Table(
+    "leases",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("item_id", Key, ForeignKey("items.id"), nullable=False),
+    Column("person_id", Key, ForeignKey("people.id"), nullable=False),
+    Column("repeat", BigInteger, nullable=False),
+    Column("order_shown", Text, nullable=False),
+    Column("sampling_prob", Double, nullable=False),
+    # open, done, expired or returned; times are seconds since 1970.
+    Column("state", Key, nullable=False),
+    Column("leased_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("closed_at", Double),
+    Column("label_id", Key),
+    Column("draft", JSON),
+)
+HELD = text("state IN ('open', 'done')")
+Index(
+    "ix_leases_once",
+    leases.c.item_id,
+    leases.c.person_id,
+    leases.c.repeat,
+    unique=True,
+    sqlite_where=HELD,
+    postgresql_where=HELD,
+)
+Index("ix_leases_person", leases.c.person_id, leases.c.state)
+OPEN = text("state = 'open'")
+Index("ix_leases_open", leases.c.person_id, unique=True, sqlite_where=OPEN, postgresql_where=OPEN)
+Index("ix_leases_expiry", leases.c.expires_at, sqlite_where=OPEN, postgresql_where=OPEN)
+
+events = Table(
+    "events",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("study", Key, nullable=False),
+    Column("person_id", Key),
+    Column("kind", Text, nullable=False),
+    Column("details", JSON, nullable=False),
+)

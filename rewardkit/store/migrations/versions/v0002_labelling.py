@@ -1,0 +1,90 @@
+"""The tables of the labelling page."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def upgrade() -> None:
+    _people()
+    _items()
+    _leases()
+    op.create_table(
+        "events",
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
+        sa.Column("at", sa.Double, nullable=False),
+        sa.Column("study", KEY, nullable=False),
+        sa.Column("person_id", KEY),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("details", sa.JSON, nullable=False),
+    )
+
+
+def _people() -> None:
+    op.create_table(
+        "people",
+        sa.Column("id", KEY, primary_key=True),
+        sa.Column("study", KEY, nullable=False),
+        sa.Column("entry", KEY, nullable=False),
+        sa.Column("external_id", KEY, nullable=False),
+        sa.Column("annotator_id", KEY, sa.ForeignKey("annotators.id"), nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("created_at", sa.Double, nullable=False),
+        sa.Column("details", sa.JSON, nullable=False),
+    )
+    op.create_index("ix_people_external", "people", ["study", "entry", "external_id"], unique=True)
+
+
+def _items() -> None:
+    op.create_table(
+        "items",
+        sa.Column("id", KEY, primary_key=True),
+        sa.Column("study", KEY, nullable=False),
+        sa.Column("comparison_id", KEY, sa.ForeignKey("comparisons.id"), nullable=False),
+        sa.Column("role", KEY, nullable=False),
+        sa.Column("expected", sa.Text),
+        sa.Column("priority", sa.BigInteger, nullable=False),
+        sa.Column("position", sa.BigInteger, nullable=False),
+        sa.Column("wanted", sa.BigInteger, nullable=False),
+        sa.Column("slots", sa.BigInteger, nullable=False),
+    )
+    _partial("ix_items_open", "items", ["study", "role", "priority", "position"], "slots > 0")
+
+
+def _leases() -> None:
+    op.create_table(
+        "leases",
+        sa.Column("id", KEY, primary_key=True),
+        sa.Column("item_id", KEY, sa.ForeignKey("items.id"), nullable=False),
+        sa.Column("person_id", KEY, sa.ForeignKey("people.id"), nullable=False),
+        sa.Column("repeat", sa.BigInteger, nullable=False),
+        sa.Column("order_shown", sa.Text, nullable=False),
+        sa.Column("sampling_prob", sa.Double, nullable=False),
+        sa.Column("state", KEY, nullable=False),
+        sa.Column("leased_at", sa.Double, nullable=False),
+        sa.Column("expires_at", sa.Double, nullable=False),
+        sa.Column("closed_at", sa.Double),
+        sa.Column("label_id", KEY),
+        sa.Column("draft", sa.JSON),
+    )
+    _partial("ix_leases_once", "leases", ["item_id", "person_id", "repeat"], "state IN ('open', 'done')", unique=True)
+    op.create_index("ix_leases_person", "leases", ["person_id", "state"])
+    _partial("ix_leases_open", "leases", ["person_id"], "state = 'open'", unique=True)
+    _partial("ix_leases_expiry", "leases", ["expires_at"], "state = 'open'")
+
+
+def _partial(name: str, table: str, columns: list[str], where: str, *, unique: bool = False) -> None:
+    op.create_index(name, table, columns, unique=unique, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
+def downgrade() -> None:
+    for name in ("events", "leases", "items", "people"):
+        op.drop_table(name)

@@ -1,0 +1,102 @@
+"""Annotators' processes that are killed in the middle: no label lost, none doubled, no item given too often."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+import sqlalchemy as sa
+
+from labeling_ui.assignment import Policy
+from labeling_ui.desk import Desk
+from rewardkit.store.labelling_tables import items, leases
+from rewardkit.store.store import Store
+from rewardkit.types import Comparison, Message, Prompt, Response
+
+ITEMS, OVERLAP, CLIENTS, KILLS = 60, 3, 4, 6
+POLICY = "Policy(overlap=3, most_overlap=3, repeats=0.0, least_lease=1.0, lease_medians=0.0)"
+CLIENT = f"""
+import sys
+from labeling_ui.answers import Answer
+from labeling_ui.assignment import Policy
+from labeling_ui.desk import Desk
+from labeling_ui.people import People, Refused
+from rewardkit.store.store import Store
+from rewardkit.types import Annotator
+url, name = sys.argv[1:]
+with Store.open(url) as store:
+    desk = Desk(store, "study", {POLICY})
+    person = People(store, "study").join("invitation", name, Annotator.of("human", name))
+    print("ready", flush=True)
+    while lease := desk.next(person):
+        try:
+            label = desk.submit(lease.id, person, Answer(choice="tie"))
+        except Refused:
+            continue
+        print(label.id, flush=True)
+"""
+
+
+def add_items(url):
+    with Store.open(url) as store:
+        records, ids = [], []
+        for number in range(ITEMS):
+            prompt = Prompt.of((Message(role="user", content=f"prompt {number}"),))
+            first, second = (Response.of(prompt.id, f"{side} {number}") for side in ("one", "other"))
+            comparison = Comparison.of(prompt.id, first.id, second.id)
+            records += [prompt, first, second, comparison]
+            ids.append(comparison.id)
+        store.add(records)
+        Desk(store, "study", eval(POLICY, {"Policy": Policy})).add_items(ids)
+
+
+def start(url, name):
+    return subprocess.Popen([sys.executable, "-c", CLIENT, url, name], stdout=subprocess.PIPE, text=True)
+
+
+def rest(process):
+    """Return what a process still says, and wait for its end."""
+    with process:
+        return process.stdout.readlines()
+
+
+@pytest.mark.slow
+def test_clients_that_are_killed_lose_nothing_and_take_nothing_twice(database_url):
+    add_items(database_url)
+    draws, acknowledged = random.Random(0), []
+    running = {f"p{number}": start(database_url, f"p{number}") for number in range(CLIENTS)}
+    for _ in range(KILLS):
+        name = draws.choice(sorted(running))
+        process = running[name]
+        # Killed in the middle of its work: after some answers, wherever it then is.
+        seen = [process.stdout.readline() for _ in range(draws.randrange(2, 8))]
+        os.kill(process.pid, signal.SIGKILL)
+        acknowledged += [*seen, *rest(process)]
+        running[name] = start(database_url, name)
+    for process in running.values():
+        acknowledged += rest(process)
+        assert process.returncode == 0
+    # The leases of the dead end; the same people come back for what is left.
+    for _ in range(3):
+        time.sleep(1.1)
+        for name in running:
+            last = start(database_url, name)
+            acknowledged += rest(last)
+            assert last.returncode == 0
+    said = [line.strip() for line in acknowledged if line.strip() not in ("", "ready")]
+    with Store.open(database_url) as store, store.reading() as connection:
+        labels = list(store.labels())
+        assert Counter(label.comparison_id for label in labels) == {
+            row.comparison_id: OVERLAP for row in connection.execute(sa.select(items))
+        }
+        assert max(Counter((label.comparison_id, label.annotator_id) for label in labels).values()) == 1
+        assert len(said) == len(set(said)) and set(said) <= {label.id for label in labels}
+        done = connection.execute(sa.select(leases.c.label_id).where(leases.c.state == "done")).scalars().all()
+        assert sorted(done) == sorted(label.id for label in labels)
+        assert connection.execute(sa.select(sa.func.max(items.c.slots))).scalar_one() == 0

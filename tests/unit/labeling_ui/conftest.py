@@ -1,0 +1,61 @@
+"""A study of comparisons that were made here, on both databases."""
+
+from __future__ import annotations
+
+import pytest
+
+from labeling_ui.desk import Desk
+from labeling_ui.people import People
+from rewardkit.store.store import Store
+from rewardkit.types import Annotator, Comparison, Message, Prompt, Response
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self):
+        self.now = 1_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def store(database_url):
+    with Store.open(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk(store, clock):
+    return Desk(store, "study", clock=clock)
+
+
+@pytest.fixture
+def comparisons(store):
+    """Add comparisons to the store; return their ids."""
+
+    def add(count, *, tag=""):
+        records, ids = [], []
+        for number in range(count):
+            prompt = Prompt.of((Message(role="user", content=f"{tag}prompt {number}"),))
+            first, second = (Response.of(prompt.id, f"{side} {number}") for side in ("one", "other"))
+            comparison = Comparison.of(prompt.id, first.id, second.id)
+            records += [prompt, first, second, comparison]
+            ids.append(comparison.id)
+        store.add(records)
+        return ids
+
+    return add
+
+
+@pytest.fixture
+def join(desk):
+    """Let somebody join the study; return their id."""
+    people = People(desk.store, desk.study, clock=desk.clock)
+    return lambda name: people.join("invitation", name, Annotator.of("human", name))
