@@ -22,6 +22,7 @@ import hashlib
 import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -207,12 +208,13 @@ def main() -> None:
     options = arguments()
     import torch
 
-    from rewardkit.runs import file_hash, source_hash, write_json
+    from rewardkit.runs import source_hash, write_json
 
     torch.set_num_threads(options.threads)
     ways = {"rewardkit": run_rewardkit, "trl": run_trl}
     ways = {name: way for name, way in ways.items() if options.only in (None, name)}
-    code = {"code": source_hash(ROOMS), "script": file_hash(Path(__file__)), "versions": machine()["versions"]}
+    code = {"code": source_hash(ROOMS), "versions": machine()["versions"]}
+    alone = len(ways) == len(options.seeds) == 1
     overrides = [*options.overrides, f"train.max_examples={options.examples}"]
     found = json.loads(options.out.read_text()) if options.out.exists() else {"runs": {}}
     for seed in options.seeds:
@@ -221,7 +223,13 @@ def main() -> None:
         print(line(f"longer is better, seed {seed}", longer_is_better(examples)))
         for name, way in ways.items():
             key = f"{name}, seed {seed}"
-            if found["runs"].get(key, {}).get("stamp") != stamp:
+            if found["runs"].get(key, {}).get("stamp") != stamp and not alone:
+                # A process of its own: what one training leaves in memory, the next has no room for.
+                subprocess.run([sys.executable, __file__, *sys.argv[1:], "--only", name, "--seeds", str(seed)])
+                found = json.loads(options.out.read_text()) if options.out.exists() else found
+                if found["runs"].get(key, {}).get("stamp") != stamp:
+                    sys.exit(f"{key}: ended early; out of memory? The same command goes on from here.")
+            elif found["runs"].get(key, {}).get("stamp") != stamp:
                 result, seconds = way(config, examples, seed)
                 found["runs"][key] = {**result, "train_seconds": round(seconds, 1), "stamp": stamp}
                 found |= {"command": " ".join(["python", *sys.argv]), "machine": machine(threads=options.threads)}
