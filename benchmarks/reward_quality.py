@@ -98,13 +98,11 @@ def run_rewardkit(config, examples, seed):
 
 def run_trl(config, examples, seed):
     import numpy as np
-    import torch
     from datasets import Dataset
     from peft import LoraConfig
     from trl import RewardConfig, RewardTrainer
 
     from rewardkit.hardware import dtype_of
-    from rewardkit.jobs.learning import held_out
     from rewardkit.models import resolve
 
     settings = config.train
@@ -145,6 +143,17 @@ def run_trl(config, examples, seed):
         start = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - start
+    margins, test = trl_margins(trainer, examples, settings.max_length)
+    return measure_probabilities(1 / (1 + np.exp(-margins)), test, seed), seconds
+
+
+def trl_margins(trainer, examples, max_length):
+    """Score the test comparisons as TRL renders and pools them, one text at a time."""
+    import numpy as np
+    import torch
+
+    from rewardkit.jobs.learning import held_out
+
     model, tokenizer = trainer.model.eval(), trainer.processing_class
     test = held_out(examples, "test")
     cache: dict[tuple, float] = {}
@@ -155,12 +164,11 @@ def run_trl(config, examples, seed):
         if key not in cache:
             messages = [*prompt_of(example), {"role": "assistant", "content": response}]
             text = tokenizer.apply_chat_template(messages, tokenize=False)
-            ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids[:, : settings.max_length]
+            ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids[:, :max_length]
             cache[key] = float(model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0])
         return cache[key]
 
-    margins = np.array([score(e, e.response_a) - score(e, e.response_b) for e in test])
-    return measure_probabilities(1 / (1 + np.exp(-margins)), test, seed), seconds
+    return np.array([score(e, e.response_a) - score(e, e.response_b) for e in test]), test
 
 
 def prompt_of(example):

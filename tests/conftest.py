@@ -240,6 +240,25 @@ def database_url(new_database):
 
 
 @pytest.fixture(scope="session")
+def add_comparisons():
+    """Add comparisons that are made here to a store; return their ids."""
+    from rewardkit.types import Comparison, Message, Prompt, Response
+
+    def add(store, count, *, tag=""):
+        records, ids = [], []
+        for number in range(count):
+            prompt = Prompt.of((Message(role="user", content=f"{tag}prompt {number}"),))
+            first, second = (Response.of(prompt.id, f"{side} {number}") for side in ("one", "other"))
+            comparison = Comparison.of(prompt.id, first.id, second.id)
+            records += [prompt, first, second, comparison]
+            ids.append(comparison.id)
+        store.add(records)
+        return ids
+
+    return add
+
+
+@pytest.fixture(scope="session")
 def shared_data():
     """The folder of real labels: REWARDKIT_SHARED, or ../shared/data beside the checkout."""
     default = Path(__file__).resolve().parents[2] / "shared" / "data"

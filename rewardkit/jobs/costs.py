@@ -1,7 +1,7 @@
 """What a stage will cost, said before it starts: its tokens at this machine's measured speed.
 
 A rough figure, for deciding whether to wait: tokens are counted from characters, and the model is taken
-to reach a fixed share of the machine's speed in one large matrix product. Once a stage has finished,
+to reach a share of the machine's speed in one large matrix product. Once a stage has finished,
 `--dry-run` tells how long it took instead, and while it runs its progress tells the time left.
 """
 
@@ -19,8 +19,9 @@ from rewardkit.models import resolve
 from rewardkit.types import PreferenceExample
 
 CHARACTERS_PER_TOKEN = 4.0
-# Share of a large matrix product's speed that a small model reaches (SmolLM2-135M on two cores: .4 to .6).
-SHARE = 0.5
+# Shares of a large matrix product's speed that were reached by SmolLM2-135M on two cores, with the demo: a judge
+# reads long requests, scoring reads single short texts, training also pays for the optimiser and the loss.
+JUDGING, SCORING, LEARNING = 0.5, 0.2, 0.11
 # Operations a token and parameter: a forward pass, and a forward and a backward pass of which LoRA needs
 # the gradients of the activations and nearly none of the weights (Kaplan et al. 2020, section 2.1).
 FORWARD, TRAINING = 2, 4
@@ -37,12 +38,14 @@ class Work:
         dtype: The dtype that it computes in, or "auto".
         read: Characters in forward passes only.
         learnt: Characters in forward and backward passes.
+        share: Share of the machine's speed at which text is read.
     """
 
     model: str
     dtype: str
     read: float = 0
     learnt: float = 0
+    share: float = SCORING
 
     def seconds(self) -> float | None:
         """Estimate how long it takes on this machine; None where the model is not ready or torch is missing."""
@@ -53,8 +56,8 @@ class Work:
             return None
         if not parameters:
             return None
-        operations = (FORWARD * self.read + TRAINING * self.learnt) / CHARACTERS_PER_TOKEN * parameters
-        return operations / (speed * SHARE)
+        per_character = parameters / CHARACTERS_PER_TOKEN / speed
+        return per_character * (FORWARD * self.read / self.share + TRAINING * self.learnt / LEARNING)
 
 
 def characters(examples: Iterable[PreferenceExample]) -> int:

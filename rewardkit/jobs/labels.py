@@ -12,7 +12,7 @@ from typing import Any
 from rewardkit import runs
 from rewardkit.config import ImportConfig
 from rewardkit.errors import DataError
-from rewardkit.jobs.costs import Work
+from rewardkit.jobs.costs import JUDGING, Work
 from rewardkit.jobs.stages import Job, Stage, Summary, given, model_revision
 from rewardkit.progress import Advance, log, progress
 from rewardkit.store.exporting import export
@@ -229,7 +229,7 @@ def _judge_work(job: Job) -> Work | None:
         ]
         rated = [instruction + prompts[r.prompt_id] + len(r.text) for r in islice(store.responses(), config.limit)]
     ratings = len(rubric.criteria) * sum(rated) if config.rating_protocol else 0
-    return Work(config.model, config.dtype, read=len(config.orders) * sum(asked) + ratings)
+    return Work(config.model, config.dtype, read=len(config.orders) * sum(asked) + ratings, share=JUDGING)
 
 
 def _store_digest(job: Job, *kinds: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rewardkit.config import JobConfig
-from rewardkit.errors import ConfigError, NotFinishedError, UserError
+from rewardkit.errors import ConfigError, NoDatabaseError, NotFinishedError, UserError
 from rewardkit.jobs.evaluating import EVALUATE
 from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
 from rewardkit.jobs.learning import CALIBRATE, TRAIN
@@ -111,10 +111,10 @@ def _ahead(stage: Stage, job: Job, state: State) -> tuple[str, float | None]:
     if stage.name == IMPORT.name:
         # What cannot be read is refused now, and not when the run begins.
         return stage.size(job), None
-    if not job.has_store():
-        return "known after import", None
     try:
         return stage.size(job), None if state == "complete" else stage.expected_seconds(job)
+    except NoDatabaseError:
+        return "known after import", None
     except NotFinishedError as error:
         return f"known after {error.stage}", None
     except UserError as error:

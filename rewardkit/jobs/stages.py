@@ -65,22 +65,12 @@ class Job:
             raise NotFinishedError(stage, where=str(folder.path))
         return path
 
-    def has_store(self) -> bool:
-        """Tell whether the database is there (a server's URL counts as there)."""
-        database = self.config.database
-        if database.startswith("sqlite:///"):
-            database = database.removeprefix("sqlite:///")
-        return "://" in database or Path(database).exists()
-
     def store_counts(self) -> dict[str, int]:
         """Return how many records of each kind the database holds; nothing where there is none yet."""
-        if not self.has_store():
-            return {}
         try:
             with Store.open(self.config.database, create=False) as store:
                 return store.counts()
         except NoDatabaseError:
-            # A server's database may have been made anew.
             return {}
 
 

@@ -17,10 +17,9 @@ from labeling_ui.assignment import Policy
 from labeling_ui.desk import Desk
 from rewardkit.store.labelling_tables import items, leases
 from rewardkit.store.store import Store
-from rewardkit.types import Comparison, Message, Prompt, Response
 
 ITEMS, OVERLAP, CLIENTS, KILLS = 60, 3, 4, 6
-POLICY = "Policy(overlap=3, most_overlap=3, repeats=0.0, least_lease=1.0, lease_medians=0.0)"
+POLICY = Policy(overlap=OVERLAP, most_overlap=OVERLAP, repeats=0.0, least_lease=1.0, lease_medians=0.0)
 CLIENT = f"""
 import sys
 from labeling_ui.answers import Answer
@@ -43,19 +42,6 @@ with Store.open(url) as store:
 """
 
 
-def add_items(url):
-    with Store.open(url) as store:
-        records, ids = [], []
-        for number in range(ITEMS):
-            prompt = Prompt.of((Message(role="user", content=f"prompt {number}"),))
-            first, second = (Response.of(prompt.id, f"{side} {number}") for side in ("one", "other"))
-            comparison = Comparison.of(prompt.id, first.id, second.id)
-            records += [prompt, first, second, comparison]
-            ids.append(comparison.id)
-        store.add(records)
-        Desk(store, "study", eval(POLICY, {"Policy": Policy})).add_items(ids)
-
-
 def start(url, name):
     return subprocess.Popen([sys.executable, "-c", CLIENT, url, name], stdout=subprocess.PIPE, text=True)
 
@@ -67,8 +53,9 @@ def rest(process):
 
 
 @pytest.mark.slow
-def test_clients_that_are_killed_lose_nothing_and_take_nothing_twice(database_url):
-    add_items(database_url)
+def test_clients_that_are_killed_lose_nothing_and_take_nothing_twice(database_url, add_comparisons):
+    with Store.open(database_url) as store:
+        Desk(store, "study", POLICY).add_items(add_comparisons(store, ITEMS))
     draws, acknowledged = random.Random(0), []
     running = {f"p{number}": start(database_url, f"p{number}") for number in range(CLIENTS)}
     for _ in range(KILLS):

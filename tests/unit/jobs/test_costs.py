@@ -34,7 +34,10 @@ def test_time_follows_the_text_the_model_and_the_machine(tiny_model, monkeypatch
     once = Work(model, "auto", read=1000).seconds()
     assert once > 0
     assert Work(model, "auto", read=3000).seconds() == pytest.approx(3 * once)
-    assert Work(model, "auto", learnt=1000).seconds() == pytest.approx(2 * once)
+    assert Work(model, "auto", read=1000, share=2 * costs.SCORING).seconds() == pytest.approx(once / 2)
+    # Twice the operations, at the share of training.
+    learnt = Work(model, "auto", learnt=1000).seconds()
+    assert learnt == pytest.approx(2 * once * costs.SCORING / costs.LEARNING)
     assert Work(model, "float32", read=1000).seconds() == pytest.approx(2 * once)
     assert Work(str(tiny_model(layers=3)), "auto", read=1000).seconds() > 2 * once
 

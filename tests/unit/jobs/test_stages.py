@@ -189,18 +189,13 @@ def test_an_output_of_an_unfinished_stage_is_asked_for(work, job):
         job().output("calibrate", "other")
 
 
-def test_a_server_counts_as_there(job):
-    assert job(db="postgresql://host/name").has_store() and not job().has_store()
-    assert job().store_counts() == {}
-
-
 def test_a_file_that_a_url_names_may_be_gone(tmp_path):
     file = tmp_path / "a.db"
     job = Job(JobConfig(workspace=tmp_path, db=f"sqlite:///{file}"))
-    assert not job.has_store() and job.store_counts() == {}
+    assert job.store_counts() == {}
     with Store.open(file) as store:
         store.add([Prompt.of((Message(role="user", content="x"),))])
-    assert job.has_store() and job.store_counts()["prompts"] == 1
+    assert job.store_counts()["prompts"] == 1
 
 
 def emptied(database):
@@ -244,7 +239,7 @@ def test_a_plan_runs_all_that_follows_what_runs(work, job):
     planned = plan(job(train={}, evaluate={}).config)
     assert [(p.stage, p.state) for p in planned] == [("train", "new"), ("calibrate", "stale"), ("evaluate", "stale")]
     assert planned[1].seconds is not None and planned[0].seconds is None
-    assert planned[0].size == "known after import"
+    assert planned[0].size == "known after aggregate"
     with pytest.raises(ConfigError, match="no section 'judge'"):
         plan_one("judge", job().config)
 

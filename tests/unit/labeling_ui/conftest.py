@@ -7,7 +7,7 @@ import pytest
 from labeling_ui.desk import Desk
 from labeling_ui.people import People
 from rewardkit.store.store import Store
-from rewardkit.types import Annotator, Comparison, Message, Prompt, Response
+from rewardkit.types import Annotator
 
 
 class Clock:
@@ -37,21 +37,9 @@ def desk(store, clock):
 
 
 @pytest.fixture
-def comparisons(store):
-    """Add comparisons to the store; return their ids."""
-
-    def add(count, *, tag=""):
-        records, ids = [], []
-        for number in range(count):
-            prompt = Prompt.of((Message(role="user", content=f"{tag}prompt {number}"),))
-            first, second = (Response.of(prompt.id, f"{side} {number}") for side in ("one", "other"))
-            comparison = Comparison.of(prompt.id, first.id, second.id)
-            records += [prompt, first, second, comparison]
-            ids.append(comparison.id)
-        store.add(records)
-        return ids
-
-    return add
+def comparisons(store, add_comparisons):
+    """Add comparisons to the study's store; return their ids."""
+    return lambda count, *, tag="": add_comparisons(store, count, tag=tag)
 
 
 @pytest.fixture
