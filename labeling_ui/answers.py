@@ -1,101 +1,106 @@
-"""What an annotator said, as the page sends it, and the label that it becomes.
+"""What an annotator said, as the page sends it: one form for each kind of task.
 
-The page speaks of the first and the second response, as they were shown; a label speaks of A and B. The
-shown order is undone here and nowhere else.
+Nothing in an answer is trusted beyond its form. It speaks of responses by the place at which they were
+shown ("1", "2", …); `labeling_ui.recording` turns places back into responses.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from rewardkit.types import Choice, Label, Order
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 Shown = Literal["first", "second", "tie", "both_bad"]
-LONGEST_TEXT = 20_000
+Place = Annotated[str, Field(pattern=r"^[1-8]$")]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+LONGEST_NOTE = 20_000
+LONGEST_EDIT = 300_000
 
 
-class Answer(BaseModel):
-    """One answer from the page. Nothing in it is trusted beyond its form.
-
-    Attributes:
-        choice: Which response is better as shown; None where the annotator cannot judge.
-        strength: How much better, 1 (slightly) to 3 (much); only with a preference.
-        criteria: The same for single criteria.
-        reasons: Quick reasons that were ticked.
-        rationale: In the annotator's own words.
-    """
+class Form(BaseModel):
+    """Base of all that the page sends: frozen, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+class Span(Form):
+    """A passage of a response, and what is good or bad about it.
+
+    Attributes:
+        response: The place of the response.
+        start: Where the passage begins in the text as it was shown, in characters.
+        end: Where it ends.
+        quote: The passage.
+        sign: Whether it speaks for the response or against it.
+        note: Why.
+    """
+
+    response: Place
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=1)]
+    quote: str = Field(min_length=1, max_length=5_000)
+    sign: Literal["good", "bad"]
+    note: str = Field("", max_length=2_000)
+
+
+class BaseAnswer(Form):
+    """What every kind of answer may hold.
+
+    Attributes:
+        reasons: Quick reasons that were ticked.
+        rationale: In the annotator's own words.
+        spans: Passages that were marked.
+        edits: Responses that were made better: place and the new text.
+    """
+
+    reasons: tuple[Name, ...] = Field((), max_length=20)
+    rationale: str = Field("", max_length=LONGEST_NOTE)
+    spans: tuple[Span, ...] = Field((), max_length=50)
+    edits: dict[Place, Annotated[str, Field(max_length=LONGEST_EDIT)]] = Field(default_factory=dict)
+
+
+class ComparisonAnswer(BaseAnswer):
+    """Which of two responses is better.
+
+    Attributes:
+        choice: As shown; None where the annotator cannot judge.
+        strength: How much better, 1 (slightly) to 3 (much); only with a preference.
+        criteria: The same for single criteria.
+    """
+
+    task: Literal["comparison"] = "comparison"
     choice: Shown | None
     strength: Annotated[int, Field(ge=1, le=3)] | None = None
-    criteria: dict[Annotated[str, Field(max_length=100)], Shown] = Field(default_factory=dict, max_length=20)
-    reasons: tuple[Annotated[str, Field(max_length=100)], ...] = Field((), max_length=20)
-    rationale: str = Field("", max_length=LONGEST_TEXT)
+    criteria: dict[Name, Shown] = Field(default_factory=dict, max_length=20)
 
     @model_validator(mode="after")
-    def _strength_of_a_preference(self) -> Answer:
+    def _strength_of_a_preference(self) -> ComparisonAnswer:
         if (self.strength is not None) != (self.choice in ("first", "second")):
             raise ValueError("a strength belongs to a preference, and to nothing else")
         return self
 
 
-def unshown(choice: Shown, order: Order) -> Choice:
-    """Return a choice in the comparison's frame."""
-    if choice == "tie" or choice == "both_bad":
-        return choice
-    return "a" if (choice == "first") == (order == "ab") else "b"
+class RankingAnswer(BaseAnswer):
+    """In which order several responses stand.
 
-
-def to_label(  # noqa: PLR0913 - keyword-only past the first
-    answer: Answer,
-    *,
-    comparison_id: str,
-    annotator_id: str,
-    order: Order,
-    repeat: int,
-    sampling_prob: float,
-    seconds: float,
-    at: float,
-    guideline_version: str | None,
-    lease_id: str,
-    supersedes: str | None = None,
-) -> Label:
-    """Return the label of an answer.
-
-    Args:
-        answer: What the page sent.
-        comparison_id: What was compared.
-        annotator_id: By whom.
-        order: Which response stood first.
-        repeat: 0, or the how manieth time again.
-        sampling_prob: Probability with which the item was routed to this annotator.
-        seconds: From showing to sending.
-        at: Now, in seconds since 1970.
-        guideline_version: The guidelines that the annotator had read.
-        lease_id: What it was given under; it makes the label different from every other.
-        supersedes: The label that it replaces.
+    Attributes:
+        ranks: Rank of each place, 1 for the best; equal ranks are ties. None where the annotator cannot judge.
     """
-    metadata: dict[str, Any] = {"lease": lease_id}
-    if answer.reasons:
-        metadata["reasons"] = list(answer.reasons)
-    return Label.of(
-        comparison_id,
-        annotator_id,
-        status="abstained" if answer.choice is None else "ok",
-        choice=None if answer.choice is None else unshown(answer.choice, order),
-        strength=answer.strength,
-        criteria={name: unshown(choice, order) for name, choice in answer.criteria.items()},
-        rationale=answer.rationale,
-        order_shown=order,
-        repeat=repeat,
-        sampling_prob=sampling_prob,
-        seconds=max(0.0, seconds),
-        guideline_version=guideline_version,
-        created_at=datetime.fromtimestamp(at, UTC),
-        supersedes=supersedes,
-        metadata=metadata,
-    )
+
+    task: Literal["ranking"] = "ranking"
+    ranks: dict[Place, Annotated[int, Field(ge=1, le=8)]] | None
+
+
+class RatingAnswer(BaseAnswer):
+    """How good one response is.
+
+    Attributes:
+        ratings: Value of each criterion on the rubric's scale; None for one that cannot be judged.
+    """
+
+    task: Literal["rating"] = "rating"
+    ratings: dict[Name, Annotated[float, Field(allow_inf_nan=False)] | None] = Field(max_length=20)
+
+
+Answer = Annotated[ComparisonAnswer | RankingAnswer | RatingAnswer, Field(discriminator="task")]
+ANSWER: TypeAdapter[ComparisonAnswer | RankingAnswer | RatingAnswer] = TypeAdapter(Answer)

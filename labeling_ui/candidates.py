@@ -9,7 +9,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from labeling_ui.assignment import Policy, Route
+from labeling_ui.assignment import Route
+from rewardkit.label_config import AssignmentConfig
 from rewardkit.store.labelling_tables import items, leases
 
 ItemRole = Literal["work", "gold", "qualification"]
@@ -17,16 +18,36 @@ ItemRole = Literal["work", "gold", "qualification"]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Finds what a person may get in a study; only the first `policy.window` of each kind are looked at."""
+    """Finds what a person may get in a study; only the first `policy.window` of each kind are looked at.
+
+    Attributes:
+        connection: To the store.
+        study: Its name.
+        person_id: Who is to get something.
+        policy: How items are handed out.
+        qualifying: Items on which each annotator has to qualify.
+    """
 
     connection: Connection
     study: str
     person_id: str
-    policy: Policy
+    policy: AssignmentConfig
+    qualifying: int = 0
 
     def of_routes(self) -> dict[Route, Sequence[Row[Any]]]:
         """Return the items that are open to the person, by route."""
+        if owed := self._qualification():
+            return {"qualification": owed}
         return {"work": self._work(), "gold": self._all(self._unseen("gold")), "repeat": self._repeats()}
+
+    def _qualification(self) -> Sequence[Row[Any]]:
+        if not self.qualifying:
+            return ()
+        done = sa.select(sa.func.count()).select_from(leases.join(items, leases.c.item_id == items.c.id))
+        done = done.where(leases.c.person_id == self.person_id, leases.c.state == "done")
+        if self.connection.execute(done.where(items.c.role == "qualification")).scalar_one() >= self.qualifying:
+            return ()
+        return self._all(self._unseen("qualification"))
 
     def _work(self) -> Sequence[Row[Any]]:
         """Return open items that the person never had in hand, of the first priority there is."""

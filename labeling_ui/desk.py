@@ -8,29 +8,19 @@ of it; an item in the hands of somebody who went away comes back when its lease 
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from labeling_ui.answers import Answer, to_label
-from labeling_ui.assignment import (
-    Policy,
-    Standing,
-    chances,
-    draw,
-    lease_seconds,
-    order_shown,
-    unit_number,
-    wants_another,
-)
-from labeling_ui.candidates import Candidates, ItemRole
+from labeling_ui.assignment import wants_another
+from labeling_ui.candidates import ItemRole
+from labeling_ui.giving import Giving
 from labeling_ui.leases import (
     Lease,
     due,
@@ -39,21 +29,25 @@ from labeling_ui.leases import (
     insert_new,
     lease_of,
     locked,
-    row_of,
     select_leases,
     take_again,
-    take_slot,
     uses_slot,
 )
 from labeling_ui.people import Refused, active_person
+from labeling_ui.recording import AnyAnswer, Circumstances, Recorded, record
+from labeling_ui.study import Study
+from labeling_ui.subjects import SIZES, Task, load_subject, require_one_prompt
 from labeling_ui.trail import note
+from rewardkit.errors import DataError
 from rewardkit.store.labelling_tables import items, leases
 from rewardkit.store.rows import encode
 from rewardkit.store.store import Store, insert
-from rewardkit.store.tables import labels
-from rewardkit.types import Choice, Label, Order, content_id
+from rewardkit.types import Choice, content_id
 
 RECENT = 200
+AT_A_TIME = 100
+LATEST = 10
+RELOAD = "reload the page; the next item is waiting there"
 
 
 @dataclass
@@ -62,60 +56,54 @@ class Desk:
 
     Attributes:
         store: Where everything is.
-        study: Its name.
-        policy: How items are handed out.
-        least_seconds: An answer that comes faster was not thought about, and is refused.
-        guideline_version: Of the guidelines that annotators read now.
+        study: What is asked, and how items are handed out.
         clock: Seconds since 1970.
     """
 
     store: Store
-    study: str
-    policy: Policy = field(default_factory=Policy)
-    least_seconds: float = 0.0
-    guideline_version: str | None = None
+    study: Study
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
         self._durations: deque[float] = deque(maxlen=RECENT)
 
+    @property
+    def typical_seconds(self) -> float | None:
+        """Median time for a label lately; None where nothing is known."""
+        return median(self._durations) if self._durations else None
+
     def add_items(
         self,
-        comparison_ids: Iterable[str],
+        sets: Iterable[Sequence[str]],
         *,
+        task: Task = "comparison",
         role: ItemRole = "work",
-        expected: Mapping[str, Choice] | None = None,
+        expected: Mapping[tuple[str, ...], Choice] | None = None,
         priority: int = 0,
     ) -> int:
-        """Add comparisons to be labelled; those that the study has in this role stay as they are.
+        """Add sets of responses to be labelled; those that the study has in this role stay as they are.
 
         Args:
-            comparison_ids: Of comparisons in the store.
+            sets: Ids of responses to one prompt: two for a comparison, three to eight for a ranking.
+            task: What is to be done with each set.
             role: What they are for.
-            expected: The right choice of each, for gold and qualification.
+            expected: The right choice of each (its ids sorted), for gold and qualification.
             priority: Smaller numbers come first.
 
         Returns:
             How many were added.
+
+        Raises:
+            DataError: A set has too few or too many responses, or they answer different prompts.
         """
-        # What has a right answer is for everybody: its one slot is never used up.
-        wanted = self.policy.overlap if role == "work" else 1
-        rows = [
-            {
-                "id": content_id("item", self.study, role, comparison),
-                "study": self.study,
-                "comparison_id": comparison,
-                "role": role,
-                "expected": (expected or {}).get(comparison),
-                "priority": priority,
-                "position": int(content_id("position", self.study, comparison)[:12], 16),
-                "wanted": wanted,
-                "slots": wanted,
-            }
-            for comparison in comparison_ids
-        ]
+        rows = [self._item(tuple(sorted(ids)), task, role, priority, expected or {}) for ids in sets]
+        added = 0
         with self.store.writing() as connection:
-            return sum(insert_new(connection, items, rows[at : at + 100]) for at in range(0, len(rows), 100))
+            for at in range(0, len(rows), AT_A_TIME):
+                part = rows[at : at + AT_A_TIME]
+                require_one_prompt(connection, [row["responses"] for row in part])
+                added += insert_new(connection, items, part)
+        return added
 
     def next(self, person_id: str) -> Lease | None:
         """Return what the person has in hand, or give them the next item; None where nothing is left.
@@ -123,59 +111,49 @@ class Desk:
         Raises:
             Refused: The person is not known here, or paused.
         """
-        now = self.clock()
         with self.store.writing() as connection:
-            person = active_person(connection, self.study, person_id)
-            self._expire(connection, now)
-            held = connection.execute(select_leases(in_hand(person_id))).first()
-            if held is not None:
-                return lease_of(held)
-            return self._give(connection, person, now)
+            return self._next(connection, active_person(connection, self.study.name, person_id))
 
-    def submit(self, lease_id: str, person_id: str, answer: Answer) -> Label:
+    def submit(self, lease_id: str, person_id: str, answer: AnyAnswer) -> Recorded:
         """Take an answer in; it is in the store when this returns.
+
+        Raises:
+            Refused: See `submit_and_next`.
+        """
+        return self._submit(lease_id, person_id, answer, and_next=False)[0]
+
+    def submit_and_next(self, lease_id: str, person_id: str, answer: AnyAnswer) -> Lease | None:
+        """Take an answer in and give the next item, in one transaction.
 
         A lease that has ended still counts if nobody else has taken the item since.
 
         Raises:
             Refused: The lease is not this person's, was answered already, has ended and gone to somebody
-                else, or the answer came too fast.
+                else, the answer came too fast, or it does not fit the item.
         """
-        now = self.clock()
-        with self.store.writing() as connection:
-            person = active_person(connection, self.study, person_id)
-            lease = locked(connection, lease_id)
-            if lease is None or lease.person_id != person_id:
-                problem = "this item was not given to you"
-            elif not (problem := self._problem(connection, lease, now)):
-                label = self._label(lease, person, answer, now)
-                self._close(connection, lease, label, now)
-                self._durations.append(now - lease.leased_at)
-                return label
-            # Committed before it is raised: a refusal must leave its trace.
-            self._note(connection, "refused", person_id, lease=lease_id[:64], why=problem)
-        raise Refused(problem, fix="reload the page; the next item is waiting there")
+        return self._submit(lease_id, person_id, answer, and_next=True)[1]
 
-    def revise(self, lease_id: str, person_id: str, answer: Answer, *, latest: int = 10) -> Label:
+    def revise(self, lease_id: str, person_id: str, answer: AnyAnswer) -> Recorded:
         """Replace one of the person's latest answers; the earlier one stays in the store, superseded.
 
         Raises:
-            Refused: It is not among their latest answers.
+            Refused: It is not among their latest answers, or does not fit the item.
         """
-        now = self.clock()
         with self.store.writing() as connection:
-            person = active_person(connection, self.study, person_id)
-            done = sa.select(leases.c.id).where(leases.c.person_id == person_id, leases.c.state == "done")
-            recent = connection.execute(done.order_by(leases.c.closed_at.desc()).limit(latest)).scalars().all()
-            if lease_id not in recent:
-                raise Refused(f"only the latest {latest} answers can be changed")
+            person = active_person(connection, self.study.name, person_id)
+            if lease_id not in [row.id for row in self._latest(connection, person_id)]:
+                raise Refused(f"only the latest {LATEST} answers can be changed")
             lease = locked(connection, lease_id)
             assert lease is not None
-            label = self._label(lease, person, answer, now, supersedes=lease.label_id)
-            insert(connection, [encode(label)])
-            connection.execute(sa.update(leases).where(leases.c.id == lease_id).values(label_id=label.id))
-            self._note(connection, "revised", person_id, lease=lease_id, label=label.id)
-        return label
+            recorded = self._record(connection, lease, person, answer)
+            self._keep(connection, lease, answer, recorded)
+            self._note(connection, "revised", person_id, lease=lease_id, records=sorted(recorded.ids.values()))
+        return recorded
+
+    def latest(self, person_id: str) -> list[Lease]:
+        """Return the person's latest answers that can still be changed, the latest first."""
+        with self.store.reading() as connection:
+            return [lease_of(row) for row in self._latest(connection, person_id)]
 
     def give_back(self, lease_id: str, person_id: str) -> None:
         """Return an item unanswered; it goes to somebody else, and not to this person again.
@@ -187,7 +165,7 @@ class Desk:
             mine = select_leases(leases.c.id == lease_id, in_hand(person_id)).with_for_update(of=leases)
             found = connection.execute(mine).first()
             if found is None:
-                raise Refused("this item is not in your hands")
+                raise Refused("this item is not in your hands", fix=RELOAD)
             end(connection, found, "returned", self.clock())
             self._note(connection, "returned", person_id, lease=lease_id)
 
@@ -200,94 +178,130 @@ class Desk:
         mine = sa.update(leases).where(leases.c.id == lease_id, in_hand(person_id)).values(draft=dict(draft))
         with self.store.writing() as connection:
             if not connection.execute(mine).rowcount:
-                raise Refused("this item is not in your hands")
+                raise Refused("this item is not in your hands", fix=RELOAD)
 
-    def _expire(self, connection: Connection, now: float) -> None:
+    def _item(
+        self,
+        ids: tuple[str, ...],
+        task: Task,
+        role: ItemRole,
+        priority: int,
+        expected: Mapping[tuple[str, ...], Choice],
+    ) -> dict[str, Any]:
+        least, most = SIZES[task]
+        if not least <= len(set(ids)) <= most or len(set(ids)) < len(ids):
+            raise DataError(
+                f"a {task} of {len(set(ids))} responses", where=", ".join(ids), expected=f"{least} to {most}"
+            )
+        # What has a right answer is for everybody: its one slot is never used up.
+        wanted = self.study.config.assignment.overlap if role == "work" else 1
+        return {
+            "id": content_id("item", self.study.name, role, task, *ids),
+            "study": self.study.name,
+            "task": task,
+            "responses": list(ids),
+            "role": role,
+            "expected": expected.get(ids),
+            "priority": priority,
+            "position": int(content_id("position", self.study.name, *ids)[:12], 16),
+            "wanted": wanted,
+            "slots": wanted,
+        }
+
+    def _next(self, connection: Connection, person: Row[Any]) -> Lease | None:
+        now = self.clock()
         for lease in due(connection, now):
             end(connection, lease, "expired", now)
             self._note(connection, "expired", lease.person_id, lease=lease.id)
+        held = connection.execute(select_leases(in_hand(person.id))).first()
+        if held is not None:
+            return lease_of(held)
+        return Giving(connection, self.study, person, now, self.typical_seconds).give()
 
-    def _give(self, connection: Connection, person: Row[Any], now: float) -> Lease | None:
-        turns = connection.execute(
-            sa.select(sa.func.count()).select_from(leases).where(leases.c.person_id == person.id)
-        ).scalar_one()
-        open_to = Candidates(connection, self.study, person.id, self.policy).of_routes()
-        standing = Standing(turns, **{route: bool(found) for route, found in open_to.items()})
-        chance = chances(standing, self.policy)
-        route = draw(chance, unit_number("route", self.study, person.id, str(turns)))
-        if route is None:
-            return None
-        candidates = open_to[route]
-        first = int(unit_number("item", self.study, person.id, str(turns)) * len(candidates))
-        for candidate in (*candidates[first:], *candidates[:first]):
-            if route != "work" or take_slot(connection, candidate.id):
-                given = self._lease(person, candidate, int(route == "repeat"), chance[route] / len(candidates), now)
-                connection.execute(sa.insert(leases).values(row_of(given, person.id)))
-                return given
-        return None
+    def _submit(
+        self, lease_id: str, person_id: str, answer: AnyAnswer, *, and_next: bool
+    ) -> tuple[Recorded, Lease | None]:
+        try:
+            with self.store.writing() as connection:
+                person = active_person(connection, self.study.name, person_id)
+                lease = self._answerable(connection, lease_id, person_id)
+                recorded = self._record(connection, lease, person, answer)
+                self._close(connection, lease, answer, recorded)
+                return recorded, self._next(connection, person) if and_next else None
+        except Refused as refused:
+            # In a transaction of its own: the refused one is undone, and the refusal must leave its trace.
+            with self.store.writing() as connection:
+                self._note(connection, "refused", person_id, lease=lease_id[:64], why=refused.what)
+            raise
 
-    def _lease(self, person: Row[Any], item: Row[Any], repeat: int, probability: float, now: float) -> Lease:
-        typical = median(self._durations) if self._durations else None
-        return Lease(
-            id=secrets.token_urlsafe(18),
-            item_id=item.id,
-            comparison_id=item.comparison_id,
-            order=order_shown(item.id, person.annotator_id, repeat),
-            repeat=repeat,
-            sampling_prob=probability,
-            leased_at=now,
-            expires_at=now + lease_seconds(typical, self.policy),
-        )
-
-    def _problem(self, connection: Connection, lease: Row[Any], now: float) -> str:
-        """Say why an answer is not taken; nothing where it is."""
+    def _answerable(self, connection: Connection, lease_id: str, person_id: str) -> Row[Any]:
+        lease = locked(connection, lease_id)
+        if lease is None or lease.person_id != person_id:
+            raise Refused("this item was not given to you", fix=RELOAD)
         if lease.state == "done":
-            return "this item is answered already"
-        if now - lease.leased_at < self.least_seconds:
-            return "that was too fast to have read both responses"
-        if lease.state == "open":
-            return ""
-        return "" if take_again(connection, lease) else "your time for this item was over, and it went to others"
+            raise Refused("this item is answered already", fix=RELOAD)
+        if self.clock() - lease.leased_at < self.study.config.least_seconds:
+            raise Refused("that was too fast to have read everything", fix="read, then send it again")
+        if lease.state != "open" and not take_again(connection, lease):
+            raise Refused("your time for this item was over, and it went to others", fix=RELOAD)
+        return lease
 
-    def _label(
-        self, lease: Row[Any], person: Row[Any], answer: Answer, now: float, *, supersedes: str | None = None
-    ) -> Label:
-        return to_label(
-            answer,
-            comparison_id=lease.comparison_id,
+    def _record(self, connection: Connection, lease: Row[Any], person: Row[Any], answer: AnyAnswer) -> Recorded:
+        """Store what an answer says."""
+        now = self.clock()
+        how = Circumstances(
             annotator_id=person.annotator_id,
-            order=cast(Order, lease.order_shown),
+            lease_id=lease.id,
+            shown=tuple(map(int, lease.order_shown)),
             repeat=lease.repeat,
             sampling_prob=lease.sampling_prob,
             seconds=now - lease.leased_at,
             at=now,
-            guideline_version=self.guideline_version,
-            lease_id=lease.id,
-            supersedes=supersedes,
+            guideline_version=self.study.guidelines.version,
+            earlier=lease.records or {},
+            scale=self.study.scale,
+            rubric_version=self.study.rubric_version,
         )
+        try:
+            if answer.task != lease.task:
+                raise ValueError(f"a {lease.task} is asked for")
+            recorded = record(answer, load_subject(connection, lease.responses), self.study.criteria, how)
+        except ValueError as error:
+            raise Refused(f"the answer does not fit the item: {error}", fix=RELOAD) from error
+        insert(connection, map(encode, recorded.records))
+        return recorded
 
-    def _close(self, connection: Connection, lease: Row[Any], label: Label, now: float) -> None:
-        insert(connection, [encode(label)])
-        done = {"state": "done", "closed_at": now, "label_id": label.id, "draft": None}
-        connection.execute(sa.update(leases).where(leases.c.id == lease.id).values(**done))
+    def _close(self, connection: Connection, lease: Row[Any], answer: AnyAnswer, recorded: Recorded) -> None:
+        now = self.clock()
+        self._keep(connection, lease, answer, recorded, state="done", closed_at=now, draft=None)
         if uses_slot(lease):
-            self._ask_again(connection, lease, label)
-        self._note(connection, "answered", lease.person_id, lease=lease.id, label=label.id)
+            self._ask_again(connection, lease.item_id, recorded)
+        self._durations.append(now - lease.leased_at)
+        self._note(connection, "answered", lease.person_id, lease=lease.id, records=sorted(recorded.ids.values()))
 
-    def _ask_again(self, connection: Connection, lease: Row[Any], label: Label) -> None:
-        """Open a further slot for a comparison that could not be judged, or that annotators disagree on."""
-        item = connection.execute(sa.select(items).where(items.c.id == lease.item_id).with_for_update()).one()
-        answers = sa.select(labels.c.choice).join_from(leases, labels, leases.c.label_id == labels.c.id)
-        answers = answers.where(labels.c.comparison_id == item.comparison_id)
-        mine = answers.where(leases.c.item_id == item.id, leases.c.state == "done", leases.c.repeat == 0)
-        choices = [choice for choice in connection.execute(mine).scalars() if choice]
-        if label.choice is None:
+    def _keep(
+        self, connection: Connection, lease: Row[Any], answer: AnyAnswer, recorded: Recorded, **more: Any
+    ) -> None:
+        said = {"answer": answer.model_dump(mode="json"), "choice": recorded.choice, "records": recorded.ids}
+        connection.execute(sa.update(leases).where(leases.c.id == lease.id).values(**said, **more))
+
+    def _ask_again(self, connection: Connection, item_id: str, recorded: Recorded) -> None:
+        """Open a further slot for an item that could not be judged, or that annotators disagree on."""
+        same = sa.select(items).where(items.c.id == item_id)
+        item = connection.execute(same.with_for_update(key_share=True)).one()
+        mine = sa.select(leases.c.choice).where(leases.c.item_id == item_id, leases.c.state == "done")
+        choices = [choice for choice in connection.execute(mine.where(leases.c.repeat == 0)).scalars() if choice]
+        if recorded.abstained:
             more = {"slots": items.c.slots + 1}
-        elif wants_another(choices, item.wanted, self.policy):
+        elif wants_another(choices, item.wanted, self.study.config.assignment):
             more = {"slots": items.c.slots + 1, "wanted": items.c.wanted + 1}
         else:
             return
-        connection.execute(sa.update(items).where(items.c.id == item.id).values(**more))
+        connection.execute(sa.update(items).where(items.c.id == item_id).values(**more))
+
+    def _latest(self, connection: Connection, person_id: str) -> Sequence[Row[Any]]:
+        mine = select_leases(leases.c.person_id == person_id, leases.c.state == "done")
+        return connection.execute(mine.order_by(leases.c.closed_at.desc(), leases.c.id).limit(LATEST)).all()
 
     def _note(self, connection: Connection, kind: str, person_id: str, **details: Any) -> None:
-        note(connection, kind, study=self.study, at=self.clock(), person_id=person_id, **details)
+        note(connection, kind, study=self.study.name, at=self.clock(), person_id=person_id, **details)

@@ -1,21 +1,22 @@
 """Leases in the database: found and locked, ended, taken again; the steps that the desk's transactions are made of.
 
 `slots` of an item and the states of its leases change together here and nowhere else, so that an item
-never has more labels and leases than are wanted.
+never has more labels and leases than are wanted. On PostgreSQL items are locked FOR NO KEY UPDATE: rows that
+refer to an item lock its key, and two of them that both wanted more would wait for each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Row
 
+from labeling_ui.subjects import Task
 from rewardkit.store.labelling_tables import items, leases
-from rewardkit.types import Order
 
 HELD = leases.c.state.in_(("open", "done"))
 
@@ -27,24 +28,30 @@ class Lease:
     Attributes:
         id: An unguessable name, under which the answer is handed in.
         item_id: What was given.
-        comparison_id: What is to be compared.
-        order: Which response is shown first.
+        task: What is to be done with it.
+        role: What it is for.
+        responses: Ids of the responses that are to be labelled, sorted.
+        shown: Their places in the order in which they are shown.
         repeat: 0; 1 where the annotator has labelled it before.
         sampling_prob: Probability with which this item was given to this annotator at this turn.
         leased_at: Since when, in seconds since 1970.
         expires_at: When it may go to somebody else.
         draft: What the page has kept of an answer that was not sent.
+        answer: What was answered, as the page sent it.
     """
 
     id: str
     item_id: str
-    comparison_id: str
-    order: Order
+    task: Task
+    role: str
+    responses: tuple[str, ...]
+    shown: tuple[int, ...]
     repeat: int
     sampling_prob: float
     leased_at: float
     expires_at: float
     draft: Mapping[str, Any] | None = None
+    answer: Mapping[str, Any] | None = None
 
 
 def lease_of(row: Row[Any]) -> Lease:
@@ -52,13 +59,16 @@ def lease_of(row: Row[Any]) -> Lease:
     return Lease(
         id=row.id,
         item_id=row.item_id,
-        comparison_id=row.comparison_id,
-        order=cast(Order, row.order_shown),
+        task=row.task,
+        role=row.role,
+        responses=tuple(row.responses),
+        shown=tuple(map(int, row.order_shown)),
         repeat=row.repeat,
         sampling_prob=row.sampling_prob,
         leased_at=row.leased_at,
         expires_at=row.expires_at,
         draft=row.draft,
+        answer=row.answer,
     )
 
 
@@ -69,7 +79,7 @@ def row_of(lease: Lease, person_id: str) -> dict[str, Any]:
         "item_id": lease.item_id,
         "person_id": person_id,
         "repeat": lease.repeat,
-        "order_shown": lease.order,
+        "order_shown": "".join(map(str, lease.shown)),
         "sampling_prob": lease.sampling_prob,
         "state": "open",
         "leased_at": lease.leased_at,
@@ -78,8 +88,8 @@ def row_of(lease: Lease, person_id: str) -> dict[str, Any]:
 
 
 def select_leases(*where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Select leases with their items' comparison and role."""
-    columns = sa.select(leases, items.c.comparison_id, items.c.role)
+    """Select leases with what is to be done with their items."""
+    columns = sa.select(leases, items.c.task, items.c.role, items.c.responses)
     return columns.join_from(leases, items, leases.c.item_id == items.c.id).where(*where)
 
 
@@ -119,7 +129,7 @@ def take_again(connection: Connection, lease: Row[Any]) -> bool:
 def take_slot(connection: Connection, item_id: str) -> bool:
     """Use up one slot of an item, unless it has none or somebody else is taking it now."""
     free = sa.select(items.c.id).where(items.c.id == item_id, items.c.slots > 0)
-    if connection.execute(free.with_for_update(skip_locked=True)).first() is None:
+    if connection.execute(free.with_for_update(skip_locked=True, key_share=True)).first() is None:
         return False
     connection.execute(sa.update(items).where(items.c.id == item_id).values(slots=items.c.slots - 1))
     return True

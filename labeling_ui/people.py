@@ -87,7 +87,7 @@ def active_person(connection: Connection, study: str, person_id: str) -> Row[Any
         Refused: They are not known here, or paused.
     """
     query = sa.select(people).where(people.c.id == person_id, people.c.study == study)
-    person = connection.execute(query.with_for_update()).first()
+    person = connection.execute(query.with_for_update(key_share=True)).first()
     if person is None:
         raise _unknown()
     if person.state != "active":

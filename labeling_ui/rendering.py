@@ -38,6 +38,11 @@ def safe_html(text: str) -> str:
     return f'<div class="text plain" dir="auto">{_signs(html.escape(text))}</div>'
 
 
+def visible_text(text: str) -> str:
+    """Return the text of `safe_html`, as a browser counts its characters."""
+    return _unescaped(safe_html(text))
+
+
 def safe_line(text: str) -> str:
     """Return HTML of a short text on one line, such as a name."""
     return f"<bdi>{_signs(html.escape(' '.join(text.split())))}</bdi>"

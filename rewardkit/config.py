@@ -12,28 +12,19 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from rewardkit.errors import ConfigError
+from rewardkit.label_config import LabelConfig
+from rewardkit.section import Count, Fraction, Positive, Section
 from rewardkit.yaml_files import parse_yaml, read_yaml
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
 # What stands between a URL's user and its host, and a password among its options.
 PASSWORDS = (re.compile(r"(://[^:/@]*:).*(@)"), re.compile(r"([?&]password=)[^&]*()"))
 
 
 def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
-
-
-class Section(BaseModel):
-    """Base of every part of a config: frozen, unknown keys and numbers that are none refused."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, protected_namespaces=(), allow_inf_nan=False
-    )
 
 
 class PairsConfig(Section):
@@ -196,6 +187,7 @@ class JobConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of all draws; numpy takes no larger one")
     import_: ImportConfig | None = Field(None, alias="import")
     simulate: SimulateConfig | None = None
+    label: LabelConfig | None = None
     judge: JudgeConfig | None = None
     aggregate: AggregateConfig | None = None
     train: TrainConfig | None = None

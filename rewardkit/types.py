@@ -196,7 +196,11 @@ class Label(Record):
 
 
 class Rating(Record):
-    """A number that one annotator gave one response on one criterion."""
+    """A number that one annotator gave one response on one criterion.
+
+    The value is None unless status is ok. A later version of the same rating names the earlier one in
+    `supersedes`.
+    """
 
     id: str
     response_id: str
@@ -208,14 +212,19 @@ class Rating(Record):
     reason: str = ""
     rubric_version: str = ""
     repeat: int = 0
+    sampling_prob: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    guideline_version: str | None = None
     rationale: str = ""
     created_at: datetime | None = None
+    supersedes: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, response_id: str, annotator_id: str, criterion: str, **fields: Any) -> Rating:
         """Build a rating whose id is the hash of what was said (not of when)."""
         draft = cls(id="", response_id=response_id, annotator_id=annotator_id, criterion=criterion, **fields)
-        said = draft.model_dump_json(exclude={"id", "created_at"}, exclude_defaults=True)
+        said = draft.model_dump_json(exclude={"id", "created_at", "seconds"}, exclude_defaults=True)
         draft.__dict__["id"] = content_id("rating", said)
         return draft
 

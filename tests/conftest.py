@@ -241,19 +241,19 @@ def database_url(new_database):
 
 @pytest.fixture(scope="session")
 def add_comparisons():
-    """Add comparisons that are made here to a store; return their ids."""
+    """Add comparisons that are made here to a store; return the responses of each, by its id."""
     from rewardkit.types import Comparison, Message, Prompt, Response
 
     def add(store, count, *, tag=""):
-        records, ids = [], []
+        records, added = [], {}
         for number in range(count):
             prompt = Prompt.of((Message(role="user", content=f"{tag}prompt {number}"),))
             first, second = (Response.of(prompt.id, f"{side} {number}") for side in ("one", "other"))
             comparison = Comparison.of(prompt.id, first.id, second.id)
             records += [prompt, first, second, comparison]
-            ids.append(comparison.id)
+            added[comparison.id] = comparison.response_a, comparison.response_b
         store.add(records)
-        return ids
+        return added
 
     return add
 

@@ -189,7 +189,7 @@ def _commit(store: Store, batch: list[Record], counts: Counter[str], advance: Ad
 
 
 def _judge_inputs(job: Job) -> dict[str, str]:
-    from rewardkit.judge.rubric import load_rubric
+    from rewardkit.rubric import load_rubric
 
     config = given(job.config.judge)
     found = {
@@ -214,7 +214,7 @@ def _judge_size(job: Job) -> str:
 
 
 def _judge_work(job: Job) -> Work | None:
-    from rewardkit.judge.rubric import load_rubric
+    from rewardkit.rubric import load_rubric
 
     config = given(job.config.judge)
     if config.backend != LOCAL:

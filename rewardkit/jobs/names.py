@@ -31,7 +31,7 @@ def check_names(config: JobConfig, skip: Collection[str] = ()) -> None:
 
 def _judge(config: Any) -> None:
     from rewardkit.judge import backends, protocols
-    from rewardkit.judge.rubric import load_rubric
+    from rewardkit.rubric import load_rubric
 
     lookup(backends.GROUP, backends.BACKENDS, config.backend)
     load_rubric(config.rubric)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rewardkit.judge.rubric import Criterion, Rubric
+from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Comparison, Order, Prompt, Response
 
 

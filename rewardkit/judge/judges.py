@@ -9,7 +9,7 @@ from rewardkit.config import JudgeConfig
 from rewardkit.judge.backends import open_backend
 from rewardkit.judge.contract import Backend, PairProtocol, RatingProtocol
 from rewardkit.judge.protocols import pair_protocol, rating_protocol
-from rewardkit.judge.rubric import Rubric, load_rubric
+from rewardkit.rubric import Rubric, load_rubric
 from rewardkit.types import Annotator
 
 P = TypeVar("P", PairProtocol, RatingProtocol)

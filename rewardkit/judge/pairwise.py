@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rewardkit.judge.contract import Completion, Failure, PairTexts, PairVerdict, Request, distribution
 from rewardkit.judge.prompting import conversation, neutralise, read_prompt
-from rewardkit.judge.rubric import Rubric
+from rewardkit.rubric import Rubric
 from rewardkit.types import Order
 
 LEAST_MASS = 0.01

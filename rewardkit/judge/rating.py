@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rewardkit.judge.contract import Completion, Failure, RatingVerdict, Request, ResponseTexts, distribution
 from rewardkit.judge.prompting import conversation, neutralise, read_prompt
-from rewardkit.judge.rubric import Criterion, Rubric
+from rewardkit.rubric import Criterion, Rubric
 
 LEAST_MASS = 0.01
 

@@ -19,7 +19,7 @@ from rewardkit.judge.contract import (
     ResponseTexts,
 )
 from rewardkit.judge.judges import Judge
-from rewardkit.judge.rubric import Criterion
+from rewardkit.rubric import Criterion
 from rewardkit.types import Choice, Label, Order, Rating
 
 PairKey = tuple[str, str | None, int]

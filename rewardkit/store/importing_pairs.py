@@ -106,7 +106,9 @@ def _raters(store: Store, criterion: str) -> _Raters:
 
 
 def _usable(criterion: str) -> tuple[sa.ColumnElement[bool], ...]:
+    later = ratings.alias("later")
     return (
+        ~sa.exists().where(later.c.supersedes == ratings.c.id),
         annotators.c.kind == "human",
         ratings.c.criterion == criterion,
         ratings.c.status == "ok",

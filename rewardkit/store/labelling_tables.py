@@ -1,8 +1,9 @@
 """The tables of the labelling page: who labels, what is to be labelled, and who has what in hand.
 
-Labels themselves are in the store's own tables. An item says how often a comparison is still to be
-labelled in a study; a lease gives one item to one person for a while. `slots` counts the labels that are
-wanted and neither given nor in somebody's hands: as a plain number, so that the open items are an index.
+Labels and ratings themselves are in the store's own tables. An item says how often a set of responses is
+still to be labelled in a study; a lease gives one item to one person for a while. `slots` counts the
+labels that are wanted and neither given nor in somebody's hands: as a plain number, so that the open
+items are an index.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ items = Table(
     METADATA,
     Column("id", Key, primary_key=True),
     Column("study", Key, nullable=False),
-    Column("comparison_id", Key, ForeignKey("comparisons.id"), nullable=False),
+    # comparison, ranking or rating, and the ids of the responses that are to be labelled, sorted.
+    Column("task", Key, nullable=False),
+    Column("responses", JSON, nullable=False),
     # work, gold or qualification; the last two have a right answer, and no slots to use up.
     Column("role", Key, nullable=False),
     Column("expected", Text),
@@ -59,6 +62,7 @@ leases = Table(
     Column("item_id", Key, ForeignKey("items.id"), nullable=False),
     Column("person_id", Key, ForeignKey("people.id"), nullable=False),
     Column("repeat", BigInteger, nullable=False),
+    # Places of the item's responses, in the order in which they are shown: "10" shows the second one first.
     Column("order_shown", Text, nullable=False),
     Column("sampling_prob", Double, nullable=False),
     # open, done, expired or returned; times are seconds since 1970.
@@ -66,8 +70,11 @@ leases = Table(
     Column("leased_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
     Column("closed_at", Double),
-    Column("label_id", Key),
     Column("draft", JSON),
+    # What was answered: as the page sent it, the choice among two, and the records that were made of it.
+    Column("answer", JSON),
+    Column("choice", Text),
+    Column("records", JSON),
 )
 HELD = text("state IN ('open', 'done')")
 Index(

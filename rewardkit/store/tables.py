@@ -126,6 +126,11 @@ ratings = Table(
     Column("repeat", BigInteger, nullable=False),
     Column("rationale", Text, nullable=False),
     Column("created_at", Text),
+    Column("sampling_prob", Double, nullable=False, server_default=text("1.0")),
+    Column("seconds", Double),
+    Column("guideline_version", Text),
+    Column("supersedes", Key),
+    Column("metadata", JSON, nullable=False, server_default=text("'{}'")),
 )
 
 external_ids = Table(

@@ -13,7 +13,7 @@ import typer
 from rewardkit.cli import app
 from rewardkit.config import load_config
 from rewardkit.jobs.pipeline import STAGES, stages_of
-from rewardkit.judge.rubric import load_rubric
+from rewardkit.rubric import load_rubric
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rewardkit.judge.contract import Completion, Failure, PairVerdict, RatingVerdict
 from rewardkit.judge.protocols import GROUP, PROTOCOLS
-from rewardkit.judge.rubric import load_rubric
 from rewardkit.registry import registered
+from rewardkit.rubric import load_rubric
 from rewardkit.types import Comparison, Message, Prompt, Response
 
 ALL = registered(GROUP, PROTOCOLS)

@@ -39,8 +39,8 @@ def tiny(tiny_model):
 
 @pytest.fixture(scope="session")
 def slice_(tmp_path_factory):
-    """Three of the five responses to each prompt of the demo's fiction."""
-    rows = (ROOT / "configs/demo/fiction.jsonl").read_text(encoding="utf-8").splitlines()
+    """Three of the five responses to each of the first 24 prompts of the demo's fiction."""
+    rows = (ROOT / "configs/demo/fiction.jsonl").read_text(encoding="utf-8").splitlines()[: 24 * 5]
     kept = [row for row in rows if int(json.loads(row)["id"].rpartition("-")[2]) <= RESPONSES]
     file = tmp_path_factory.mktemp("slice") / "fiction.jsonl"
     file.write_text("\n".join(kept) + "\n", encoding="utf-8")

@@ -13,32 +13,35 @@ from collections import Counter
 import pytest
 import sqlalchemy as sa
 
-from labeling_ui.assignment import Policy
 from labeling_ui.desk import Desk
+from labeling_ui.study import Study
+from rewardkit.label_config import AssignmentConfig, LabelConfig
 from rewardkit.store.labelling_tables import items, leases
 from rewardkit.store.store import Store
 
 ITEMS, OVERLAP, CLIENTS, KILLS = 60, 3, 4, 6
-POLICY = Policy(overlap=OVERLAP, most_overlap=OVERLAP, repeats=0.0, least_lease=1.0, lease_medians=0.0)
+POLICY = AssignmentConfig(overlap=OVERLAP, most_overlap=OVERLAP, repeats=0.0, least_lease=1.0, lease_medians=0.0)
+STUDY = Study("study", LabelConfig(least_seconds=0.0, assignment=POLICY))
 CLIENT = f"""
 import sys
-from labeling_ui.answers import Answer
-from labeling_ui.assignment import Policy
+from labeling_ui.answers import ComparisonAnswer
 from labeling_ui.desk import Desk
 from labeling_ui.people import People, Refused
+from labeling_ui.study import Study
+from rewardkit.label_config import LabelConfig
 from rewardkit.store.store import Store
 from rewardkit.types import Annotator
 url, name = sys.argv[1:]
 with Store.open(url) as store:
-    desk = Desk(store, "study", {POLICY})
+    desk = Desk(store, Study("study", LabelConfig.model_validate_json({STUDY.config.model_dump_json()!r})))
     person = People(store, "study").join("invitation", name, Annotator.of("human", name))
     print("ready", flush=True)
     while lease := desk.next(person):
         try:
-            label = desk.submit(lease.id, person, Answer(choice="tie"))
+            recorded = desk.submit(lease.id, person, ComparisonAnswer(choice="tie"))
         except Refused:
             continue
-        print(label.id, flush=True)
+        print(*recorded.ids.values(), flush=True)
 """
 
 
@@ -55,7 +58,8 @@ def rest(process):
 @pytest.mark.slow
 def test_clients_that_are_killed_lose_nothing_and_take_nothing_twice(database_url, add_comparisons):
     with Store.open(database_url) as store:
-        Desk(store, "study", POLICY).add_items(add_comparisons(store, ITEMS))
+        ids = add_comparisons(store, ITEMS)
+        Desk(store, STUDY).add_items(ids.values())
     draws, acknowledged = random.Random(0), []
     running = {f"p{number}": start(database_url, f"p{number}") for number in range(CLIENTS)}
     for _ in range(KILLS):
@@ -79,11 +83,9 @@ def test_clients_that_are_killed_lose_nothing_and_take_nothing_twice(database_ur
     said = [line.strip() for line in acknowledged if line.strip() not in ("", "ready")]
     with Store.open(database_url) as store, store.reading() as connection:
         labels = list(store.labels())
-        assert Counter(label.comparison_id for label in labels) == {
-            row.comparison_id: OVERLAP for row in connection.execute(sa.select(items))
-        }
+        assert Counter(label.comparison_id for label in labels) == dict.fromkeys(ids, OVERLAP)
         assert max(Counter((label.comparison_id, label.annotator_id) for label in labels).values()) == 1
         assert len(said) == len(set(said)) and set(said) <= {label.id for label in labels}
-        done = connection.execute(sa.select(leases.c.label_id).where(leases.c.state == "done")).scalars().all()
-        assert sorted(done) == sorted(label.id for label in labels)
+        done = connection.execute(sa.select(leases.c.records).where(leases.c.state == "done")).scalars().all()
+        assert sorted(each for records in done for each in records.values()) == sorted(label.id for label in labels)
         assert connection.execute(sa.select(sa.func.max(items.c.slots))).scalar_one() == 0

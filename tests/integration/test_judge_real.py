@@ -15,9 +15,9 @@ from rewardkit.judge.judges import open_judges
 from rewardkit.judge.local import LocalBackend
 from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.rating import RatingV1
-from rewardkit.judge.rubric import load_rubric
 from rewardkit.judge.running import estimate_comparisons, judge_comparisons, judge_ratings
 from rewardkit.models import resolve
+from rewardkit.rubric import load_rubric
 from rewardkit.types import Comparison, Message, Prompt, Response
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from rewardkit.judge.rubric import Rubric
+from rewardkit.rubric import Rubric
 from rewardkit.types import Comparison, Message, Prompt, Response
 
 

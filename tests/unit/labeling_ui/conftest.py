@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from labeling_ui.desk import Desk
 from labeling_ui.people import People
+from labeling_ui.study import Study
+from rewardkit.label_config import LabelConfig
 from rewardkit.store.store import Store
 from rewardkit.types import Annotator
 
@@ -33,17 +37,28 @@ def store(database_url):
 
 @pytest.fixture
 def desk(store, clock):
-    return Desk(store, "study", clock=clock)
+    # Without a least time: the clock stands still unless a test moves it.
+    return Desk(store, Study("study", LabelConfig(least_seconds=0.0)), clock)
+
+
+@pytest.fixture
+def settle(desk):
+    """Change what the study settles."""
+
+    def change(**settings):
+        desk.study = replace(desk.study, config=desk.study.config.model_copy(update=settings))
+
+    return change
 
 
 @pytest.fixture
 def comparisons(store, add_comparisons):
-    """Add comparisons to the study's store; return their ids."""
+    """Add comparisons to the study's store; return the responses of each, by its id."""
     return lambda count, *, tag="": add_comparisons(store, count, tag=tag)
 
 
 @pytest.fixture
 def join(desk):
     """Let somebody join the study; return their id."""
-    people = People(desk.store, desk.study, clock=desk.clock)
+    people = People(desk.store, desk.study.name, clock=desk.clock)
     return lambda name: people.join("invitation", name, Annotator.of("human", name))

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labeling_ui.assignment import (
-    Policy,
     Standing,
     chances,
     draw,
@@ -19,16 +18,17 @@ from labeling_ui.assignment import (
     unit_number,
     wants_another,
 )
+from rewardkit.label_config import AssignmentConfig
 
-POLICY = Policy()
+POLICY = AssignmentConfig()
 STANDINGS = st.builds(
     Standing, turns=st.integers(0, 10_000), work=st.booleans(), gold=st.booleans(), repeat=st.booleans()
 )
 POLICIES = st.builds(
-    Policy,
+    AssignmentConfig,
     gold_early=st.floats(0, 0.5),
     gold_late=st.floats(0, 0.5),
-    gold_early_turns=st.integers(0, 100),
+    gold_early_turns=st.integers(1, 100),
     repeats=st.floats(0, 0.4),
 )
 
@@ -65,9 +65,21 @@ def test_a_repeat_changes_the_sides(item, annotator, repeat):
     assert order_shown(item, annotator, repeat) != order_shown(item, annotator, repeat + 1)
 
 
+@given(st.text(), st.text(), st.integers(1, 8))
+def test_every_response_is_shown_once(item, annotator, count):
+    shown = order_shown(item, annotator, 0, count)
+    assert sorted(shown) == list(range(count))
+    assert order_shown(item, annotator, 1, count) == shown[::-1]
+
+
+def test_whoever_has_to_qualify_does_nothing_else():
+    standing = Standing(0, work=True, gold=True, repeat=True, qualification=True)
+    assert chances(standing, POLICY) == {"qualification": 1.0}
+
+
 def test_sides_are_fair_over_annotators_and_items():
     for names in ([("i", f"p{n}") for n in range(4000)], [(f"i{n}", "p") for n in range(4000)]):
-        share = sum(order_shown(item, person, 0) == "ab" for item, person in names) / 4000
+        share = sum(order_shown(item, person, 0) == (0, 1) for item, person in names) / 4000
         assert abs(share - 0.5) < 4 * math.sqrt(0.25 / 4000)
 
 

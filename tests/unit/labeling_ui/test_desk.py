@@ -9,15 +9,20 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from labeling_ui.answers import Answer
-from labeling_ui.assignment import Policy
+from labeling_ui.answers import ComparisonAnswer, RatingAnswer
 from labeling_ui.people import People, Refused
 from labeling_ui.progress import Progress, progress_of
+from rewardkit.errors import DataError
+from rewardkit.label_config import AssignmentConfig, QualificationConfig
+from rewardkit.rubric import Rubric
 from rewardkit.store.labelling_tables import events, items, leases
 
-FIRST = Answer(choice="first", strength=2)
-TIE = Answer(choice="tie")
-PLAIN = Policy(overlap=3, most_overlap=3, repeats=0.0)
+FIRST = ComparisonAnswer(choice="first", strength=2)
+TIE = ComparisonAnswer(choice="tie")
+RUBRIC = Rubric(
+    name="plain", version="7", description="Which?", criteria=({"name": "tone", "description": "How it sounds."},)
+)
+PLAIN = AssignmentConfig(overlap=3, most_overlap=3, repeats=0.0)
 
 
 def label_all(desk, person, answer=FIRST, *, most=1000):
@@ -31,7 +36,7 @@ def label_all(desk, person, answer=FIRST, *, most=1000):
 
 
 def progress(desk):
-    return progress_of(desk.store, desk.study)
+    return progress_of(desk.store, desk.study.name)
 
 
 def notes(desk):
@@ -39,10 +44,10 @@ def notes(desk):
         return Counter(connection.execute(sa.select(events.c.kind)).scalars())
 
 
-def test_each_comparison_gets_its_labels_and_no_more(desk, comparisons, join):
-    desk.policy = PLAIN
+def test_each_comparison_gets_its_labels_and_no_more(desk, settle, comparisons, join):
+    settle(assignment=PLAIN)
     ids = comparisons(10)
-    assert desk.add_items(ids) == 10 and desk.add_items(ids) == 0
+    assert desk.add_items(ids.values()) == 10 and desk.add_items(ids.values()) == 0
     for name in ("ann", "ben", "cem", "dee"):
         given = label_all(desk, join(name))
         assert len(given) == len({lease.item_id for lease in given})
@@ -53,7 +58,7 @@ def test_each_comparison_gets_its_labels_and_no_more(desk, comparisons, join):
 
 
 def test_what_is_in_hand_is_given_again_and_not_something_else(desk, comparisons, join):
-    desk.add_items(comparisons(5))
+    desk.add_items(comparisons(5).values())
     person = join("ann")
     lease = desk.next(person)
     desk.keep_draft(lease.id, person, {"choice": "first"})
@@ -61,27 +66,32 @@ def test_what_is_in_hand_is_given_again_and_not_something_else(desk, comparisons
     assert progress(desk).leased == 1
 
 
-def test_labels_say_how_they_came_about(desk, clock, comparisons, join):
-    desk.policy = PLAIN
-    desk.guideline_version = "v2"
-    desk.add_items(comparisons(4))
+def test_labels_say_how_they_came_about(desk, settle, clock, comparisons, join):
+    settle(assignment=PLAIN)
+    desk.add_items(comparisons(4).values())
     person = join("ann")
     lease = desk.next(person)
     clock.now += 12.5
-    answer = Answer(choice="second", strength=3, reasons=("clearer",), rationale="shorter", criteria={"tone": "tie"})
-    label = desk.submit(lease.id, person, answer)
-    assert list(desk.store.labels()) == [label]
-    assert label.choice == ("b" if lease.order == "ab" else "a") and label.order_shown == lease.order
+    answer = ComparisonAnswer(
+        choice="second", strength=3, reasons=("clearer",), rationale="shorter", criteria={"tone": "tie"}
+    )
+    desk.study = replace(desk.study, rubric=RUBRIC)
+    recorded = desk.submit(lease.id, person, answer)
+    (label,) = desk.store.labels()
+    assert recorded.ids == {label.comparison_id: label.id}
+    assert label.choice == ("b" if lease.shown == (0, 1) else "a") and label.order_shown == (
+        "ab" if lease.shown == (0, 1) else "ba"
+    )
     assert (label.strength, label.rationale, label.criteria) == (3, "shorter", {"tone": "tie"})
-    assert (label.seconds, label.guideline_version) == (12.5, "v2")
+    assert (label.seconds, label.guideline_version) == (12.5, desk.study.guidelines.version)
     # Four items were open and none was gold: each had one chance in four.
     assert label.sampling_prob == lease.sampling_prob == 0.25
     assert label.metadata == {"lease": lease.id, "reasons": ["clearer"]}
 
 
-def test_answers_that_are_forged_doubled_or_too_fast_are_refused_and_noted(desk, clock, comparisons, join):
-    desk.least_seconds = 2.0
-    desk.add_items(comparisons(3))
+def test_answers_that_are_forged_doubled_or_too_fast_are_refused_and_noted(desk, settle, clock, comparisons, join):
+    settle(least_seconds=2.0)
+    desk.add_items(comparisons(3).values())
     ann, ben = join("ann"), join("ben")
     lease = desk.next(ann)
     with pytest.raises(Refused, match="too fast"):
@@ -95,13 +105,13 @@ def test_answers_that_are_forged_doubled_or_too_fast_are_refused_and_noted(desk,
         desk.submit(lease.id, ann, TIE)
     with pytest.raises(Refused, match="not known"):
         desk.next("nobody")
-    assert [label.choice for label in desk.store.labels()] == ["a" if lease.order == "ab" else "b"]
+    assert [label.choice for label in desk.store.labels()] == ["a" if lease.shown == (0, 1) else "b"]
     assert notes(desk)["refused"] == 4
 
 
-def test_a_lease_that_ends_frees_its_item(desk, clock, comparisons, join):
-    desk.policy = Policy(overlap=1, most_overlap=1)
-    desk.add_items(comparisons(1))
+def test_a_lease_that_ends_frees_its_item(desk, settle, clock, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
+    desk.add_items(comparisons(1).values())
     ann, ben = join("ann"), join("ben")
     lease = desk.next(ann)
     assert desk.next(ben) is None
@@ -114,9 +124,9 @@ def test_a_lease_that_ends_frees_its_item(desk, clock, comparisons, join):
     assert progress(desk).done == 1
 
 
-def test_a_late_answer_counts_while_nobody_else_has_the_item(desk, clock, comparisons, join):
-    desk.policy = Policy(overlap=1, most_overlap=1)
-    desk.add_items(comparisons(1))
+def test_a_late_answer_counts_while_nobody_else_has_the_item(desk, settle, clock, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
+    desk.add_items(comparisons(1).values())
     ann, ben = join("ann"), join("ben")
     lease = desk.next(ann)
     clock.now += 601
@@ -124,9 +134,9 @@ def test_a_late_answer_counts_while_nobody_else_has_the_item(desk, clock, compar
     assert desk.next(ben) is None and progress(desk).done == 1
 
 
-def test_a_returned_item_goes_to_others_and_not_back(desk, comparisons, join):
-    desk.policy = Policy(overlap=1, most_overlap=1)
-    desk.add_items(comparisons(1))
+def test_a_returned_item_goes_to_others_and_not_back(desk, settle, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
+    desk.add_items(comparisons(1).values())
     ann, ben = join("ann"), join("ben")
     lease = desk.next(ann)
     with pytest.raises(Refused):
@@ -137,7 +147,7 @@ def test_a_returned_item_goes_to_others_and_not_back(desk, comparisons, join):
 
 
 def test_somebody_who_is_paused_gets_nothing_and_loses_nothing(desk, comparisons, join):
-    desk.add_items(comparisons(2))
+    desk.add_items(comparisons(2).values())
     person = join("ann")
     lease = desk.next(person)
     People(desk.store, "study").set_state(person, "paused", why="asked to")
@@ -147,39 +157,42 @@ def test_somebody_who_is_paused_gets_nothing_and_loses_nothing(desk, comparisons
     assert desk.next(person) == lease
 
 
-def test_disagreement_asks_for_more_and_agreement_does_not(desk, comparisons, join):
-    desk.policy = Policy(overlap=3, most_overlap=5, repeats=0.0)
-    agreed, split = comparisons(2)
-    desk.add_items([agreed, split])
+def test_disagreement_asks_for_more_and_agreement_does_not(desk, settle, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=3, most_overlap=5, repeats=0.0))
+    ids = comparisons(2)
+    agreed, split = ids
+    desk.add_items(ids.values())
     for number in range(7):
         person = join(f"p{number}")
         while lease := desk.next(person):
-            side = "a" if lease.comparison_id == agreed or number % 2 else "b"
-            choice = "first" if (lease.order == "ab") == (side == "a") else "second"
-            desk.submit(lease.id, person, Answer(choice=choice, strength=1))
+            side = "a" if lease.responses == ids[agreed] or number % 2 else "b"
+            choice = "first" if (lease.shown == (0, 1)) == (side == "a") else "second"
+            desk.submit(lease.id, person, ComparisonAnswer(choice=choice, strength=1))
     found = Counter(label.comparison_id for label in desk.store.labels())
     assert found == {agreed: 3, split: 5}
 
 
-def test_what_cannot_be_judged_is_asked_of_somebody_else(desk, comparisons, join):
-    desk.policy = Policy(overlap=1, most_overlap=1)
-    desk.add_items(comparisons(1))
+def test_what_cannot_be_judged_is_asked_of_somebody_else(desk, settle, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
+    desk.add_items(comparisons(1).values())
     ann, ben = join("ann"), join("ben")
-    assert desk.submit(desk.next(ann).id, ann, Answer(choice=None)).status == "abstained"
+    assert desk.submit(desk.next(ann).id, ann, ComparisonAnswer(choice=None)).abstained
     assert desk.next(ann) is None
-    assert desk.submit(desk.next(ben).id, ben, FIRST).status == "ok"
+    assert not desk.submit(desk.next(ben).id, ben, FIRST).abstained
     assert progress(desk).done == 1
 
 
-def test_an_answer_can_be_changed_and_the_first_is_kept(desk, clock, comparisons, join):
-    desk.policy = PLAIN
-    desk.add_items(comparisons(12))
+def test_an_answer_can_be_changed_and_the_first_is_kept(desk, settle, clock, comparisons, join):
+    settle(assignment=PLAIN)
+    desk.add_items(comparisons(12).values())
     person = join("ann")
     done = label_all(desk, person)
+    assert [lease.id for lease in desk.latest(person)] == [lease.id for lease in done[:1:-1]]
     changed = desk.revise(done[-1].id, person, TIE)
-    assert changed.choice == "tie" and changed.supersedes
+    assert desk.latest(person)[0].answer["choice"] == changed.choice == "tie"
     again = desk.revise(done[-1].id, person, FIRST)
-    assert again.supersedes == changed.id
+    supersedes = {label.id: label.supersedes for label in desk.store.labels()}
+    assert [supersedes[each] for each in again.ids.values()] == list(changed.ids.values())
     assert len(list(desk.store.labels())) == 12 and len(list(desk.store.labels(superseded=True))) == 14
     with pytest.raises(Refused, match="latest 10"):
         desk.revise(done[0].id, person, TIE)
@@ -187,42 +200,42 @@ def test_an_answer_can_be_changed_and_the_first_is_kept(desk, clock, comparisons
         desk.revise(done[-1].id, join("ben"), TIE)
 
 
-def test_gold_is_for_everybody_and_comes_early(desk, comparisons, join):
-    desk.policy = Policy(overlap=1, most_overlap=1, gold_early=0.5, gold_early_turns=1000, repeats=0.0)
+def test_gold_is_for_everybody_and_comes_early(desk, settle, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1, gold_early=0.5, gold_early_turns=1000, repeats=0.0))
     work, gold = comparisons(60), comparisons(10, tag="gold ")
-    desk.add_items(work)
-    desk.add_items(gold, role="gold", expected=dict.fromkeys(gold, "a"))
+    desk.add_items(work.values())
+    desk.add_items(gold.values(), role="gold", expected=dict.fromkeys(gold.values(), "a"))
     for name in ("ann", "ben"):
         given = label_all(desk, join(name), most=25)
-        seen = [lease.comparison_id for lease in given if lease.comparison_id in gold]
-        assert 5 <= len(seen) == len(set(seen))
+        seen = [lease.responses for lease in given if lease.role == "gold"]
+        assert 5 <= len(seen) == len(set(seen)) and set(seen) <= set(gold.values())
 
 
-def test_repeats_change_the_sides_and_use_up_nothing(desk, comparisons, join):
-    desk.policy = Policy(overlap=1, most_overlap=1, repeats=0.4, repeat_after=3)
-    desk.add_items(comparisons(40))
+def test_repeats_change_the_sides_and_use_up_nothing(desk, settle, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1, repeats=0.4, repeat_after=3))
+    desk.add_items(comparisons(40).values())
     given = label_all(desk, join("ann"))
     repeats = [lease for lease in given if lease.repeat]
     first = {lease.item_id: lease for lease in given if not lease.repeat}
     assert len(first) == 40 and repeats
     assert len({lease.item_id for lease in repeats}) == len(repeats)
-    assert all(lease.order != first[lease.item_id].order for lease in repeats)
+    assert all(lease.shown != first[lease.item_id].shown for lease in repeats)
     assert progress(desk).done == 40
 
 
-def test_the_first_priority_comes_first(desk, comparisons, join):
+def test_the_first_priority_comes_first(desk, settle, comparisons, join):
     later, urgent = comparisons(5), comparisons(5, tag="urgent ")
-    desk.policy = PLAIN
-    desk.add_items(later, priority=1)
-    desk.add_items(urgent, priority=0)
+    settle(assignment=PLAIN)
+    desk.add_items(later.values(), priority=1)
+    desk.add_items(urgent.values(), priority=0)
     given = label_all(desk, join("ann"))
-    assert {lease.comparison_id for lease in given[:5]} == set(urgent) and len(given) == 10
+    assert {lease.responses for lease in given[:5]} == set(urgent.values()) and len(given) == 10
 
 
 @pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
 def test_the_open_items_are_found_by_their_index(desk, comparisons):
     # PostgreSQL's plan depends on the tables' sizes.
-    desk.add_items(comparisons(50))
+    desk.add_items(comparisons(50).values())
     open_items = sa.select(items.c.id).where(items.c.study == "study", items.c.role == "work", sa.text("slots > 0"))
     ordered = open_items.order_by(items.c.priority, items.c.position).limit(32)
     with desk.store.reading() as connection:
@@ -231,10 +244,10 @@ def test_the_open_items_are_found_by_their_index(desk, comparisons):
     assert "ix_items_open" in plan and "TEMP B-TREE" not in plan
 
 
-def test_many_at_once_get_what_is_wanted_and_no_more(desk, comparisons, join):
-    desk.policy = Policy(overlap=3, most_overlap=3)
+def test_many_at_once_get_what_is_wanted_and_no_more(desk, settle, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=3, most_overlap=3))
     ids = comparisons(60)
-    desk.add_items(ids)
+    desk.add_items(ids.values())
     people = [join(f"p{number}") for number in range(8)]
 
     def work(person):
@@ -255,3 +268,33 @@ def test_many_at_once_get_what_is_wanted_and_no_more(desk, comparisons, join):
     with desk.store.reading() as connection:
         assert connection.execute(sa.select(sa.func.min(items.c.slots))).scalar_one() == 0
         assert connection.execute(sa.select(leases.c.id).where(leases.c.state == "open")).all() == []
+
+
+def test_rankings_and_ratings_go_over_the_same_desk(desk, comparisons, join):
+    (a, b), (c, _) = comparisons(2).values()
+    with pytest.raises(DataError, match="different prompts"):
+        desk.add_items([(a, b, c)], task="ranking")
+    desk.study = replace(desk.study, rubric=RUBRIC)
+    desk.add_items([(a,), (b,)], task="rating")
+    person = join("ann")
+    lease = desk.next(person)
+    with pytest.raises(Refused, match="a rating is asked for"):
+        desk.submit(lease.id, person, FIRST)
+    first = desk.submit(lease.id, person, RatingAnswer(ratings={"tone": 2.0}))
+    again = desk.revise(lease.id, person, RatingAnswer(ratings={"tone": 3.0}))
+    found = {rating.id: rating for rating in desk.store.records("ratings")}
+    assert found[again.ids["tone"]].supersedes == first.ids["tone"] and len(found) == 2
+
+
+def test_whoever_has_to_qualify_does_so_first(desk, settle, comparisons, join):
+    settle(assignment=PLAIN, qualification=QualificationConfig(source="known", items=3))
+    desk.add_items(comparisons(5).values())
+    desk.add_items(comparisons(4, tag="known ").values(), role="qualification")
+    given = label_all(desk, join("ann"))
+    assert [lease.role for lease in given] == ["qualification"] * 3 + ["work"] * 5
+
+
+def test_nobody_gets_more_than_they_may(desk, settle, comparisons, join):
+    settle(assignment=PLAIN, most_items=4)
+    desk.add_items(comparisons(9).values())
+    assert len(label_all(desk, join("ann"))) == 4

@@ -1,4 +1,6 @@
-"""The tables of the labelling page."""
+"""The tables of the labelling page, and what ratings have since people give them too."""
+
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,6 +18,8 @@ def upgrade() -> None:
     _people()
     _items()
     _leases()
+    for column in _of_ratings():
+        op.add_column("ratings", column)
     op.create_table(
         "events",
         sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
@@ -48,7 +52,8 @@ def _items() -> None:
         "items",
         sa.Column("id", KEY, primary_key=True),
         sa.Column("study", KEY, nullable=False),
-        sa.Column("comparison_id", KEY, sa.ForeignKey("comparisons.id"), nullable=False),
+        sa.Column("task", KEY, nullable=False),
+        sa.Column("responses", sa.JSON, nullable=False),
         sa.Column("role", KEY, nullable=False),
         sa.Column("expected", sa.Text),
         sa.Column("priority", sa.BigInteger, nullable=False),
@@ -72,13 +77,26 @@ def _leases() -> None:
         sa.Column("leased_at", sa.Double, nullable=False),
         sa.Column("expires_at", sa.Double, nullable=False),
         sa.Column("closed_at", sa.Double),
-        sa.Column("label_id", KEY),
         sa.Column("draft", sa.JSON),
+        sa.Column("answer", sa.JSON),
+        sa.Column("choice", sa.Text),
+        sa.Column("records", sa.JSON),
     )
     _partial("ix_leases_once", "leases", ["item_id", "person_id", "repeat"], "state IN ('open', 'done')", unique=True)
     op.create_index("ix_leases_person", "leases", ["person_id", "state"])
     _partial("ix_leases_open", "leases", ["person_id"], "state = 'open'", unique=True)
     _partial("ix_leases_expiry", "leases", ["expires_at"], "state = 'open'")
+
+
+def _of_ratings() -> list[sa.Column[Any]]:
+    """Return what ratings have since people give them too."""
+    return [
+        sa.Column("sampling_prob", sa.Double, nullable=False, server_default=sa.text("1.0")),
+        sa.Column("seconds", sa.Double),
+        sa.Column("guideline_version", sa.Text),
+        sa.Column("supersedes", KEY),
+        sa.Column("metadata", sa.JSON, nullable=False, server_default=sa.text("'{}'")),
+    ]
 
 
 def _partial(name: str, table: str, columns: list[str], where: str, *, unique: bool = False) -> None:
@@ -88,3 +106,5 @@ def _partial(name: str, table: str, columns: list[str], where: str, *, unique: b
 def downgrade() -> None:
     for name in ("events", "leases", "items", "people"):
         op.drop_table(name)
+    for column in _of_ratings():
+        op.drop_column("ratings", column.name)

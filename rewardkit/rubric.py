@@ -13,7 +13,7 @@ from rewardkit.types import Finite, content_id
 from rewardkit.yaml_files import read_yaml
 
 FOLDER = Path("configs/rubrics")
-CHECKOUT = Path(__file__).resolve().parents[2] / FOLDER
+CHECKOUT = Path(__file__).resolve().parents[1] / FOLDER
 
 
 class Criterion(BaseModel):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rewardkit.errors import ConfigError
-from rewardkit.judge.rubric import load_rubric, rubric_names
+from rewardkit.rubric import load_rubric, rubric_names
 
 VALID = """
 name: short
@@ -74,5 +74,7 @@ def test_the_hash_changes_with_the_wording(tmp_path):
     assert load_rubric(str(path)).content_hash != before
 
 
-def test_heavier_criteria_come_first(rubric):
-    assert [criterion.name for criterion in rubric.by_weight()] == ["wit", "clarity"]
+def test_heavier_criteria_come_first(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(VALID + "  - {name: wit, description: It is witty., weight: 2}\n")
+    assert [criterion.name for criterion in load_rubric(str(path)).by_weight()][0] == "wit"

@@ -1,0 +1,105 @@
+"""What a study is: all that the page shows and asks, settled before it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labeling_ui.rendering import safe_html
+from rewardkit.errors import ConfigError
+from rewardkit.label_config import LabelConfig
+from rewardkit.rubric import Rubric, load_rubric
+from rewardkit.types import content_id
+
+GUIDELINES = """Read the request and both responses in full. Then say which response is better, and how much.
+
+- Judge what is written, not what could have been meant.
+- Longer is not better. Take the place of the person who asked.
+- If you cannot tell which is better, say so: *equally good*, *both bad* and *cannot judge* are answers too.
+"""
+CONSENT = """You will read texts and say which you prefer. Your answers are kept under a pseudonym, together with
+the time that you took, and are used to train and to measure models. You may stop at any time; what you have sent
+by then is kept. Some texts may be unpleasant: skip what you do not want to read.
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A text that annotators read and agree to.
+
+    Attributes:
+        html: Safe to show.
+        version: Changes with every change of wording; labels name it.
+    """
+
+    html: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study.
+
+    Attributes:
+        name: Under which its items and people are kept.
+        config: As the researcher wrote it.
+        rubric: Whose criteria are asked for; none if absent.
+        guidelines: What annotators read before they work.
+        consent: What they agree to.
+    """
+
+    name: str
+    config: LabelConfig = field(default_factory=LabelConfig)
+    rubric: Rubric | None = None
+    guidelines: Page = field(default_factory=lambda: _page(GUIDELINES))
+    consent: Page = field(default_factory=lambda: _page(CONSENT))
+
+    @classmethod
+    def of(cls, config: LabelConfig, name: str) -> Study:
+        """Read what a config names.
+
+        Args:
+            config: The section `label`.
+            name: The study's name where the section gives none.
+
+        Raises:
+            ConfigError: A file cannot be read, or a rating task has no rubric.
+        """
+        if config.task == "rating" and not config.rubric:
+            raise ConfigError("ratings need a rubric", where="label.rubric", fix="name one, such as fiction")
+        return cls(
+            config.study or name,
+            config,
+            load_rubric(config.rubric) if config.rubric else None,
+            _page(_text(config.guidelines, "label.guidelines") or GUIDELINES),
+            _page(_text(config.consent, "label.consent") or CONSENT),
+        )
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Lowest and highest rating."""
+        return self.rubric.scale if self.rubric else (1.0, 5.0)
+
+    @property
+    def criteria(self) -> Sequence[str]:
+        """Names of the criteria that are asked for."""
+        return [criterion.name for criterion in self.rubric.by_weight()] if self.rubric else []
+
+    @property
+    def rubric_version(self) -> str:
+        """Version of the rubric, as ratings name it."""
+        return self.rubric.version if self.rubric else ""
+
+
+def _page(text: str) -> Page:
+    return Page(safe_html(text), content_id("page", text)[:12])
+
+
+def _text(path: str, key: str) -> str:
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the file cannot be read ({error})", where=key, fix=f"correct {key}") from error
