@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -19,33 +19,30 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from labeling_ui.assignment import wants_another
-from labeling_ui.candidates import ItemRole
 from labeling_ui.giving import Giving
 from labeling_ui.leases import (
     Lease,
     due,
     end,
     in_hand,
-    insert_new,
     lease_of,
     locked,
     select_leases,
     take_again,
     uses_slot,
 )
-from labeling_ui.people import Refused, active_person
+from labeling_ui.people import Refused, active_person, keep_details
+from labeling_ui.qualification import settle_qualification
 from labeling_ui.recording import AnyAnswer, Circumstances, Recorded, record
+from labeling_ui.steps import step_of
 from labeling_ui.study import Study
-from labeling_ui.subjects import SIZES, Task, load_subject, require_one_prompt
+from labeling_ui.subjects import load_subject
 from labeling_ui.trail import note
-from rewardkit.errors import DataError
 from rewardkit.store.labelling_tables import items, leases
 from rewardkit.store.rows import encode
 from rewardkit.store.store import Store, insert
-from rewardkit.types import Choice, content_id
 
 RECENT = 200
-AT_A_TIME = 100
 LATEST = 10
 RELOAD = "reload the page; the next item is waiting there"
 
@@ -71,39 +68,6 @@ class Desk:
     def typical_seconds(self) -> float | None:
         """Median time for a label lately; None where nothing is known."""
         return median(self._durations) if self._durations else None
-
-    def add_items(
-        self,
-        sets: Iterable[Sequence[str]],
-        *,
-        task: Task = "comparison",
-        role: ItemRole = "work",
-        expected: Mapping[tuple[str, ...], Choice] | None = None,
-        priority: int = 0,
-    ) -> int:
-        """Add sets of responses to be labelled; those that the study has in this role stay as they are.
-
-        Args:
-            sets: Ids of responses to one prompt: two for a comparison, three to eight for a ranking.
-            task: What is to be done with each set.
-            role: What they are for.
-            expected: The right choice of each (its ids sorted), for gold and qualification.
-            priority: Smaller numbers come first.
-
-        Returns:
-            How many were added.
-
-        Raises:
-            DataError: A set has too few or too many responses, or they answer different prompts.
-        """
-        rows = [self._item(tuple(sorted(ids)), task, role, priority, expected or {}) for ids in sets]
-        added = 0
-        with self.store.writing() as connection:
-            for at in range(0, len(rows), AT_A_TIME):
-                part = rows[at : at + AT_A_TIME]
-                require_one_prompt(connection, [row["responses"] for row in part])
-                added += insert_new(connection, items, part)
-        return added
 
     def next(self, person_id: str) -> Lease | None:
         """Return what the person has in hand, or give them the next item; None where nothing is left.
@@ -180,35 +144,36 @@ class Desk:
             if not connection.execute(mine).rowcount:
                 raise Refused("this item is not in your hands", fix=RELOAD)
 
-    def _item(
-        self,
-        ids: tuple[str, ...],
-        task: Task,
-        role: ItemRole,
-        priority: int,
-        expected: Mapping[tuple[str, ...], Choice],
-    ) -> dict[str, Any]:
-        least, most = SIZES[task]
-        if not least <= len(set(ids)) <= most or len(set(ids)) < len(ids):
-            raise DataError(
-                f"a {task} of {len(set(ids))} responses", where=", ".join(ids), expected=f"{least} to {most}"
-            )
-        # What has a right answer is for everybody: its one slot is never used up.
-        wanted = self.study.config.assignment.overlap if role == "work" else 1
-        return {
-            "id": content_id("item", self.study.name, role, task, *ids),
-            "study": self.study.name,
-            "task": task,
-            "responses": list(ids),
-            "role": role,
-            "expected": expected.get(ids),
-            "priority": priority,
-            "position": int(content_id("position", self.study.name, *ids)[:12], 16),
-            "wanted": wanted,
-            "slots": wanted,
-        }
+    def pause(self, person_id: str) -> None:
+        """Begin a break of a person; what they have in hand stays theirs as long as its lease lasts.
+
+        Raises:
+            Refused: The person is not known here, or paused by the researcher.
+        """
+        with self.store.writing() as connection:
+            person = active_person(connection, self.study.name, person_id)
+            if not person.details.get("break"):
+                keep_details(connection, person, {"break": self.clock()})
+                self._note(connection, "break began", person_id)
+
+    def resume(self, person_id: str) -> None:
+        """End a break; the time for what the person has in hand goes on from where it stood.
+
+        Raises:
+            Refused: The person is not known here, or paused by the researcher.
+        """
+        with self.store.writing() as connection:
+            person = active_person(connection, self.study.name, person_id)
+            if began := person.details.get("break"):
+                away = self.clock() - began
+                later = {"leased_at": leases.c.leased_at + away, "expires_at": leases.c.expires_at + away}
+                connection.execute(sa.update(leases).where(in_hand(person_id)).values(**later))
+                keep_details(connection, person, {"break": None})
+                self._note(connection, "break ended", person_id)
 
     def _next(self, connection: Connection, person: Row[Any]) -> Lease | None:
+        if step_of(person.details, self.study) in ("failed", "break"):
+            return None
         now = self.clock()
         for lease in due(connection, now):
             end(connection, lease, "expired", now)
@@ -227,6 +192,9 @@ class Desk:
                 lease = self._answerable(connection, lease_id, person_id)
                 recorded = self._record(connection, lease, person, answer)
                 self._close(connection, lease, answer, recorded)
+                if lease.role == "qualification":
+                    settle_qualification(connection, self.study, person)
+                    person = active_person(connection, self.study.name, person_id)
                 return recorded, self._next(connection, person) if and_next else None
         except Refused as refused:
             # In a transaction of its own: the refused one is undone, and the refusal must leave its trace.

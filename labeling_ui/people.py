@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,6 +67,37 @@ class People:
                 note(connection, "joined", study=self.study, at=self.clock(), person_id=person, entry=entry)
         return person
 
+    def get(self, person_id: str) -> Row[Any] | None:
+        """Return a person of the study; None where there is none."""
+        with self.store.reading() as connection:
+            return connection.execute(self._one(person_id)).first()
+
+    def find(self, entry: str, external_id: str) -> Row[Any] | None:
+        """Return a person by how they came; None where there is none."""
+        return self.get(content_id("person", self.study, entry, external_id))
+
+    def keep(self, person_id: str, what: str, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Change what is kept of a person.
+
+        Args:
+            person_id: Of whom.
+            what: What they did, for the audit trail.
+            change: Takes what is kept, returns what is new.
+
+        Raises:
+            Refused: The person is not known here.
+        """
+        with self.store.writing() as connection:
+            person = connection.execute(self._one(person_id).with_for_update(key_share=True)).first()
+            if person is None:
+                raise _unknown()
+            new = dict(change(person.details))
+            keep_details(connection, person, new)
+            note(connection, what, study=self.study, at=self.clock(), person_id=person_id)
+
+    def _one(self, person_id: str) -> sa.Select[Any]:
+        return sa.select(people).where(people.c.id == person_id, people.c.study == self.study)
+
     def set_state(self, person_id: str, state: State, *, why: str = "") -> None:
         """Pause or resume somebody; what they have in hand stays theirs until its lease ends.
 
@@ -78,6 +109,12 @@ class People:
             if not connection.execute(mine).rowcount:
                 raise _unknown()
             note(connection, state, study=self.study, at=self.clock(), person_id=person_id, why=why)
+
+
+def keep_details(connection: Connection, person: Row[Any], new: Mapping[str, Any]) -> None:
+    """Add to what is kept of a person, whose row is locked."""
+    changed = sa.update(people).where(people.c.id == person.id).values(details={**person.details, **new})
+    connection.execute(changed)
 
 
 def active_person(connection: Connection, study: str, person_id: str) -> Row[Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 
 import sqlalchemy as sa
 
 from rewardkit.store.labelling_tables import items, leases
 from rewardkit.store.store import Store
+
+LATELY = 20
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,13 @@ def progress_of(store: Store, study: str) -> Progress:
         count, wanted, slots = map(int, connection.execute(totals).one())
         in_hand = connection.execute(leased).scalar_one()
     return Progress(count, wanted, wanted - slots - in_hand, in_hand)
+
+
+def of_person(store: Store, person_id: str) -> tuple[int, float | None]:
+    """Return how many items a person has answered, and the median of the seconds that their last ones took."""
+    mine = leases.c.person_id == person_id, leases.c.state == "done"
+    took = sa.select(leases.c.closed_at - leases.c.leased_at).where(*mine).order_by(leases.c.closed_at.desc())
+    with store.reading() as connection:
+        done = connection.execute(sa.select(sa.func.count()).select_from(leases).where(*mine)).scalar_one()
+        seconds = connection.execute(took.limit(LATELY)).scalars().all()
+    return done, median(seconds) if seconds else None

@@ -77,6 +77,11 @@ class Study:
         )
 
     @property
+    def version(self) -> str:
+        """Of all that annotators read before they work."""
+        return f"{self.consent.version}.{self.guidelines.version}"
+
+    @property
     def scale(self) -> tuple[float, float]:
         """Lowest and highest rating."""
         return self.rubric.scale if self.rubric else (1.0, 5.0)

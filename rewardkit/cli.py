@@ -132,6 +132,24 @@ for _name, _help in STAGE_VERBS.items():
 
 
 @app.command()
+def label(
+    config: Config,
+    overrides: Overrides = None,
+    invite: Annotated[int, typer.Option(min=0, help="Print this many invitations, one for each person.")] = 0,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Serve the page on which people label, until interrupted."""
+    job = _load(config, overrides)
+    from rewardkit.jobs import labelling
+
+    if dry_run:
+        _print(vars(labelling.plan(job)), as_json)
+    else:
+        labelling.label(job, invite=invite)
+
+
+@app.command()
 def score(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a reward model.")],
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines or Parquet; - is standard input.")],

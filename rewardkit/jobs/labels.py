@@ -252,7 +252,7 @@ SIMULATE = Stage(
 JUDGE = Stage(
     "judge",
     "judge",
-    ("judge", "chat", "batching", "hardware", "models", "store", "types", "jobs/labels"),
+    ("judge", "rubric", "chat", "batching", "hardware", "models", "store", "types", "jobs/labels"),
     _judge_inputs,
     _judge,
     _judge_size,

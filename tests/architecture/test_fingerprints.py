@@ -13,7 +13,18 @@ from rewardkit.runs import source_hash
 
 ROOT = Path(__file__).parents[2] / "rewardkit"
 # They say how a job is told, begun and noted down, and nothing of what comes out of it.
-MACHINERY = {"errors", "extras", "progress", "registry", "config", "label_config", "section", "yaml_files", "runs", "jobs/stages"}
+MACHINERY = {
+    "errors",
+    "extras",
+    "progress",
+    "registry",
+    "config",
+    "label_config",
+    "section",
+    "yaml_files",
+    "runs",
+    "jobs/stages",
+}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from collections import Counter
 import pytest
 import sqlalchemy as sa
 
-from labeling_ui.desk import Desk
+from labeling_ui.stock import add_items
 from labeling_ui.study import Study
 from rewardkit.label_config import AssignmentConfig, LabelConfig
 from rewardkit.store.labelling_tables import items, leases
@@ -59,7 +59,7 @@ def rest(process):
 def test_clients_that_are_killed_lose_nothing_and_take_nothing_twice(database_url, add_comparisons):
     with Store.open(database_url) as store:
         ids = add_comparisons(store, ITEMS)
-        Desk(store, STUDY).add_items(ids.values())
+        add_items(store, STUDY, ids.values())
     draws, acknowledged = random.Random(0), []
     running = {f"p{number}": start(database_url, f"p{number}") for number in range(CLIENTS)}
     for _ in range(KILLS):

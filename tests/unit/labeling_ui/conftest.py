@@ -8,6 +8,7 @@ import pytest
 
 from labeling_ui.desk import Desk
 from labeling_ui.people import People
+from labeling_ui.stock import add_items
 from labeling_ui.study import Study
 from rewardkit.label_config import LabelConfig
 from rewardkit.store.store import Store
@@ -39,6 +40,12 @@ def store(database_url):
 def desk(store, clock):
     # Without a least time: the clock stands still unless a test moves it.
     return Desk(store, Study("study", LabelConfig(least_seconds=0.0)), clock)
+
+
+@pytest.fixture
+def stock(desk):
+    """Add items to the study."""
+    return lambda sets, **how: add_items(desk.store, desk.study, sets, **how)
 
 
 @pytest.fixture

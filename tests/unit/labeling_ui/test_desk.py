@@ -44,10 +44,10 @@ def notes(desk):
         return Counter(connection.execute(sa.select(events.c.kind)).scalars())
 
 
-def test_each_comparison_gets_its_labels_and_no_more(desk, settle, comparisons, join):
+def test_each_comparison_gets_its_labels_and_no_more(desk, stock, settle, comparisons, join):
     settle(assignment=PLAIN)
     ids = comparisons(10)
-    assert desk.add_items(ids.values()) == 10 and desk.add_items(ids.values()) == 0
+    assert stock(ids.values()) == 10 and stock(ids.values()) == 0
     for name in ("ann", "ben", "cem", "dee"):
         given = label_all(desk, join(name))
         assert len(given) == len({lease.item_id for lease in given})
@@ -57,8 +57,8 @@ def test_each_comparison_gets_its_labels_and_no_more(desk, settle, comparisons, 
     assert progress(desk) == Progress(items=10, wanted=30, done=30, leased=0)
 
 
-def test_what_is_in_hand_is_given_again_and_not_something_else(desk, comparisons, join):
-    desk.add_items(comparisons(5).values())
+def test_what_is_in_hand_is_given_again_and_not_something_else(desk, stock, comparisons, join):
+    stock(comparisons(5).values())
     person = join("ann")
     lease = desk.next(person)
     desk.keep_draft(lease.id, person, {"choice": "first"})
@@ -66,9 +66,9 @@ def test_what_is_in_hand_is_given_again_and_not_something_else(desk, comparisons
     assert progress(desk).leased == 1
 
 
-def test_labels_say_how_they_came_about(desk, settle, clock, comparisons, join):
+def test_labels_say_how_they_came_about(desk, stock, settle, clock, comparisons, join):
     settle(assignment=PLAIN)
-    desk.add_items(comparisons(4).values())
+    stock(comparisons(4).values())
     person = join("ann")
     lease = desk.next(person)
     clock.now += 12.5
@@ -89,9 +89,11 @@ def test_labels_say_how_they_came_about(desk, settle, clock, comparisons, join):
     assert label.metadata == {"lease": lease.id, "reasons": ["clearer"]}
 
 
-def test_answers_that_are_forged_doubled_or_too_fast_are_refused_and_noted(desk, settle, clock, comparisons, join):
+def test_answers_that_are_forged_doubled_or_too_fast_are_refused_and_noted(
+    desk, stock, settle, clock, comparisons, join
+):
     settle(least_seconds=2.0)
-    desk.add_items(comparisons(3).values())
+    stock(comparisons(3).values())
     ann, ben = join("ann"), join("ben")
     lease = desk.next(ann)
     with pytest.raises(Refused, match="too fast"):
@@ -109,9 +111,9 @@ def test_answers_that_are_forged_doubled_or_too_fast_are_refused_and_noted(desk,
     assert notes(desk)["refused"] == 4
 
 
-def test_a_lease_that_ends_frees_its_item(desk, settle, clock, comparisons, join):
+def test_a_lease_that_ends_frees_its_item(desk, stock, settle, clock, comparisons, join):
     settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
-    desk.add_items(comparisons(1).values())
+    stock(comparisons(1).values())
     ann, ben = join("ann"), join("ben")
     lease = desk.next(ann)
     assert desk.next(ben) is None
@@ -124,9 +126,9 @@ def test_a_lease_that_ends_frees_its_item(desk, settle, clock, comparisons, join
     assert progress(desk).done == 1
 
 
-def test_a_late_answer_counts_while_nobody_else_has_the_item(desk, settle, clock, comparisons, join):
+def test_a_late_answer_counts_while_nobody_else_has_the_item(desk, stock, settle, clock, comparisons, join):
     settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
-    desk.add_items(comparisons(1).values())
+    stock(comparisons(1).values())
     ann, ben = join("ann"), join("ben")
     lease = desk.next(ann)
     clock.now += 601
@@ -134,9 +136,9 @@ def test_a_late_answer_counts_while_nobody_else_has_the_item(desk, settle, clock
     assert desk.next(ben) is None and progress(desk).done == 1
 
 
-def test_a_returned_item_goes_to_others_and_not_back(desk, settle, comparisons, join):
+def test_a_returned_item_goes_to_others_and_not_back(desk, stock, settle, comparisons, join):
     settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
-    desk.add_items(comparisons(1).values())
+    stock(comparisons(1).values())
     ann, ben = join("ann"), join("ben")
     lease = desk.next(ann)
     with pytest.raises(Refused):
@@ -146,8 +148,8 @@ def test_a_returned_item_goes_to_others_and_not_back(desk, settle, comparisons, 
     assert desk.next(ben).item_id == lease.item_id
 
 
-def test_somebody_who_is_paused_gets_nothing_and_loses_nothing(desk, comparisons, join):
-    desk.add_items(comparisons(2).values())
+def test_somebody_who_is_paused_gets_nothing_and_loses_nothing(desk, stock, comparisons, join):
+    stock(comparisons(2).values())
     person = join("ann")
     lease = desk.next(person)
     People(desk.store, "study").set_state(person, "paused", why="asked to")
@@ -157,11 +159,11 @@ def test_somebody_who_is_paused_gets_nothing_and_loses_nothing(desk, comparisons
     assert desk.next(person) == lease
 
 
-def test_disagreement_asks_for_more_and_agreement_does_not(desk, settle, comparisons, join):
+def test_disagreement_asks_for_more_and_agreement_does_not(desk, stock, settle, comparisons, join):
     settle(assignment=AssignmentConfig(overlap=3, most_overlap=5, repeats=0.0))
     ids = comparisons(2)
     agreed, split = ids
-    desk.add_items(ids.values())
+    stock(ids.values())
     for number in range(7):
         person = join(f"p{number}")
         while lease := desk.next(person):
@@ -172,9 +174,9 @@ def test_disagreement_asks_for_more_and_agreement_does_not(desk, settle, compari
     assert found == {agreed: 3, split: 5}
 
 
-def test_what_cannot_be_judged_is_asked_of_somebody_else(desk, settle, comparisons, join):
+def test_what_cannot_be_judged_is_asked_of_somebody_else(desk, stock, settle, comparisons, join):
     settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
-    desk.add_items(comparisons(1).values())
+    stock(comparisons(1).values())
     ann, ben = join("ann"), join("ben")
     assert desk.submit(desk.next(ann).id, ann, ComparisonAnswer(choice=None)).abstained
     assert desk.next(ann) is None
@@ -182,9 +184,9 @@ def test_what_cannot_be_judged_is_asked_of_somebody_else(desk, settle, compariso
     assert progress(desk).done == 1
 
 
-def test_an_answer_can_be_changed_and_the_first_is_kept(desk, settle, clock, comparisons, join):
+def test_an_answer_can_be_changed_and_the_first_is_kept(desk, stock, settle, clock, comparisons, join):
     settle(assignment=PLAIN)
-    desk.add_items(comparisons(12).values())
+    stock(comparisons(12).values())
     person = join("ann")
     done = label_all(desk, person)
     assert [lease.id for lease in desk.latest(person)] == [lease.id for lease in done[:1:-1]]
@@ -200,20 +202,20 @@ def test_an_answer_can_be_changed_and_the_first_is_kept(desk, settle, clock, com
         desk.revise(done[-1].id, join("ben"), TIE)
 
 
-def test_gold_is_for_everybody_and_comes_early(desk, settle, comparisons, join):
+def test_gold_is_for_everybody_and_comes_early(desk, stock, settle, comparisons, join):
     settle(assignment=AssignmentConfig(overlap=1, most_overlap=1, gold_early=0.5, gold_early_turns=1000, repeats=0.0))
     work, gold = comparisons(60), comparisons(10, tag="gold ")
-    desk.add_items(work.values())
-    desk.add_items(gold.values(), role="gold", expected=dict.fromkeys(gold.values(), "a"))
+    stock(work.values())
+    stock(gold.values(), role="gold", expected=dict.fromkeys(gold.values(), "a"))
     for name in ("ann", "ben"):
         given = label_all(desk, join(name), most=25)
         seen = [lease.responses for lease in given if lease.role == "gold"]
         assert 5 <= len(seen) == len(set(seen)) and set(seen) <= set(gold.values())
 
 
-def test_repeats_change_the_sides_and_use_up_nothing(desk, settle, comparisons, join):
+def test_repeats_change_the_sides_and_use_up_nothing(desk, stock, settle, comparisons, join):
     settle(assignment=AssignmentConfig(overlap=1, most_overlap=1, repeats=0.4, repeat_after=3))
-    desk.add_items(comparisons(40).values())
+    stock(comparisons(40).values())
     given = label_all(desk, join("ann"))
     repeats = [lease for lease in given if lease.repeat]
     first = {lease.item_id: lease for lease in given if not lease.repeat}
@@ -223,19 +225,19 @@ def test_repeats_change_the_sides_and_use_up_nothing(desk, settle, comparisons, 
     assert progress(desk).done == 40
 
 
-def test_the_first_priority_comes_first(desk, settle, comparisons, join):
+def test_the_first_priority_comes_first(desk, stock, settle, comparisons, join):
     later, urgent = comparisons(5), comparisons(5, tag="urgent ")
     settle(assignment=PLAIN)
-    desk.add_items(later.values(), priority=1)
-    desk.add_items(urgent.values(), priority=0)
+    stock(later.values(), priority=1)
+    stock(urgent.values(), priority=0)
     given = label_all(desk, join("ann"))
     assert {lease.responses for lease in given[:5]} == set(urgent.values()) and len(given) == 10
 
 
 @pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
-def test_the_open_items_are_found_by_their_index(desk, comparisons):
+def test_the_open_items_are_found_by_their_index(desk, stock, comparisons):
     # PostgreSQL's plan depends on the tables' sizes.
-    desk.add_items(comparisons(50).values())
+    stock(comparisons(50).values())
     open_items = sa.select(items.c.id).where(items.c.study == "study", items.c.role == "work", sa.text("slots > 0"))
     ordered = open_items.order_by(items.c.priority, items.c.position).limit(32)
     with desk.store.reading() as connection:
@@ -244,10 +246,10 @@ def test_the_open_items_are_found_by_their_index(desk, comparisons):
     assert "ix_items_open" in plan and "TEMP B-TREE" not in plan
 
 
-def test_many_at_once_get_what_is_wanted_and_no_more(desk, settle, comparisons, join):
+def test_many_at_once_get_what_is_wanted_and_no_more(desk, stock, settle, comparisons, join):
     settle(assignment=AssignmentConfig(overlap=3, most_overlap=3))
     ids = comparisons(60)
-    desk.add_items(ids.values())
+    stock(ids.values())
     people = [join(f"p{number}") for number in range(8)]
 
     def work(person):
@@ -270,12 +272,12 @@ def test_many_at_once_get_what_is_wanted_and_no_more(desk, settle, comparisons, 
         assert connection.execute(sa.select(leases.c.id).where(leases.c.state == "open")).all() == []
 
 
-def test_rankings_and_ratings_go_over_the_same_desk(desk, comparisons, join):
+def test_rankings_and_ratings_go_over_the_same_desk(desk, stock, comparisons, join):
     (a, b), (c, _) = comparisons(2).values()
     with pytest.raises(DataError, match="different prompts"):
-        desk.add_items([(a, b, c)], task="ranking")
+        stock([(a, b, c)], task="ranking")
     desk.study = replace(desk.study, rubric=RUBRIC)
-    desk.add_items([(a,), (b,)], task="rating")
+    stock([(a,), (b,)], task="rating")
     person = join("ann")
     lease = desk.next(person)
     with pytest.raises(Refused, match="a rating is asked for"):
@@ -286,15 +288,15 @@ def test_rankings_and_ratings_go_over_the_same_desk(desk, comparisons, join):
     assert found[again.ids["tone"]].supersedes == first.ids["tone"] and len(found) == 2
 
 
-def test_whoever_has_to_qualify_does_so_first(desk, settle, comparisons, join):
+def test_whoever_has_to_qualify_does_so_first(desk, stock, settle, comparisons, join):
     settle(assignment=PLAIN, qualification=QualificationConfig(source="known", items=3))
-    desk.add_items(comparisons(5).values())
-    desk.add_items(comparisons(4, tag="known ").values(), role="qualification")
+    stock(comparisons(5).values())
+    stock(comparisons(4, tag="known ").values(), role="qualification")
     given = label_all(desk, join("ann"))
     assert [lease.role for lease in given] == ["qualification"] * 3 + ["work"] * 5
 
 
-def test_nobody_gets_more_than_they_may(desk, settle, comparisons, join):
+def test_nobody_gets_more_than_they_may(desk, stock, settle, comparisons, join):
     settle(assignment=PLAIN, most_items=4)
-    desk.add_items(comparisons(9).values())
+    stock(comparisons(9).values())
     assert len(label_all(desk, join("ann"))) == 4

@@ -1,0 +1,173 @@
+"""What the page asks of the server: JSON over HTTP, under /api.
+
+Identity comes from the signed cookie alone. Whatever changes something carries the session's CSRF token,
+names the lease that it speaks of, and answers with where the annotator stands then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, HTTPException, Request
+from fastapi.responses import JSONResponse
+from pydantic import Field, ValidationError
+
+from labeling_ui.answers import ANSWER, Form
+from labeling_ui.people import Refused
+from labeling_ui.recording import AnyAnswer
+from labeling_ui.sessions import COOKIE, CSRF_HEADER
+from labeling_ui.steps import checked, step_of
+from labeling_ui.views import Turns, View
+
+LeaseId = Annotated[str, Field(max_length=64)]
+
+
+class Submission(Form):
+    """An answer to what was given under a lease."""
+
+    lease: LeaseId
+    answer: dict[str, Any]
+
+
+class Draft(Form):
+    """What the page wants kept of an answer that is not finished."""
+
+    lease: LeaseId
+    draft: dict[str, Any]
+
+
+class Agreement(Form):
+    """Consent, and the version of what was agreed to."""
+
+    version: Annotated[str, Field(max_length=100)]
+
+
+class CheckAnswers(Form):
+    """Numbers of the options that were taken, from 1."""
+
+    answers: Annotated[list[Annotated[int, Field(ge=1, le=8)]], Field(max_length=50)]
+
+
+@dataclass(frozen=True)
+class Api:
+    """The handlers of one study's page."""
+
+    turns: Turns
+
+    def router(self) -> APIRouter:
+        """Return the routes."""
+        router = APIRouter(prefix="/api")
+        for path, handler in (
+            ("/me", self.me),
+            ("/turn", self.turn),
+            ("/latest", self.latest),
+            ("/latest/{lease}", self.earlier),
+        ):
+            router.add_api_route(path, handler, methods=["GET"])
+        for path, change in (
+            ("/consent", self.consent),
+            ("/check", self.check),
+            ("/submit", self.submit),
+            ("/revise", self.revise),
+            ("/draft", self.draft),
+            ("/give-back", self.give_back),
+            ("/break", self.take_break),
+        ):
+            router.add_api_route(path, change, methods=["POST"])
+        return router
+
+    def me(self, request: Request) -> View:
+        """Return who is asking, and the token that changes need."""
+        person = self._person(request)
+        return {"csrf": self.turns.sessions.csrf(person), "title": self.turns.desk.study.config.title}
+
+    def turn(self, request: Request) -> View:
+        """Return where the annotator stands."""
+        return self.turns.turn(self._person(request))
+
+    def latest(self, request: Request) -> View:
+        """Return the answers that can still be changed."""
+        return self.turns.latest(self._person(request))
+
+    def earlier(self, request: Request, lease: str) -> View:
+        """Return an answered item, to be changed."""
+        return self.turns.earlier(self._person(request), lease)
+
+    def consent(self, request: Request, agreed: Agreement) -> View:
+        """Keep that the annotator agreed to what they were shown."""
+        person, study = self._changing(request), self.turns.desk.study
+        if agreed.version != study.version:
+            raise Refused("the guidelines have changed meanwhile", fix="reload the page and read them again")
+        self.turns.people.keep(person, "consented", lambda _: {"consent": study.version})
+        return self.turns.turn(person)
+
+    def check(self, request: Request, form: CheckAnswers) -> View:
+        """Take a try at the comprehension check."""
+        person, study = self._changing(request), self.turns.desk.study
+        if len(form.answers) != len(study.config.check.questions):
+            raise Refused("every question wants an answer", fix="answer all of them")
+
+        def tried(details: Any) -> dict[str, Any]:
+            if step_of(details, study) != "check":
+                raise Refused("there is nothing to check now", fix="reload the page")
+            return checked(details, study, form.answers)
+
+        self.turns.people.keep(person, "checked", tried)
+        return self.turns.turn(person)
+
+    def submit(self, request: Request, form: Submission) -> View:
+        """Take an answer, give the next item."""
+        person = self._changing(request)
+        lease = self.turns.desk.submit_and_next(form.lease, person, _answer(form.answer))
+        return self.turns.after(person, lease)
+
+    def revise(self, request: Request, form: Submission) -> View:
+        """Replace one of the latest answers."""
+        person = self._changing(request)
+        self.turns.desk.revise(form.lease, person, _answer(form.answer))
+        return self.turns.turn(person)
+
+    def draft(self, request: Request, form: Draft) -> View:
+        """Keep an answer that is not finished."""
+        self.turns.desk.keep_draft(form.lease, self._changing(request), form.draft)
+        return {"kept": True}
+
+    def give_back(self, request: Request, lease: Annotated[LeaseId, Body(embed=True)]) -> View:
+        """Return an item unanswered."""
+        person = self._changing(request)
+        self.turns.desk.give_back(lease, person)
+        return self.turns.turn(person)
+
+    def take_break(self, request: Request, on: Annotated[bool, Body(embed=True)]) -> View:
+        """Begin or end a break; an item in hand waits, and the time for it stands still."""
+        person = self._changing(request)
+        (self.turns.desk.pause if on else self.turns.desk.resume)(person)
+        return self.turns.turn(person)
+
+    def _person(self, request: Request) -> str:
+        person = self.turns.sessions.person_of(request.cookies.get(COOKIE))
+        if person is None:
+            raise HTTPException(401, "open the link of your invitation, or log in")
+        return person
+
+    def _changing(self, request: Request) -> str:
+        person = self._person(request)
+        if not self.turns.sessions.same_csrf(person, request.headers.get(CSRF_HEADER)):
+            raise HTTPException(403, "the request does not come from this page; reload it")
+        return person
+
+
+def refused(_: Request, error: Exception) -> JSONResponse:
+    """Answer a request that is not granted."""
+    assert isinstance(error, Refused)
+    return JSONResponse({"problem": error.what, "fix": error.fix}, 409)
+
+
+def _answer(form: dict[str, Any]) -> AnyAnswer:
+    try:
+        return ANSWER.validate_python(form)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise HTTPException(422, f"the answer cannot be read: {where}: {first['msg']}") from error

@@ -1,0 +1,116 @@
+"""One process: FastAPI owns sessions, leases and export; the Gradio pages are mounted behind it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labeling_ui.study import Study
+from rewardkit.errors import ConfigError
+from rewardkit.extras import require, require_all
+from rewardkit.store.store import Store
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from labeling_ui.sessions import Sessions
+
+STATIC = Path(__file__).parent / "static"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A study that is ready to be served.
+
+    Attributes:
+        app: The ASGI application.
+        sessions: Signs links to it.
+    """
+
+    app: FastAPI
+    sessions: Sessions
+
+
+def build(store: Store, study: Study, secret: str) -> Served:
+    """Put a study's server together.
+
+    Args:
+        store: Holds everything.
+        study: What is labelled.
+        secret: Signs cookies and links.
+
+    Raises:
+        MissingExtraError: A package of the extra ui is not installed.
+    """
+    require_all("ui")
+    # Read when gradio is imported.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    from fastapi import FastAPI
+    from fastapi.responses import RedirectResponse
+    from fastapi.staticfiles import StaticFiles
+
+    from labeling_ui.api import Api, refused
+    from labeling_ui.desk import Desk
+    from labeling_ui.entrances import Entrances
+    from labeling_ui.gate import Gate
+    from labeling_ui.people import People, Refused
+    from labeling_ui.sessions import Sessions
+    from labeling_ui.views import Turns
+
+    sessions = Sessions(secret, study.name)
+    people = People(store, study.name)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(Refused, refused)
+    app.include_router(Api(Turns(Desk(store, study), people, sessions)).router())
+    app.include_router(Entrances(study, people, sessions).router())
+    app.add_api_route("/healthz", lambda: {"ok": True}, methods=["GET"])
+    app.add_api_route("/", lambda: RedirectResponse("/work/", 303), methods=["GET"])
+    app.mount("/static", StaticFiles(directory=STATIC))
+    _mount(app, study)
+    app.add_middleware(Gate, people=people, sessions=sessions)
+    return Served(app, sessions)
+
+
+def _mount(app: Any, study: Study) -> None:
+    from labeling_ui.page import work_page
+
+    gradio = require("gradio", "ui")
+    # The system's fonts: the themes' own come from another host.
+    theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    page: dict[str, Any] = {"theme": theme, "show_error": False, "footer_links": [], "css_paths": [STATIC / "page.css"]}
+    gradio.mount_gradio_app(app, work_page(study.config.title), path="/work", **page)
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Take an address before anybody is told of it.
+
+    Args:
+        host: Address.
+        port: 0 takes any free one.
+
+    Raises:
+        ConfigError: The address is taken, or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            bound.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen there ({error})", where=f"{host}:{port}", fix="choose another: --set label.port=0"
+            ) from error
+        yield bound
+
+
+def serve(served: Served, bound: socket.socket) -> None:
+    """Serve until interrupted."""
+    import uvicorn
+
+    uvicorn.Server(uvicorn.Config(served.app, log_level="warning", access_log=False)).run([bound])

@@ -1,0 +1,189 @@
+"""The labelling page: from a job's section `label` to a server (`rewardkit label`)."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+from rewardkit.config import JobConfig
+from rewardkit.errors import ConfigError
+from rewardkit.extras import require_all
+from rewardkit.progress import log
+from rewardkit.store.store import Store
+from rewardkit.types import Choice
+
+if TYPE_CHECKING:
+    from labeling_ui.server import Served
+    from labeling_ui.study import Study
+
+Ids = tuple[str, ...]
+KnownRole = Literal["gold", "qualification"]
+SECONDS_EACH = 30.0
+"""Time for one comparison of short texts, where nothing has been measured yet."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study asks for.
+
+    Attributes:
+        study: Its name.
+        items: What is to be labelled.
+        labels: Labels that are wanted at least.
+        known: Items with a known answer, by role.
+        hours: Of annotators' time, at half a minute a label.
+    """
+
+    study: str
+    items: int
+    labels: int
+    known: dict[KnownRole, int]
+    hours: float
+
+
+def plan(config: JobConfig) -> Plan:
+    """Tell what a study asks for, and change nothing.
+
+    Raises:
+        ConfigError: The section is missing, or names what is not there.
+        NoDatabaseError: Nothing has been imported yet.
+        MissingExtraError: A package of the extra ui is not installed.
+    """
+    study = _study(config)
+    with Store.open(config.database, create=False) as store:
+        work, known = _work(store, study), _known(store, study)
+    labels = len(work) * study.config.assignment.overlap
+    found = {role: len(answers) for role, answers in known.items()}
+    return Plan(study.name, len(work), labels, found, round(labels * SECONDS_EACH / 3600, 1))
+
+
+def label(config: JobConfig, *, invite: int = 0) -> None:
+    """Serve a study's page until interrupted.
+
+    Args:
+        config: The job; its section `label` is used.
+        invite: How many invitations are printed.
+
+    Raises:
+        ConfigError: The section is missing, or names what is not there.
+        NoDatabaseError: Nothing has been imported yet.
+        MissingExtraError: A package of the extra ui is not installed.
+    """
+    study = _study(config)
+    from labeling_ui.server import build, listening, serve
+    from labeling_ui.sessions import secret_of
+
+    with Store.open(config.database, create=False) as store:
+        stock(store, study)
+        served = build(store, study, secret_of(config.workspace))
+        with listening(study.config.host, study.config.port) as bound:
+            _announce(served, study, bound.getsockname()[1], invite)
+            serve(served, bound)
+
+
+def stock(store: Store, study: Study) -> None:
+    """Make items of what the store holds; those that are there stay as they are.
+
+    Raises:
+        ConfigError: There is nothing to label, or a source of known answers has none.
+    """
+    from labeling_ui.stock import add_items
+
+    added = add_items(store, study, _work(store, study), task=study.config.task)
+    log(f"label: {added} new items in the study {study.name!r}")
+    for role, answers in _known(store, study).items():
+        add_items(store, study, answers, role=role, expected=answers)
+
+
+def _study(config: JobConfig) -> Study:
+    require_all("ui")
+    from labeling_ui.study import Study
+
+    if config.label is None:
+        raise ConfigError("the config has no section 'label'", fix="add one: label: {}")
+    return Study.of(config.label, config.name)
+
+
+def _work(store: Store, study: Study) -> list[Ids]:
+    """Return what is to be labelled: comparisons, all responses of a prompt, or single responses."""
+    config = study.config
+    known = {config.gold.source if config.gold else None, config.qualification.source}
+    pairs = (
+        (c.comparison.response_a, c.comparison.response_b, c.comparison.prompt_id)
+        for c in store.comparisons()
+        if c.comparison.source not in known and config.source in (None, c.comparison.source)
+    )
+    work = list(islice(_sets(pairs, config.task), config.limit))
+    if not work:
+        where = f" of the source {config.source!r}" if config.source else ""
+        raise ConfigError(f"there is nothing to label{where}", where="label", fix="import something else first")
+    return work
+
+
+def _sets(pairs: Iterator[tuple[str, str, str]], task: str) -> Iterator[Ids]:
+    if task == "comparison":
+        yield from ((a, b) for a, b, _ in pairs)
+        return
+    from labeling_ui.subjects import SIZES
+
+    by_prompt: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for a, b, prompt in pairs:
+        by_prompt[prompt].update({a: None, b: None})
+    for responses in by_prompt.values():
+        if task == "rating":
+            yield from ((each,) for each in responses)
+        else:
+            least, most = SIZES["ranking"]
+            ids = sorted(responses)
+            # More than fit on a page are dealt into pages; what is left over and too few is not ranked.
+            for at in range(0, len(ids), most):
+                if len(ids[at : at + most]) >= least:
+                    yield tuple(ids[at : at + most])
+
+
+def _known(store: Store, study: Study) -> dict[KnownRole, dict[Ids, Choice]]:
+    """Return items with a known answer, by role."""
+    config = study.config
+    found: dict[KnownRole, dict[Ids, Choice]] = {}
+    if config.gold:
+        found["gold"] = _answers(store, config.gold.source, "label.gold.source")
+    if config.qualification.source:
+        found["qualification"] = _answers(store, config.qualification.source, "label.qualification.source")
+    return found
+
+
+def _answers(store: Store, source: str, key: str) -> dict[Ids, Choice]:
+    """Return what humans unanimously said of a source's comparisons, labels of the page itself left out."""
+    human = {each.id for each in store.annotators().values() if each.kind == "human"}
+    said: defaultdict[str, Counter[Choice]] = defaultdict(Counter)
+    for each in store.labels():
+        if each.choice and each.annotator_id in human and "lease" not in each.metadata:
+            said[each.comparison_id][each.choice] += 1
+    comparisons = (c.comparison for c in store.comparisons() if c.comparison.source == source)
+    answers: dict[Ids, Choice] = {
+        (c.response_a, c.response_b): next(iter(said[c.id])) for c in comparisons if len(said[c.id]) == 1
+    }
+    if not answers:
+        raise ConfigError(
+            f"no comparison of the source {source!r} has a label on which humans agree",
+            where=key,
+            fix="import comparisons with their right answers under that source: rewardkit import --source NAME",
+        )
+    return answers
+
+
+def _announce(served: Served, study: Study, port: int, invite: int) -> None:
+    """Say where people come in; the links hold what lets them in, and go to standard error only."""
+    config = study.config
+    base = (config.public_url or f"http://{config.host}:{port}").rstrip("/")
+    log(f"label: serving at {base}/ ; stop with Ctrl-C, nothing is lost")
+    log(f"label: researchers: {base}/researcher/{served.sessions.login('researcher')}  (for 12 hours)")
+    log(
+        f"label: Prolific: {base}/start?PROLIFIC_PID={{{{%PROLIFIC_PID%}}}}&STUDY_ID={{{{%STUDY_ID%}}}}"
+        "&SESSION_ID={{%SESSION_ID%}}"
+    )
+    for _ in range(invite):
+        log(f"label: invitation: {base}/join/{served.sessions.invitation()}")
