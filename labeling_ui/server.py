@@ -8,17 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+
+from labeling_ui.api import Api, refused
+from labeling_ui.desk import Desk
+from labeling_ui.entrances import Entrances
+from labeling_ui.gate import Gate
+from labeling_ui.page import work_page
+from labeling_ui.people import People, Refused
+from labeling_ui.sessions import Sessions
 from labeling_ui.study import Study
+from labeling_ui.views import Turns
 from rewardkit.errors import ConfigError
-from rewardkit.extras import require, require_all
+from rewardkit.extras import require
 from rewardkit.store.store import Store
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-    from labeling_ui.sessions import Sessions
 
 STATIC = Path(__file__).parent / "static"
 
@@ -36,32 +43,15 @@ class Served:
     sessions: Sessions
 
 
-def build(store: Store, study: Study, secret: str) -> Served:
+def build(store: Store, study: Study, secret: str, *, pages: bool = True) -> Served:
     """Put a study's server together.
 
     Args:
         store: Holds everything.
         study: What is labelled.
         secret: Signs cookies and links.
-
-    Raises:
-        MissingExtraError: A package of the extra ui is not installed.
+        pages: Without them there is only what programs speak with, and Gradio is not loaded.
     """
-    require_all("ui")
-    # Read when gradio is imported.
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    from fastapi import FastAPI
-    from fastapi.responses import RedirectResponse
-    from fastapi.staticfiles import StaticFiles
-
-    from labeling_ui.api import Api, refused
-    from labeling_ui.desk import Desk
-    from labeling_ui.entrances import Entrances
-    from labeling_ui.gate import Gate
-    from labeling_ui.people import People, Refused
-    from labeling_ui.sessions import Sessions
-    from labeling_ui.views import Turns
-
     sessions = Sessions(secret, study.name)
     people = People(store, study.name)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -70,19 +60,23 @@ def build(store: Store, study: Study, secret: str) -> Served:
     app.include_router(Entrances(study, people, sessions).router())
     app.add_api_route("/healthz", lambda: {"ok": True}, methods=["GET"])
     app.add_api_route("/", lambda: RedirectResponse("/work/", 303), methods=["GET"])
+    app.add_api_route("/favicon.ico", lambda: RedirectResponse("/static/icon.svg", 301), methods=["GET"])
     app.mount("/static", StaticFiles(directory=STATIC))
-    _mount(app, study)
+    if pages:
+        _mount(app, study)
     app.add_middleware(Gate, people=people, sessions=sessions)
     return Served(app, sessions)
 
 
 def _mount(app: Any, study: Study) -> None:
-    from labeling_ui.page import work_page
-
+    # Read when gradio is imported.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     gradio = require("gradio", "ui")
     # The system's fonts: the themes' own come from another host.
     theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    page: dict[str, Any] = {"theme": theme, "show_error": False, "footer_links": [], "css_paths": [STATIC / "page.css"]}
+    # As a link: Gradio would rewrite the selectors of a style sheet that it is given itself.
+    style = '<link rel="stylesheet" href="/static/page.css">'
+    page: dict[str, Any] = {"theme": theme, "show_error": False, "footer_links": [], "head": style}
     gradio.mount_gradio_app(app, work_page(study.config.title), path="/work", **page)
 
 

@@ -10,6 +10,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,13 +102,13 @@ def secret_of(folder: Path) -> str:
     path = folder / "label.secret"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(48))
-    except FileExistsError:
-        pass
+        with suppress(FileExistsError):
+            made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with open(made, "w", encoding="ascii") as file:
+                file.write(secrets.token_urlsafe(48))
+        found = path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise OutputError(f"the secret cannot be kept ({error})", where=str(path), fix=f"set {VARIABLE}") from error
-    found = path.read_text(encoding="ascii").strip()
     if len(found) < SHORTEST:
         raise ConfigError("the secret is too short", where=str(path), fix="remove the file; a new one is made")
     return found
