@@ -67,7 +67,7 @@ def graded(choice: Choice, strength: float | None) -> float:
 def agreement(  # noqa: PLR0913 - keyword-only past the third
     units: Sequence[str],
     annotators: Sequence[str],
-    values: Sequence[str] | Sequence[float],
+    values: Sequence[str | float],
     *,
     level: Level,
     clusters: Sequence[str] | None = None,
@@ -168,7 +168,7 @@ class _Answers:
 def _answers(
     units: Sequence[str],
     annotators: Sequence[str],
-    values: Sequence[str] | Sequence[float],
+    values: Sequence[str | float],
     clusters: Sequence[str],
     level: Level,
 ) -> _Answers:
@@ -191,7 +191,7 @@ def _places(words: Sequence[str]) -> Ints:
     return np.fromiter((known[word] for word in words), dtype=np.int64, count=len(words))
 
 
-def _array(values: Sequence[str] | Sequence[float], level: Level) -> npt.NDArray[Any]:
+def _array(values: Sequence[str | float], level: Level) -> npt.NDArray[Any]:
     if level == "nominal":
         return np.asarray(values, dtype=str)
     try:

@@ -1,0 +1,181 @@
+"""All that was answered in a study so far, as one list that the researchers' numbers are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import sqlalchemy as sa
+
+from rewardkit.aggregation.agreement import graded
+from rewardkit.store.labelling_tables import items, leases, people
+from rewardkit.store.store import Store
+from rewardkit.store.tables import prompts, responses
+
+AT_A_TIME = 500
+
+
+@dataclass(frozen=True)
+class Text:
+    """What the numbers need to know of a response: which prompt it answers, of what task, and how long it is."""
+
+    prompt_id: str
+    task: str
+    length: int
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One answer to one item.
+
+    Attributes:
+        lease_id: What it was given under.
+        item_id: What was labelled.
+        person_id: By whom.
+        task: comparison, ranking or rating.
+        role: work, gold or qualification.
+        expected: The right answer, where it is known.
+        responses: Their ids, sorted.
+        texts: What is known of each.
+        shown: Their places in the order in which they were shown.
+        repeat: 0; 1 where the annotator had labelled it before.
+        choice: Of a comparison, in its frame; None where it could not be judged.
+        answer: As the page sent it.
+        seconds: From showing to sending.
+        at: When, in seconds since 1970.
+    """
+
+    lease_id: str
+    item_id: str
+    person_id: str
+    task: str
+    role: str
+    expected: str | None
+    responses: tuple[str, ...]
+    texts: tuple[Text, ...]
+    shown: tuple[int, ...]
+    repeat: int
+    choice: str | None
+    answer: Mapping[str, Any]
+    seconds: float
+    at: float
+
+    @property
+    def said(self) -> Any:
+        """What an answer and its repeat are compared by: the same value where the same was said."""
+        if self.task == "rating":
+            return self.answer["ratings"]
+        return self.choice if self.task == "comparison" else self.ranks
+
+    @property
+    def abstained(self) -> bool:
+        """Whether nothing could be judged."""
+        said = self.said
+        return all(value is None for value in said.values()) if isinstance(said, dict) else said is None
+
+    @property
+    def ranks(self) -> tuple[int, ...] | None:
+        """Rank of each response of a ranking; None where it could not be judged."""
+        ranks = self.answer["ranks"]
+        if ranks is None:
+            return None
+        of_place = {self.shown[int(place) - 1]: rank for place, rank in ranks.items()}
+        return tuple(of_place[place] for place in range(len(self.responses)))
+
+    @property
+    def first_chosen(self) -> bool | None:
+        """Whether the response that was shown first was preferred; None without a preference."""
+        if self.choice not in ("a", "b"):
+            return None
+        return (self.choice == "a") == (self.shown[0] == 0)
+
+    @property
+    def longer_chosen(self) -> bool | None:
+        """Whether the longer response was preferred; None without a preference, or where both are as long."""
+        if self.choice not in ("a", "b") or self.texts[0].length == self.texts[1].length:
+            return None
+        return (self.choice == "a") == (self.texts[0].length > self.texts[1].length)
+
+    @property
+    def graded(self) -> float | None:
+        """A comparison on the scale from −3 to 3; None where it could not be judged."""
+        if self.choice is None:
+            return None
+        return graded(self.choice, self.answer.get("strength"))  # type: ignore[arg-type]
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Yield what a ranking says of each pair of its responses: the pair, and a, b or tie."""
+        if (ranks := self.ranks) is not None:
+            for one, other in combinations(range(len(ranks)), 2):
+                said = "tie" if ranks[one] == ranks[other] else "a" if ranks[one] < ranks[other] else "b"
+                yield f"{self.item_id} {one} {other}", said
+
+
+@dataclass
+class AnswerReader:
+    """Reads the answers of one study; what never changes of a response is read once.
+
+    Attributes:
+        store: Where they are.
+        study: Its name.
+    """
+
+    store: Store
+    study: str
+    _texts: dict[str, Text] = field(default_factory=dict)
+
+    def read(self, person_id: str | None = None) -> list[Answered]:
+        """Return all answers, the earliest first.
+
+        Args:
+            person_id: Only this person's.
+        """
+        columns = sa.select(leases, items.c.task, items.c.role, items.c.expected, items.c.responses)
+        query = columns.join_from(leases, items, leases.c.item_id == items.c.id)
+        query = query.where(items.c.study == self.study, leases.c.state == "done")
+        if person_id is not None:
+            query = query.where(leases.c.person_id == person_id)
+        with self.store.reading() as connection:
+            rows = connection.execute(query.order_by(leases.c.closed_at, leases.c.id)).all()
+        texts = self._known({each for row in rows for each in row.responses})
+        return [_answered(row, texts) for row in rows]
+
+    def _known(self, ids: Iterable[str]) -> Mapping[str, Text]:
+        new = sorted(each for each in ids if each not in self._texts)
+        length = sa.func.length(responses.c.text)
+        query = sa.select(responses.c.id, responses.c.prompt_id, prompts.c.task, length)
+        query = query.join_from(responses, prompts, responses.c.prompt_id == prompts.c.id)
+        with self.store.reading() as connection:
+            for start in range(0, len(new), AT_A_TIME):
+                part = responses.c.id.in_(new[start : start + AT_A_TIME])
+                found = connection.execute(query.where(part))
+                self._texts.update({response: Text(*rest) for response, *rest in found})
+        return self._texts
+
+
+def _answered(row: sa.Row[Any], texts: Mapping[str, Text]) -> Answered:
+    return Answered(
+        lease_id=row.id,
+        item_id=row.item_id,
+        person_id=row.person_id,
+        task=row.task,
+        role=row.role,
+        expected=row.expected,
+        responses=tuple(row.responses),
+        texts=tuple(texts[each] for each in row.responses),
+        shown=tuple(map(int, row.order_shown)),
+        repeat=row.repeat,
+        choice=row.choice,
+        answer=row.answer,
+        seconds=max(0.0, row.closed_at - row.leased_at),
+        at=row.closed_at,
+    )
+
+
+def known_people(store: Store, study: str) -> list[sa.Row[Any]]:
+    """Return everybody of a study, in the order in which they came."""
+    query = sa.select(people).where(people.c.study == study).order_by(people.c.created_at, people.c.id)
+    with store.reading() as connection:
+        return list(connection.execute(query).all())

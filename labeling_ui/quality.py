@@ -1,0 +1,190 @@
+"""How each annotator works: pace, known answers, biases, consistency. Each share comes with its n and interval.
+
+Nobody is left out: somebody who has done nothing yet has a row, and what cannot be measured says n = 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import sqlalchemy as sa
+
+from labeling_ui.answered import Answered, known_people
+from labeling_ui.steps import step_of
+from labeling_ui.study import Study
+from rewardkit.store.labelling_tables import events, leases, people
+from rewardkit.store.store import Store
+from rewardkit.store.tables import annotators
+
+Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of some cases, with its 95 % interval.
+
+    Attributes:
+        hits: How many.
+        n: Of how many.
+    """
+
+    hits: int
+    n: int
+
+    @property
+    def value(self) -> float | None:
+        """The share; None of nothing."""
+        return self.hits / self.n if self.n else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's interval, which holds its level on small n and near 0 and 1; all that is possible where n is 0.
+
+        References:
+            Wilson (1927), JASA 22; Brown, Cai and DasGupta (2001), Statistical Science 16.
+        """
+        if not self.n:
+            return 0.0, 1.0
+        share, shrink = self.hits / self.n, Z95**2 / self.n
+        middle = (share + shrink / 2) / (1 + shrink)
+        half = Z95 * math.sqrt(share * (1 - share) / self.n + shrink / (4 * self.n)) / (1 + shrink)
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+    @classmethod
+    def of(cls, cases: Iterable[bool | None]) -> Share:
+        """Count cases; None is no case."""
+        counted = [case for case in cases if case is not None]
+        return cls(sum(counted), len(counted))
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """How one annotator works.
+
+    Attributes:
+        person_id: Who.
+        name: The pseudonym under which their labels are kept.
+        entry: How they came.
+        external_id: Who they are there; nothing where it was erased.
+        role: annotator or admin.
+        state: active or paused.
+        step: Where they stand: consent, check, failed, break or work.
+        answered: Items, of every role, repeats included.
+        work: First labels of work among them.
+        abstained: Of all that were answered.
+        returned: Items that they gave back.
+        expired: Items whose time went by.
+        refused: Answers of theirs that were refused, such as ones that came too fast.
+        seconds: Median for an answer; None of none.
+        known: Right answers among items whose answer is known (gold and qualification).
+        first: The response shown first, among preferences.
+        longer: The longer response, among preferences between responses of different length.
+        consistent: Repeats that were answered as the first time.
+        last_seen: Seconds since 1970; None where they never did anything.
+    """
+
+    person_id: str
+    name: str
+    entry: str
+    external_id: str
+    role: str
+    state: str
+    step: str
+    answered: int
+    work: int
+    abstained: Share
+    returned: int
+    expired: int
+    refused: int
+    seconds: float | None
+    known: Share
+    first: Share
+    longer: Share
+    consistent: Share
+    last_seen: float | None
+
+
+def annotators_of(store: Store, study: Study, answers: Iterable[Answered]) -> list[Annotated]:
+    """Return how everybody works, those who did most first.
+
+    Args:
+        store: Where the study is.
+        study: Whose people.
+        answers: All that was answered in it.
+    """
+    theirs: dict[str, list[Answered]] = defaultdict(list)
+    for answer in answers:
+        theirs[answer.person_id].append(answer)
+    ended, noted, names = _ended(store, study.name), _noted(store, study.name), _names(store, study.name)
+    found = []
+    for person in known_people(store, study.name):
+        refused, last_seen = noted.get(person.id, (0, None))
+        measured = _measured(theirs[person.id])
+        found.append(
+            Annotated(
+                person_id=person.id,
+                name=names[person.annotator_id],
+                entry=person.entry,
+                external_id="" if person.details.get("erased") else person.external_id,
+                role=person.role,
+                state=person.state,
+                step=step_of(person.details, study),
+                returned=ended[person.id, "returned"],
+                expired=ended[person.id, "expired"],
+                refused=refused,
+                last_seen=last_seen,
+                **measured,
+            )
+        )
+    return sorted(found, key=lambda each: (-each.answered, each.name))
+
+
+def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
+    """Return what a person's answers tell."""
+    once = [each for each in answers if each.repeat == 0]
+    before = {each.item_id: each.said for each in once}
+    again = [each for each in answers if each.repeat and each.item_id in before]
+    return {
+        "answered": len(answers),
+        "work": sum(each.role == "work" for each in once),
+        "abstained": Share.of(each.abstained for each in answers),
+        "seconds": median(each.seconds for each in answers) if answers else None,
+        # Not to judge is no right answer either: else one who skips what is hard would look best.
+        "known": Share.of(each.choice == each.expected for each in answers if each.expected is not None),
+        "first": Share.of(each.first_chosen for each in once),
+        "longer": Share.of(each.longer_chosen for each in once),
+        "consistent": Share.of(each.said == before[each.item_id] for each in again),
+    }
+
+
+def _names(store: Store, study: str) -> dict[str, str]:
+    query = sa.select(annotators.c.id, annotators.c.name).join_from(
+        people, annotators, people.c.annotator_id == annotators.c.id
+    )
+    with store.reading() as connection:
+        return {row.id: row.name for row in connection.execute(query.where(people.c.study == study))}
+
+
+def _ended(store: Store, study: str) -> Counter[tuple[str, str]]:
+    """Count leases by person and state."""
+    query = sa.select(leases.c.person_id, leases.c.state, sa.func.count()).join_from(
+        leases, people, leases.c.person_id == people.c.id
+    )
+    query = query.where(people.c.study == study).group_by(leases.c.person_id, leases.c.state)
+    with store.reading() as connection:
+        return Counter({(person, state): count for person, state, count in connection.execute(query)})
+
+
+def _noted(store: Store, study: str) -> dict[str, tuple[int, float | None]]:
+    """Return how often each person was refused, and when they did something last."""
+    refused = sa.func.sum(sa.case((events.c.kind == "refused", 1), else_=0))
+    # What others did to them is no sign of life.
+    alive = sa.func.max(sa.case((events.c.kind.not_in(("paused", "active", "expired", "erased")), events.c.at)))
+    query = sa.select(events.c.person_id, refused, alive).where(events.c.study == study).group_by(events.c.person_id)
+    with store.reading() as connection:
+        return {person: (int(count), at) for person, count, at in connection.execute(query) if person}
