@@ -9,11 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from labeling_ui.assignment import Standing, chances, draw, lease_seconds, order_shown, unit_number
+from labeling_ui.assignment import chances, draw, lease_seconds, order_shown, unit_number
 from labeling_ui.candidates import Candidates
 from labeling_ui.leases import Lease, row_of, take_slot
 from labeling_ui.study import Study
-from rewardkit.store.labelling_tables import items, leases
+from rewardkit.store.labelling_tables import leases
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,18 @@ class Giving:
 
     def give(self) -> Lease | None:
         """Give the person an item, if there is one for them."""
-        turns = self._turns()
-        if turns >= (self.study.config.most_items or turns + 1):
-            return None
         policy, qualification = self.study.config.assignment, self.study.config.qualification
         qualifying = qualification.items if qualification.source else 0
-        open_to = Candidates(self.connection, self.study.name, self.person.id, policy, qualifying).of_routes()
-        chance = chances(Standing(turns, **{"work": False, "gold": False, "repeat": False, **_some(open_to)}), policy)
+        open_to = Candidates(self.connection, self.study.name, self.person.id, policy, qualifying)
+        standing = open_to.standing()
+        turns, most = standing.turns, self.study.config.most_items
+        if most is not None and turns >= most and not standing.qualification:
+            return None
+        chance = chances(standing, policy)
         route = draw(chance, self._number("route", turns))
         if route is None:
             return None
-        candidates = open_to[route]
+        candidates = open_to.of(route)
         first = int(self._number("item", turns) * len(candidates))
         for candidate in (*candidates[first:], *candidates[:first]):
             if route != "work" or take_slot(self.connection, candidate.id):
@@ -54,12 +55,6 @@ class Giving:
                 self.connection.execute(sa.insert(leases).values(row_of(given, self.person.id)))
                 return given
         return None
-
-    def _turns(self) -> int:
-        """Count the items that the person got so far; qualification comes before the turns."""
-        mine = sa.select(sa.func.count()).select_from(leases.join(items, leases.c.item_id == items.c.id))
-        mine = mine.where(leases.c.person_id == self.person.id, items.c.role != "qualification")
-        return int(self.connection.execute(mine).scalar_one())
 
     def _number(self, what: str, turns: int) -> float:
         return unit_number(what, self.study.name, self.person.id, str(turns))
@@ -77,7 +72,3 @@ class Giving:
             leased_at=self.now,
             expires_at=self.now + lease_seconds(self.median, self.study.config.assignment),
         )
-
-
-def _some(open_to: dict[Any, Any]) -> dict[str, bool]:
-    return {route: bool(found) for route, found in open_to.items()}
