@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -16,6 +17,54 @@ from rewardkit.store.labelling_tables import items, leases
 ItemRole = Literal["work", "gold", "qualification"]
 # Among how many of a person's answers a repeat is drawn.
 MOST_REPEATED = 10_000
+STUDY, PERSON = sa.bindparam("study", type_=sa.Text), sa.bindparam("person", type_=sa.Text)
+WINDOW, AFTER = sa.bindparam("window", type_=sa.Integer), sa.bindparam("after", type_=sa.Integer)
+
+
+def _counts() -> sa.Select[Any]:
+    """Count a person's work that is done, their turns, repeats, and items on which they qualified."""
+    done, work = leases.c.state == "done", items.c.role == "work"
+    columns = (
+        done & work & (leases.c.repeat == 0),
+        items.c.role != "qualification",
+        leases.c.repeat > 0,
+        done & (items.c.role == "qualification"),
+    )
+    counted = (sa.func.coalesce(sa.func.sum(sa.case((column, 1), else_=0)), 0) for column in columns)
+    mine = sa.select(*counted).select_from(leases.join(items, leases.c.item_id == items.c.id))
+    return mine.where(leases.c.person_id == PERSON)
+
+
+def _unseen(role: ItemRole) -> sa.Select[Any]:
+    """Select items that a person never had in hand, in their order."""
+    # One list for all items, where a subquery for each would look through the person's leases each time.
+    had = sa.select(leases.c.item_id).where(leases.c.person_id == PERSON, leases.c.state != "expired")
+    query = sa.select(items).where(items.c.study == STUDY, items.c.role == role, items.c.id.not_in(had))
+    if role == "work":
+        # Written out and not as a parameter: else the index of open items is not used.
+        query = query.where(sa.text("items.slots > 0"))
+    return query.order_by(items.c.priority, items.c.position).limit(WINDOW)
+
+
+def _repeats() -> sa.Select[Any]:
+    """Select work that a person labelled some turns ago, and once."""
+    mine = sa.select(leases).where(leases.c.person_id == PERSON)
+    again = mine.where(leases.c.repeat > 0).with_only_columns(leases.c.item_id)
+    first = mine.join(items, leases.c.item_id == items.c.id).with_only_columns(*items.c)
+    first = first.where(leases.c.state == "done", leases.c.repeat == 0)
+    first = first.where(items.c.study == STUDY, items.c.role == "work").order_by(leases.c.closed_at.desc())
+    early = first.offset(AFTER).limit(MOST_REPEATED).subquery()
+    return sa.select(early).where(early.c.id.not_in(again)).limit(WINDOW)
+
+
+# Put together once: building them costs more than running them.
+COUNTS = _counts()
+SELECTED: dict[Route, sa.Select[Any]] = {
+    "work": _unseen("work"),
+    "gold": _unseen("gold"),
+    "qualification": _unseen("qualification"),
+    "repeat": _repeats(),
+}
 
 
 @dataclass(frozen=True)
@@ -38,63 +87,27 @@ class Candidates:
 
     def standing(self) -> Standing:
         """Return where the person stands."""
-        done, turns, repeats, qualified = self._counts()
-        if qualified < self.qualifying and self._first(self._unseen("qualification")):
+        done, turns, repeats, qualified = map(int, self.connection.execute(COUNTS, {"person": self.person_id}).one())
+        if qualified < self.qualifying and self._found("qualification", 1):
             return Standing(turns, work=False, gold=False, repeat=False, qualification=True)
         return Standing(
             turns,
-            work=self._first(self._open()),
-            gold=self._first(self._unseen("gold")),
+            work=bool(self._work),
+            gold=bool(self._found("gold", 1)),
             # Each repeat was of an item that lay far enough back: what is left of those may be repeated.
             repeat=done - self.policy.repeat_after > repeats,
         )
 
     def of(self, route: Route) -> Sequence[Row[Any]]:
         """Return the items that are open to the person on a route."""
-        if route == "repeat":
-            return self._repeats()
-        if route != "work":
-            return self._all(self._unseen(route))
-        found = self._all(self._open())
+        return self._work if route == "work" else self._found(route, self.policy.window)
+
+    @cached_property
+    def _work(self) -> Sequence[Row[Any]]:
+        found = self._found("work", self.policy.window)
         return [item for item in found if item.priority == found[0].priority]
 
-    def _counts(self) -> tuple[int, int, int, int]:
-        """Count the person's work that is done, their turns, repeats, and items on which they qualified."""
-        done, work = leases.c.state == "done", items.c.role == "work"
-        columns = (
-            done & work & (leases.c.repeat == 0),
-            items.c.role != "qualification",
-            leases.c.repeat > 0,
-            done & (items.c.role == "qualification"),
-        )
-        counted = (sa.func.coalesce(sa.func.sum(sa.case((column, 1), else_=0)), 0) for column in columns)
-        mine = sa.select(*counted).select_from(leases.join(items, leases.c.item_id == items.c.id))
-        first, second, third, fourth = self.connection.execute(mine.where(leases.c.person_id == self.person_id)).one()
-        return int(first), int(second), int(third), int(fourth)
-
-    def _open(self) -> sa.Select[Any]:
-        # Written out and not as a parameter: else the index of open items is not used.
-        return self._unseen("work").where(sa.text("items.slots > 0"))
-
-    def _unseen(self, role: ItemRole) -> sa.Select[Any]:
-        """Select items that the person never had in hand, in their order."""
-        # One list for all items, where a subquery for each would look through the person's leases each time.
-        had = sa.select(leases.c.item_id).where(leases.c.person_id == self.person_id, leases.c.state != "expired")
-        query = sa.select(items).where(items.c.study == self.study, items.c.role == role, items.c.id.not_in(had))
-        return query.order_by(items.c.priority, items.c.position)
-
-    def _repeats(self) -> Sequence[Row[Any]]:
-        """Return work that the person labelled some turns ago, and once."""
-        mine = sa.select(leases).where(leases.c.person_id == self.person_id)
-        again = mine.where(leases.c.repeat > 0).with_only_columns(leases.c.item_id)
-        first = mine.join(items, leases.c.item_id == items.c.id).with_only_columns(*items.c)
-        first = first.where(leases.c.state == "done", leases.c.repeat == 0)
-        first = first.where(items.c.study == self.study, items.c.role == "work").order_by(leases.c.closed_at.desc())
-        early = first.offset(self.policy.repeat_after).limit(MOST_REPEATED).subquery()
-        return self._all(sa.select(early).where(early.c.id.not_in(again)))
-
-    def _first(self, query: sa.Select[Any]) -> bool:
-        return self.connection.execute(query.with_only_columns(items.c.id).limit(1)).first() is not None
-
-    def _all(self, query: sa.Select[Any]) -> Sequence[Row[Any]]:
-        return self.connection.execute(query.limit(self.policy.window)).all()
+    def _found(self, route: Route, most: int) -> Sequence[Row[Any]]:
+        values = {"study": self.study, "person": self.person_id, "window": most, "after": self.policy.repeat_after}
+        named = values if route == "repeat" else {name: values[name] for name in ("study", "person", "window")}
+        return self.connection.execute(SELECTED[route], named).all()

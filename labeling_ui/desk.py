@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection, Row
 from labeling_ui.assignment import wants_another
 from labeling_ui.giving import Giving
 from labeling_ui.leases import (
+    IN_HAND,
     Lease,
     due,
     end,
@@ -178,7 +179,7 @@ class Desk:
         for lease in due(connection, now):
             end(connection, lease, "expired", now)
             self._note(connection, "expired", lease.person_id, lease=lease.id)
-        held = connection.execute(select_leases(in_hand(person.id))).first()
+        held = connection.execute(IN_HAND, {"person": person.id}).first()
         if held is not None:
             return lease_of(held)
         return Giving(connection, self.study, person, now, self.typical_seconds).give()

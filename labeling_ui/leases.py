@@ -87,15 +87,32 @@ def row_of(lease: Lease, person_id: str) -> dict[str, Any]:
     }
 
 
-def select_leases(*where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+def select_leases(*where: sa.ColumnElement[bool] | sa.TextClause) -> sa.Select[Any]:
     """Select leases with what is to be done with their items."""
     columns = sa.select(leases, items.c.task, items.c.role, items.c.responses)
     return columns.join_from(leases, items, leases.c.item_id == items.c.id).where(*where)
 
 
+# Put together once: building them costs more than running them.
+LOCKED = select_leases(leases.c.id == sa.bindparam("lease")).with_for_update(of=leases)
+IN_HAND = select_leases(leases.c.person_id == sa.bindparam("person"), leases.c.state == "open")
+DUE = (
+    # The state is written out and not a parameter: else the index of open leases is not used.
+    select_leases(leases.c.expires_at < sa.bindparam("now"), sa.text("leases.state = 'open'"))
+    .limit(sa.bindparam("most", type_=sa.Integer))
+    .with_for_update(of=leases, skip_locked=True)
+)
+FREE = (
+    sa.select(items.c.id)
+    .where(items.c.id == sa.bindparam("item"), items.c.slots > 0)
+    .with_for_update(skip_locked=True, key_share=True)
+)
+TAKE = sa.update(items).where(items.c.id == sa.bindparam("item")).values(slots=items.c.slots - 1)
+
+
 def locked(connection: Connection, lease_id: str) -> Row[Any] | None:
     """Return a lease, which nobody else changes until the transaction ends."""
-    return connection.execute(select_leases(leases.c.id == lease_id).with_for_update(of=leases)).first()
+    return connection.execute(LOCKED, {"lease": lease_id}).first()
 
 
 def in_hand(person_id: str) -> sa.ColumnElement[bool]:
@@ -105,9 +122,7 @@ def in_hand(person_id: str) -> sa.ColumnElement[bool]:
 
 def due(connection: Connection, now: float, *, most: int = 100) -> Sequence[Row[Any]]:
     """Return leases whose time is over, but for those that somebody else is changing now."""
-    # Written out and not as a parameter: else the index of open leases is not used.
-    over = select_leases(leases.c.expires_at < now).where(sa.text("leases.state = 'open'")).limit(most)
-    return connection.execute(over.with_for_update(of=leases, skip_locked=True)).all()
+    return connection.execute(DUE, {"now": now, "most": most}).all()
 
 
 def end(connection: Connection, lease: Row[Any], state: str, now: float) -> None:
@@ -128,10 +143,9 @@ def take_again(connection: Connection, lease: Row[Any]) -> bool:
 
 def take_slot(connection: Connection, item_id: str) -> bool:
     """Use up one slot of an item, unless it has none or somebody else is taking it now."""
-    free = sa.select(items.c.id).where(items.c.id == item_id, items.c.slots > 0)
-    if connection.execute(free.with_for_update(skip_locked=True, key_share=True)).first() is None:
+    if connection.execute(FREE, {"item": item_id}).first() is None:
         return False
-    connection.execute(sa.update(items).where(items.c.id == item_id).values(slots=items.c.slots - 1))
+    connection.execute(TAKE, {"item": item_id})
     return True
 
 

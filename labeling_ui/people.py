@@ -117,14 +117,20 @@ def keep_details(connection: Connection, person: Row[Any], new: Mapping[str, Any
     connection.execute(changed)
 
 
+_LOCKED = (
+    sa.select(people)
+    .where(people.c.id == sa.bindparam("person"), people.c.study == sa.bindparam("study"))
+    .with_for_update(key_share=True)
+)
+
+
 def active_person(connection: Connection, study: str, person_id: str) -> Row[Any]:
     """Return a person who may work, and lock them: one request of a person at a time.
 
     Raises:
         Refused: They are not known here, or paused.
     """
-    query = sa.select(people).where(people.c.id == person_id, people.c.study == study)
-    person = connection.execute(query.with_for_update(key_share=True)).first()
+    person = connection.execute(_LOCKED, {"person": person_id, "study": study}).first()
     if person is None:
         raise _unknown()
     if person.state != "active":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from rewardkit.store.labelling_tables import items, leases
 from rewardkit.store.store import Store
@@ -46,11 +47,15 @@ def progress_of(store: Store, study: str) -> Progress:
     return Progress(count, wanted, wanted - slots - in_hand, in_hand)
 
 
-def of_person(store: Store, person_id: str) -> tuple[int, float | None]:
+_LATELY = (
+    sa.select(leases.c.closed_at - leases.c.leased_at, sa.func.count().over())
+    .where(leases.c.person_id == sa.bindparam("person"), leases.c.state == "done")
+    .order_by(leases.c.closed_at.desc())
+    .limit(LATELY)
+)
+
+
+def of_person(connection: Connection, person_id: str) -> tuple[int, float | None]:
     """Return how many items a person has answered, and the median of the seconds that their last ones took."""
-    mine = leases.c.person_id == person_id, leases.c.state == "done"
-    took = sa.select(leases.c.closed_at - leases.c.leased_at).where(*mine).order_by(leases.c.closed_at.desc())
-    with store.reading() as connection:
-        done = connection.execute(sa.select(sa.func.count()).select_from(leases).where(*mine)).scalar_one()
-        seconds = connection.execute(took.limit(LATELY)).scalars().all()
-    return done, median(seconds) if seconds else None
+    rows = connection.execute(_LATELY, {"person": person_id}).all()
+    return (rows[0][1], median(seconds for seconds, _ in rows)) if rows else (0, None)

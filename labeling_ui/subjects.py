@@ -31,6 +31,14 @@ class Subject:
     responses: tuple[Response, ...]
 
 
+_TEXTS = (
+    sa.select(responses, prompts)
+    .join_from(responses, prompts, responses.c.prompt_id == prompts.c.id)
+    .where(responses.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(responses.c.id)
+)
+
+
 def load_subject(connection: Connection, ids: Sequence[str]) -> Subject:
     """Read responses and their prompt.
 
@@ -42,8 +50,7 @@ def load_subject(connection: Connection, ids: Sequence[str]) -> Subject:
         DataError: A response is not in the store.
     """
     columns = len(KINDS["responses"].columns)
-    joined = sa.select(responses, prompts).join_from(responses, prompts, responses.c.prompt_id == prompts.c.id)
-    rows = connection.execute(joined.where(responses.c.id.in_(ids)).order_by(responses.c.id)).all()
+    rows = connection.execute(_TEXTS, {"ids": list(ids)}).all()
     if len(rows) != len(set(ids)):
         raise DataError("a response that is to be labelled is not in the store", where=", ".join(ids))
     found = tuple(KINDS["responses"].decode(row[:columns]) for row in rows)

@@ -8,9 +8,10 @@ transaction while the caller works, and may be left at any time.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -56,6 +57,8 @@ class Store:
 
     def __init__(self, engine: Engine, where: str) -> None:
         self._engine, self.where = engine, where
+        # SQLite lets a second writer wait by trying again every so often; threads of one process queue instead.
+        self._one_writer = threading.RLock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @classmethod
     def open(cls, target: str | Path, *, create: bool = True) -> Store:
@@ -117,7 +120,7 @@ class Store:
         Raises:
             UserError: The database refuses (see `rewardkit.store.engine.classified`).
         """
-        with classified(self.where), writing(self._engine, complete=complete) as connection:
+        with self._one_writer, classified(self.where), writing(self._engine, complete=complete) as connection:
             yield connection
 
     @contextmanager

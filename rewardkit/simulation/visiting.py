@@ -1,0 +1,115 @@
+"""A visitor of the labelling page who is a program: the same requests as a browser sends, and no others."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from rewardkit.errors import JobFailed
+
+LOST = (ConnectionError, http.client.HTTPException, TimeoutError)
+
+
+@dataclass
+class Visitor:
+    """Somebody who was invited.
+
+    Attributes:
+        link: Of their invitation.
+        patience: Seconds for which a server that does not answer is asked again.
+        timeout: Seconds that one answer may take.
+    """
+
+    link: str
+    patience: float = 30.0
+    timeout: float = 30.0
+    _headers: dict[str, str] = field(default_factory=dict, repr=False)
+    _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
+
+    def enter(self) -> None:
+        """Open the invitation.
+
+        Raises:
+            JobFailed: It is refused, or nobody answers.
+        """
+        status, headers, text = self._request("GET", urlsplit(self.link).path)
+        if status != 303:
+            raise JobFailed(f"the invitation is refused ({status})", where=self.link)
+        self._headers["cookie"] = headers["set-cookie"].partition(";")[0]
+        self._headers["x-csrf-token"] = self.ask("/api/me")["csrf"]
+
+    def ask(self, path: str) -> dict[str, Any]:
+        """Return what the server says.
+
+        Raises:
+            JobFailed: It refuses, or nobody answers.
+        """
+        return self._json("GET", path)
+
+    def tell(self, path: str, **said: Any) -> dict[str, Any]:
+        """Tell the server something; return where the visitor stands then.
+
+        Raises:
+            JobFailed: It refuses, or nobody answers.
+        """
+        return self._json("POST", path, said)
+
+    def submit(self, lease: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+        """Send an answer; return where the visitor stands then.
+
+        An answer that was stored when the connection was lost is refused as answered already when it is
+        sent again: then it counts, and so does one whose lease has gone to others.
+
+        Raises:
+            JobFailed: The server refuses for another reason, or nobody answers.
+        """
+        status, _, text = self._request("POST", "/api/submit", {"lease": lease, "answer": answer})
+        return self.ask("/api/turn") if status == 409 else _read(status, text, "/api/submit")
+
+    def leave(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        status, _, text = self._request(method, path, body)
+        return _read(status, text, path)
+
+    def _request(self, method: str, path: str, body: Any = None) -> tuple[int, http.client.HTTPMessage, bytes]:
+        until = time.monotonic() + self.patience
+        while True:
+            try:
+                return self._once(method, path, body)
+            except LOST as error:
+                self.leave()
+                if time.monotonic() > until:
+                    raise JobFailed(f"the server does not answer ({error})", where=self.link) from error
+                time.sleep(0.1)
+
+    def _once(self, method: str, path: str, body: Any) -> tuple[int, http.client.HTTPMessage, bytes]:
+        if self._connection is None:
+            place = urlsplit(self.link)
+            kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+            self._connection = kind(place.netloc, timeout=self.timeout)
+        headers = dict(self._headers)
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["content-type"] = "application/json"
+        self._connection.request(method, path, data, headers)
+        answer = self._connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+
+def _read(status: int, text: bytes, path: str) -> dict[str, Any]:
+    if status != 200:
+        raise JobFailed(f"the server refuses ({status}): {text.decode('utf-8', 'replace')[:200]}", where=path)
+    found = json.loads(text)
+    assert isinstance(found, dict)
+    return found
