@@ -22,6 +22,8 @@ from labeling_ui.steps import step_of
 from labeling_ui.subjects import load_subject
 
 View = dict[str, Any]
+ABOUT = 140
+"""Characters of a request that stand for it in a list."""
 rendered = lru_cache(maxsize=512)(safe_html)
 
 
@@ -91,14 +93,18 @@ class Turns:
 
     def progress(self, person_id: str) -> View:
         """Return how much a person has done, and how long the rest will take them."""
-        done, seconds = of_person(self.desk.store, person_id)
+        with self.desk.store.reading() as connection:
+            done, seconds = of_person(connection, person_id)
         most = self.desk.study.config.most_items
         left = None if most is None or seconds is None else max(0, most - done) * seconds
         return {"done": done, "most": most, "seconds_each": seconds, "seconds_left": left}
 
     def latest(self, person_id: str) -> View:
         """Return the answers that a person can still change, the latest first."""
-        answers = [{"lease": lease.id, "answer": lease.answer} for lease in self.desk.latest(person_id)]
+        answers = [
+            {"lease": lease.id, "task": lease.task, "answer": lease.answer, "about": self._about(lease)}
+            for lease in self.desk.latest(person_id)
+        ]
         return {"answers": answers, "most": LATEST}
 
     def earlier(self, person_id: str, lease_id: str) -> View:
@@ -111,6 +117,13 @@ class Turns:
             if lease.id == lease_id:
                 return {"step": "item", "item": self.item(lease), "progress": self.progress(person_id)}
         raise Refused(f"only the latest {LATEST} answers can be changed", fix="go on with the next item")
+
+    def _about(self, lease: Lease) -> str:
+        """Return the beginning of what was asked for, by which people know an item again."""
+        with self.desk.store.reading() as connection:
+            messages = load_subject(connection, lease.responses[:1]).prompt.messages
+        text = " ".join(messages[-1].content.split()) if messages else ""
+        return safe_line(text if len(text) <= ABOUT else f"{text[:ABOUT]}…")
 
     def _consent(self) -> View:
         study = self.desk.study
