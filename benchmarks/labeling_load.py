@@ -31,6 +31,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -131,11 +132,9 @@ def label(link: str, until: float, think: float, times: list[float]) -> None:
 def together(links: list[str], until: float, think: float) -> list[float]:
     """Let annotators label at the same time; return the seconds of each step from answer to next item."""
     times: list[float] = []
-    threads = [threading.Thread(target=label, args=(link, until, think, times)) for link in links]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(links)) as pool:
+        for ended in [pool.submit(label, link, until, think, times) for link in links]:
+            ended.result()
     return times
 
 
