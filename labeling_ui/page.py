@@ -11,7 +11,7 @@ from typing import Any
 
 from rewardkit.extras import require
 
-WIDGET = '<div id="work" aria-live="polite"><p class="waiting">One moment…</p></div>'
+WIDGET = '<div id="work"><p class="waiting">One moment…</p></div>'
 START = "import('/static/work.js').then(module => module.start(element.querySelector('#work')))"
 
 
@@ -19,5 +19,5 @@ def work_page(title: str) -> Any:
     """Return the Gradio app of the work page."""
     gradio = require("gradio", "ui")
     with gradio.Blocks(title=title, analytics_enabled=False) as blocks:
-        gradio.HTML(html_template=WIDGET, js_on_load=START, elem_id="work-frame")
+        gradio.HTML(html_template=WIDGET, js_on_load=START, elem_id="work-frame", apply_default_css=False)
     return blocks
