@@ -14,10 +14,12 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
+from labeling_ui.admin import admin_page
 from labeling_ui.api import Api, refused
 from labeling_ui.desk import Desk
 from labeling_ui.entrances import Entrances
 from labeling_ui.gate import Gate
+from labeling_ui.office import Office
 from labeling_ui.page import work_page
 from labeling_ui.people import People, Refused
 from labeling_ui.sessions import Sessions
@@ -28,6 +30,7 @@ from rewardkit.extras import require
 from rewardkit.store.store import Store
 
 STATIC = Path(__file__).parent / "static"
+LARGEST_UPLOAD = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,20 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True) -> Ser
     people = People(store, study.name)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(Refused, refused)
-    app.include_router(Api(Turns(Desk(store, study), people, sessions)).router())
-    app.include_router(Entrances(study, people, sessions).router())
+    desk, entrances = Desk(store, study), Entrances(study, people, sessions)
+    app.include_router(Api(Turns(desk, people, sessions)).router())
+    app.include_router(entrances.router())
     app.add_api_route("/healthz", lambda: {"ok": True}, methods=["GET"])
     app.add_api_route("/", lambda: RedirectResponse("/work/", 303), methods=["GET"])
     app.add_api_route("/favicon.ico", lambda: RedirectResponse("/static/icon.svg", 301), methods=["GET"])
     app.mount("/static", StaticFiles(directory=STATIC))
     if pages:
-        _mount(app, study)
+        _mount(app, Office(desk, people, sessions, entrances))
     app.add_middleware(Gate, people=people, sessions=sessions)
     return Served(app, sessions)
 
 
-def _mount(app: Any, study: Study) -> None:
+def _mount(app: Any, office: Office) -> None:
     # Read when gradio is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     gradio = require("gradio", "ui")
@@ -77,7 +81,9 @@ def _mount(app: Any, study: Study) -> None:
     # As a link: Gradio would rewrite the selectors of a style sheet that it is given itself.
     style = '<link rel="stylesheet" href="/static/page.css">'
     page: dict[str, Any] = {"theme": theme, "show_error": False, "footer_links": [], "head": style}
-    gradio.mount_gradio_app(app, work_page(study.config.title), path="/work", **page)
+    gradio.mount_gradio_app(app, work_page(office.desk.study.config.title), path="/work", **page)
+    page["head"] = '<link rel="stylesheet" href="/static/admin.css">'
+    gradio.mount_gradio_app(app, admin_page(office), path="/admin", max_file_size=LARGEST_UPLOAD, **page)
 
 
 @contextmanager

@@ -1,0 +1,85 @@
+"""The researchers' views as HTML: templates that escape all they are given, with the filters that they share."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from labeling_ui.quality import Share
+from labeling_ui.rendering import safe_html, safe_line
+
+TEMPLATES = Path(__file__).parent / "templates"
+NONE = "–"
+
+
+def view(name: str, /, **values: Any) -> str:
+    """Return the HTML of a template of the researchers' page.
+
+    Args:
+        name: Of `templates/admin_NAME.html.j2`.
+        values: What it shows.
+    """
+    return _environment().get_template(f"admin_{name}.html.j2").render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters.update(
+        line=lambda text: Markup(safe_line(str(text))),  # noqa: S704
+        text=lambda text: Markup(safe_html(str(text))),  # noqa: S704
+        percent=percent,
+        share=share,
+        two=lambda value: NONE if value is None else f"{value:.2f}".replace("-", "−"),
+        span=span,
+        when=when,
+        ago=ago,
+        count=lambda value: f"{value:,}".replace(",", " "),
+    )
+    return found
+
+
+def percent(value: float | None) -> str:
+    """Return a share in percent."""
+    return NONE if value is None else f"{100 * value:.0f} %"
+
+
+def share(value: Share) -> str:
+    """Return a share with its interval and n, for those who point at it or cannot see it drawn."""
+    low, high = value.interval
+    return f"{value.hits} of {value.n}; 95 % interval {100 * low:.0f} to {100 * high:.0f} %" if value.n else "n = 0"
+
+
+def span(seconds: float | None) -> str:
+    """Return how long something takes, as people say it."""
+    if seconds is None:
+        return NONE
+    for size, unit, next_size in ((86400, "days", 1e12), (3600, "hours", 172800), (60, "min", 7200)):
+        if size * 2 <= seconds < next_size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
+def when(at: float | None) -> str:
+    """Return a moment, in universal time."""
+    return NONE if at is None else datetime.fromtimestamp(at, UTC).strftime("%d %b %Y, %H:%M")
+
+
+def ago(at: float | None) -> str:
+    """Return how long ago something was."""
+    if at is None:
+        return "never"
+    past = max(0.0, time.time() - at)
+    return "just now" if past < 60 else f"{span(past)} ago"
