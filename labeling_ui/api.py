@@ -78,9 +78,10 @@ class Api:
         return router
 
     def me(self, request: Request) -> View:
-        """Return who is asking, and the token that changes need."""
-        person = self._person(request)
-        return {"csrf": self.turns.sessions.csrf(person), "title": self.turns.desk.study.config.title}
+        """Return the token that changes need, and what stays at hand on every screen."""
+        person, study = self._person(request), self.turns.desk.study
+        guidelines = study.guidelines.html
+        return {"csrf": self.turns.sessions.csrf(person), "title": study.config.title, "guidelines": guidelines}
 
     def turn(self, request: Request) -> View:
         """Return where the annotator stands."""

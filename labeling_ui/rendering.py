@@ -24,15 +24,16 @@ _HIDDEN = re.compile(
 )
 
 
-def safe_html(text: str) -> str:
+def safe_html(text: str, *, breaks: bool = True) -> str:
     """Return HTML that shows a text and does nothing else.
 
     Args:
         text: Anything: of a prompt, a response, a rationale, a name.
+        breaks: Whether an end of a line is shown as one; files whose lines were filled to a width want it not.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if len(text) <= LONGEST_MARKDOWN:
-        rendered = _signs(str(_markdown().render(text)))
+        rendered = _signs(str(_markdown(breaks).render(text)))
         if _letters(_unescaped(rendered)) == _letters(_unescaped(_signs(html.escape(text)))):
             return f'<div class="text" dir="auto">{rendered}</div>'
     return f'<div class="text plain" dir="auto">{_signs(html.escape(text))}</div>'
@@ -49,8 +50,8 @@ def safe_line(text: str) -> str:
 
 
 @cache
-def _markdown() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20})
+def _markdown(breaks: bool) -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": breaks, "maxNesting": 20})
     parser.disable(["link", "image", "autolink", "reference", "entity", "html_block", "html_inline"])
     # The language of a code block would go into a class; nothing of the text stands in an attribute.
     parser.add_render_rule("fence", _fence)

@@ -31,10 +31,12 @@ class Page:
     Attributes:
         html: Safe to show.
         version: Changes with every change of wording; labels name it.
+        text: As it was written, in Markdown.
     """
 
     html: str
     version: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class Study:
     name: str
     config: LabelConfig = field(default_factory=LabelConfig)
     rubric: Rubric | None = None
-    guidelines: Page = field(default_factory=lambda: _page(GUIDELINES))
-    consent: Page = field(default_factory=lambda: _page(CONSENT))
+    guidelines: Page = field(default_factory=lambda: page_of(GUIDELINES))
+    consent: Page = field(default_factory=lambda: page_of(CONSENT))
 
     @classmethod
     def of(cls, config: LabelConfig, name: str) -> Study:
@@ -72,8 +74,8 @@ class Study:
             config.study or name,
             config,
             load_rubric(config.rubric) if config.rubric else None,
-            _page(_text(config.guidelines, "label.guidelines") or GUIDELINES),
-            _page(_text(config.consent, "label.consent") or CONSENT),
+            page_of(_text(config.guidelines, "label.guidelines") or GUIDELINES),
+            page_of(_text(config.consent, "label.consent") or CONSENT),
         )
 
     @property
@@ -97,8 +99,9 @@ class Study:
         return self.rubric.version if self.rubric else ""
 
 
-def _page(text: str) -> Page:
-    return Page(safe_html(text), content_id("page", text)[:12])
+def page_of(text: str) -> Page:
+    """Return a text of Markdown as a page."""
+    return Page(safe_html(text, breaks=False), content_id("page", text)[:12], text)
 
 
 def _text(path: str, key: str) -> str:
