@@ -1,7 +1,7 @@
 /** The latest answers: a list of those that can still be changed. */
 
 import { openDialog } from "./dialogs.js";
-import { button, count, el, pane } from "./dom.js";
+import { button, el, pane } from "./dom.js";
 import { rankingInWords } from "./ranking.js";
 import { ratingInWords } from "./rating.js";
 import { comparisonInWords } from "./scale.js";
@@ -16,7 +16,7 @@ const WORDS = { comparison: comparisonInWords, ranking: rankingInWords, rating: 
  */
 export function showLatest(root, { answers, most }, choose) {
   const text = answers.length
-    ? `Your latest ${count(answers.length, "answer")}, the last one first; the latest ${most} can be changed.`
+    ? `The last one first. The latest ${most} can be changed.`
     : "You have not answered anything yet.";
   const rows = answers.map((each) =>
     el(

@@ -5,6 +5,8 @@ import { Lost } from "./net.js";
 
 /** What to read and agree to. */
 export function consent(app, turn) {
+  // They may be newer than those that came when the page was opened.
+  app.guidelines = turn.guidelines;
   const agree = button("I have read this and agree", () => app.act("/api/consent", { version: turn.version }, ""), { class: "primary" });
   return {
     node: el(
