@@ -88,7 +88,10 @@ def export(
     database: Annotated[str, typer.Argument(metavar="DB", help="Database file or URL.")],
     to: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
     form: Annotated[
-        str, typer.Option("--format", help="jsonl (everything) or trl (prompt, chosen, rejected).")
+        str,
+        typer.Option(
+            "--format", help="jsonl (everything), trl (prompt, chosen, rejected), parquet (labels) or dataset."
+        ),
     ] = "jsonl",
     as_json: Json = False,
 ) -> None:

@@ -7,9 +7,9 @@ parties add one through the entry point group `rewardkit.exporters`.
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -19,28 +19,33 @@ import orjson
 
 from rewardkit.errors import OutputError
 from rewardkit.registry import lookup
-from rewardkit.runs import atomic_writer
+from rewardkit.runs import atomic_writer, make_folder
+from rewardkit.store.exporting_contract import Exporter, ExportSummary
+from rewardkit.store.exporting_tables import export_parquet, write_preferences
 from rewardkit.store.rows import KINDS, ComparisonTexts
 from rewardkit.store.store import Store
 from rewardkit.types import Label, Message, Record
 
+CARD = """---
+configs:
+- config_name: labels
+  default: true
+  data_files: data/labels.parquet
+- config_name: preferences
+  data_files: data/preferences.parquet
+---
 
-@dataclass(frozen=True)
-class ExportSummary:
-    """What was written.
+`labels`: one row a label. `source` tells people (human) from models (judge), `simulated` those that were neither.
+`preference` is a, b, tie, both_bad, or empty where `status` is not ok. `order` tells which response stood first,
+`sampling_prob` with what probability the item was routed to the annotator.
 
-    Attributes:
-        path: The file.
-        written: Lines by kind.
-        skipped: What was left out, by reason.
-    """
+`preferences`: what the majority of people chose (of judges where no person was asked), as chosen and rejected messages.
+"""
 
-    path: Path
-    written: Mapping[str, int]
-    skipped: Mapping[str, int] = field(default_factory=dict)
-
-
-Exporter = Callable[[Store, Path], ExportSummary]
+# How names of a format's files end; what a third party registers is taken to be JSON Lines.
+ENDINGS = {"parquet": ".parquet", "dataset": ""}
+WRITTEN_AS = {".jsonl": "JSON Lines", ".parquet": "Parquet"}
+OTHERS = (".parquet", ".csv", ".tsv", ".arrow", ".gz", ".jsonl")
 
 
 def export(store: Store, target: str | Path, format_: str) -> ExportSummary:
@@ -48,18 +53,18 @@ def export(store: Store, target: str | Path, format_: str) -> ExportSummary:
 
     Args:
         store: What is exported.
-        target: A file, or a folder in which a file named after the format is made.
+        target: A file, or a folder in which a file named after the format is made; for a dataset, its folder.
         format_: A name in EXPORTERS, or one that a third party registered.
 
     Raises:
         ConfigError: There is no such format.
         OutputError: The place cannot be written, or is the store's own database; nothing has been written.
     """
-    _refuse_other_kinds(Path(target))
     exporter = lookup("exporters", EXPORTERS, format_)
-    path = Path(target)
+    path, ending = Path(target), ENDINGS.get(format_, ".jsonl")
+    _refuse_other_kinds(path, ending)
     # Unlike Path.is_dir, this raises nothing where a folder above may not be entered: the writer tells it.
-    place = path / f"{format_}.jsonl" if os.path.isdir(path) else path
+    place = path / f"{format_}{ending}" if ending and os.path.isdir(path) else path
     _refuse_database(place, store.files)
     return exporter(store, place)
 
@@ -77,11 +82,12 @@ def _refuse_database(place: Path, files: tuple[Path, ...]) -> None:
             )
 
 
-def _refuse_other_kinds(target: Path) -> None:
-    """Refuse names that promise another kind of file than JSON Lines."""
-    if target.name == "-" or target.suffix.lower() in (".parquet", ".csv", ".tsv", ".arrow", ".gz"):
+def _refuse_other_kinds(target: Path, ending: str) -> None:
+    """Refuse names that promise another kind of file than is written."""
+    if target.name == "-" or target.suffix.lower() in OTHERS and target.suffix.lower() != ending:
+        expected = f"a name such as out{ending}, or a folder" if ending else "the name of a new folder"
         raise OutputError(
-            "the export is written as JSON Lines", where=str(target), expected="a name such as out.jsonl, or a folder"
+            f"the export is written as {WRITTEN_AS.get(ending, 'a folder')}", where=str(target), expected=expected
         )
 
 
@@ -113,13 +119,41 @@ def export_trl(store: Store, path: Path) -> ExportSummary:
     """
     written, skipped = 0, Counter[str]()
     with atomic_writer(path) as file:
-        for texts, winner in majorities(store):
-            if winner in ("a", "b"):
-                file.write(orjson.dumps(_preference(texts, winner)) + b"\n")
-                written += 1
-            else:
-                skipped[winner] += 1
+        for preference in _preferences(store, skipped):
+            file.write(orjson.dumps(preference) + b"\n")
+            written += 1
     return ExportSummary(path, {"comparisons": written}, dict(skipped))
+
+
+def _preferences(store: Store, skipped: Counter[str]) -> Iterator[dict[str, Any]]:
+    """Yield comparisons that one side has won; count the others."""
+    for texts, winner in majorities(store):
+        if winner in ("a", "b"):
+            yield _preference(texts, winner)
+        else:
+            skipped[winner] += 1
+
+
+def export_dataset(store: Store, path: Path) -> ExportSummary:
+    """Write a folder that `datasets.load_dataset(FOLDER, "labels")` reads (or "preferences").
+
+    Raises:
+        OutputError: There is something at that place already.
+    """
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise OutputError("there is something already", where=str(path), expected="a new or empty folder")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        labels = export_parquet(store, draft / "data" / "labels.parquet")
+        skipped = Counter[str]()
+        won = write_preferences(draft / "data" / "preferences.parquet", _preferences(store, skipped))
+        with atomic_writer(draft / "README.md") as file:
+            file.write(CARD.encode())
+        make_folder(path.parent)
+        draft.replace(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return ExportSummary(path, {**labels.written, "comparisons": won}, dict(skipped))
 
 
 Outcome = Literal["a", "b", "ties", "unlabelled"]
@@ -162,4 +196,9 @@ def _message(message: Message) -> dict[str, str]:
     return {"role": message.role, "content": message.content}
 
 
-EXPORTERS: dict[str, Exporter] = {"jsonl": export_records, "trl": export_trl}
+EXPORTERS: dict[str, Exporter] = {
+    "jsonl": export_records,
+    "trl": export_trl,
+    "parquet": export_parquet,
+    "dataset": export_dataset,
+}

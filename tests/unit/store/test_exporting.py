@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -197,3 +198,40 @@ def test_a_name_that_promises_another_kind_of_file_is_refused(tmp_path: Path, na
     with Store.open(tmp_path / "store.db") as store, pytest.raises(OutputError, match="JSON Lines"):
         export(store, tmp_path / name, "jsonl")
     assert not (tmp_path / name).exists()
+
+
+def test_labels_as_a_table_are_read_again_by_the_import(tmp_path: Path) -> None:
+    prompt = Prompt.of((Message(role="user", content="Write a line."), Message(role="assistant", content="No.")))
+    one, other = Response.of(prompt.id, "one", model="m"), Response.of(prompt.id, "other")
+    comparison = Comparison.of(prompt.id, one.id, other.id, source="s", split="test")
+    ann, judge = Annotator.of("human", "ann", rater_group="crowd"), Annotator.of("judge", "gpt")
+    said = Label.of(comparison.id, ann.id, choice="b", strength=2, criteria={"wit": "a"}, order_shown="ba", seconds=3.5)
+    failed = Label.of(comparison.id, judge.id, status="failed", reason="no reply")
+    with Store.open(tmp_path / "s.db") as store, Store.open(tmp_path / "again.db") as again:
+        store.add([prompt, one, other, comparison, ann, judge, said, failed])
+        summary = export(store, tmp_path, "parquet")
+        assert (summary.path, summary.written) == (tmp_path / "parquet.parquet", {"labels": 2})
+        rows = {row["annotator"]: row for row in pq.read_table(summary.path).to_pylist()}
+        assert rows["ann"]["prompt"][1] == {"role": "assistant", "content": "No."}
+        assert (rows["ann"]["preference"], rows["ann"]["strength"], rows["ann"]["seconds"]) == ("b", 2.0, 3.5)
+        assert rows["ann"]["criteria"] == '{"wit":"a"}' and rows["gpt"]["source"] == "judge"
+        assert (rows["gpt"]["preference"], rows["gpt"]["status"]) == (None, "failed")
+        import_files(again, [summary.path], ImportConfig(files=("-",)), rejects=tmp_path / "rejects.jsonl")
+        assert [each.comparison.id for each in again.comparisons()] == [comparison.id]
+        (label,) = again.labels()
+        assert (label.choice, label.strength, label.order_shown) == ("b", 2.0, "ba")
+        assert [(each.name, each.rater_group) for each in again.annotators().values()] == [("ann", "crowd")]
+
+
+def test_a_dataset_is_a_folder_that_names_its_tables(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "s.db") as store:
+        summary = export(store, tmp_path / "set", "dataset")
+        assert sorted(path.name for path in summary.path.rglob("*.*")) == [
+            "README.md", "labels.parquet", "preferences.parquet",
+        ]  # fmt: skip
+        with pytest.raises(OutputError, match="something already"):
+            export(store, tmp_path / "set", "dataset")
+        with pytest.raises(OutputError, match="written as a folder"):
+            export(store, tmp_path / "set.parquet", "dataset")
+        with pytest.raises(OutputError, match="written as Parquet"):
+            export(store, tmp_path / "set.csv", "parquet")
