@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from rewardkit.errors import ConfigError
 from rewardkit.label_config import LabelConfig
 from rewardkit.section import Count, Fraction, Positive, Section
+from rewardkit.simulate_config import SimulateConfig
 from rewardkit.yaml_files import parse_yaml, read_yaml
 
 # What stands between a URL's user and its host, and a password among its options.
@@ -49,29 +50,6 @@ class ImportConfig(Section):
     source: str | None = Field(None, description="name of the data set; the file's stem if absent")
     task: str | None = Field(None, description="task of all prompts in these files; the row's own if absent")
     pairs: PairsConfig | None = Field(None, description="form comparisons from ratings")
-
-
-class SimulatedAnnotatorConfig(Section):
-    """An annotator who follows logit P(A) = reliability·Δlevel + position_bias·x + length_bias·Δlog(length)."""
-
-    name: str
-    kind: Literal["human", "judge"] = "human"
-    reliability: float = Field(1.0, description="logits per level of quality")
-    position_bias: float = Field(0.0, description="logits in favour of the response shown first")
-    length_bias: float = Field(0.0, description="logits per doubling of length in favour of the longer response")
-    lapse: Fraction = Field(0.0, description="share of answers given at random")
-    tie_width: Annotated[float, Field(ge=0)] = Field(0.0, description="|logit| below which the answer is a tie")
-
-
-class SimulateConfig(Section):
-    """Labels by simulated annotators, from a level of quality that the data set states for each response."""
-
-    annotators: tuple[SimulatedAnnotatorConfig, ...] = Field(min_length=1)
-    labels_per_comparison: Count = Field(3, description="how many of the annotators label each comparison")
-    level: str = Field("level", description="key of the response's metadata that states its quality")
-    min_level_difference: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="comparisons are formed of responses to one prompt that differ by at least this"
-    )
 
 
 class JudgeConfig(Section):

@@ -1,8 +1,7 @@
 """Simulated annotators: labels from a level of quality that the data set states for each response.
 
 They exist to try the whole flow where the truth is known, and are stored as what they are
-(`Annotator.simulated`). Every draw is a hash of the seed, the comparison and the annotator's name, so
-that neither the order of the rows nor the other annotators change what one of them says.
+(`Annotator.simulated`). How they come to an answer, `rewardkit.simulation.personas` says.
 """
 
 from __future__ import annotations
@@ -14,12 +13,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Protocol
 
-from rewardkit.config import SimulateConfig, SimulatedAnnotatorConfig
 from rewardkit.errors import ConfigError, DataError
-from rewardkit.types import Annotator, Choice, Comparison, Label, Order, Response, content_id
+from rewardkit.simulate_config import SimulateConfig, SimulatedAnnotatorConfig
+from rewardkit.simulation.personas import Persona, strength_of
+from rewardkit.types import Annotator, Comparison, Label, Order, Response
 
-# |logit| from which a preference is clear (strength 2) and strong (strength 3).
-STRENGTH_STEPS = (1.0, 2.5)
+# They came later, and are stated only where they are not their defaults: an annotator's id is a hash of its settings.
+LATER = ("fatigue", "spam", "seconds", "seconds_spread", "understanding")
 
 
 class ComparedResponses(Protocol):
@@ -66,7 +66,8 @@ def simulate_labels(
     """Yield the annotators, then their labels.
 
     Each comparison is shown to `labels_per_comparison` of the humans, drawn with equal probability
-    (recorded as `sampling_prob`), in one drawn order; and to every judge, in both orders.
+    (recorded as `sampling_prob`), in one drawn order; and to every judge, in both orders. Who tires does so in
+    the order of the comparisons.
 
     Args:
         comparisons: The comparisons with their responses.
@@ -78,16 +79,19 @@ def simulate_labels(
         DataError: A response does not state its level.
     """
     _require_distinct(config.annotators)
-    people = [_Person(settings, simulated_annotator(settings, seed)) for settings in config.annotators]
-    yield from (person.annotator for person in people)
-    humans = [person for person in people if person.settings.kind == "human"]
-    judges = [person for person in people if person.settings.kind == "judge"]
+    people = [
+        _Labeller(Persona(settings, settings.name, seed), simulated_annotator(settings, seed))
+        for settings in config.annotators
+    ]
+    yield from (each.annotator for each in people)
+    humans = [each for each in people if each.persona.settings.kind == "human"]
+    judges = [each for each in people if each.persona.settings.kind == "judge"]
     for item in comparisons:
-        scene = _scene(item, config.level, seed)
+        scene = _scene(item, config.level)
         yield from _human_labels(scene, humans, config.labels_per_comparison)
         for judge in judges:
-            yield scene.label(judge, "ab")
-            yield scene.label(judge, "ba")
+            yield judge.label(scene, "ab")
+            yield judge.label(scene, "ba")
 
 
 def simulated_annotator(settings: SimulatedAnnotatorConfig, seed: int) -> Annotator:
@@ -95,7 +99,8 @@ def simulated_annotator(settings: SimulatedAnnotatorConfig, seed: int) -> Annota
 
     Another seed says other things, and is another annotator: labels of both are kept apart.
     """
-    stated = {**settings.model_dump(exclude={"name", "kind"}), "seed": seed}
+    usual = {name for name in LATER if getattr(settings, name) == type(settings).model_fields[name].default}
+    stated = {**settings.model_dump(exclude={"name", "kind", *usual}), "seed": seed}
     return Annotator.of(settings.kind, settings.name, simulated=True, settings=stated)
 
 
@@ -117,12 +122,6 @@ def level_of(response: Response, key: str) -> float:
 
 
 @dataclass(frozen=True)
-class _Person:
-    settings: SimulatedAnnotatorConfig
-    annotator: Annotator
-
-
-@dataclass(frozen=True)
 class _Scene:
     """One comparison as an annotator meets it.
 
@@ -134,57 +133,48 @@ class _Scene:
     comparison_id: str
     gap: float
     doublings: float
-    seed: int
 
-    def uniform(self, name: str, what: str) -> float:
-        """Draw from [0, 1): a hash, so that no other draw can move this one."""
-        digest = content_id("simulation", str(self.seed), self.comparison_id, name, what)
-        return int(digest[:13], 16) / 2**52
 
-    def logit(self, settings: SimulatedAnnotatorConfig, order: Order) -> float:
-        """Return the annotator's log odds of A in the order shown."""
-        first = 1.0 if order == "ab" else -1.0
-        bias = settings.position_bias * first + settings.length_bias * self.doublings
-        return settings.reliability * self.gap + bias
+@dataclass
+class _Labeller:
+    """A simulated annotator, and how much they have done."""
 
-    def label(self, person: _Person, order: Order, sampling_prob: float = 1.0) -> Label:
-        """Return what a person says in the order shown."""
-        logit = self.logit(person.settings, order)
-        choice = self._choice(person.settings, order, logit)
+    persona: Persona
+    annotator: Annotator
+    answered: int = 0
+
+    def uniform(self, scene: _Scene, what: str) -> float:
+        return self.persona.uniform(scene.comparison_id, what)
+
+    def label(self, scene: _Scene, order: Order, sampling_prob: float = 1.0) -> Label:
+        """Return what they say in the order shown."""
+        logit = self.persona.logit(scene.gap, scene.doublings, order, self.answered)
+        choice = self.persona.choose(scene.comparison_id, order, logit)
+        self.answered += 1
+        timed = self.persona.settings.seconds is not None
         return Label.of(
-            self.comparison_id,
-            person.annotator.id,
+            scene.comparison_id,
+            self.annotator.id,
             choice=choice,
-            strength=None if choice == "tie" else _strength(logit),
+            strength=None if choice == "tie" else float(strength_of(logit)),
             order_shown=order,
             sampling_prob=sampling_prob,
+            seconds=self.persona.seconds(scene.comparison_id, order) if timed else None,
         )
 
-    def _choice(self, settings: SimulatedAnnotatorConfig, order: Order, logit: float) -> Choice:
-        at = self.uniform(settings.name, f"answer {order}")
-        if self.uniform(settings.name, f"lapse {order}") < settings.lapse:
-            return "a" if at < 0.5 else "b"
-        if abs(logit) < settings.tie_width:
-            return "tie"
-        return "a" if at < 0.5 * (1 + math.tanh(0.5 * logit)) else "b"
 
-
-def _scene(item: ComparedResponses, level: str, seed: int) -> _Scene:
+def _scene(item: ComparedResponses, level: str) -> _Scene:
     a, b = item.response_a, item.response_b
     doublings = math.log2(len(a.text)) - math.log2(len(b.text))
-    return _Scene(item.comparison.id, level_of(a, level) - level_of(b, level), doublings, seed)
+    return _Scene(item.comparison.id, level_of(a, level) - level_of(b, level), doublings)
 
 
-def _human_labels(scene: _Scene, humans: Sequence[_Person], wanted: int) -> Iterator[Label]:
+def _human_labels(scene: _Scene, humans: Sequence[_Labeller], wanted: int) -> Iterator[Label]:
     count = min(wanted, len(humans))
-    ranked = sorted(humans, key=lambda person: scene.uniform(person.settings.name, "sample"))
-    for person in ranked[:count]:
-        order: Order = "ab" if scene.uniform(person.settings.name, "order") < 0.5 else "ba"
-        yield scene.label(person, order, count / len(humans))
-
-
-def _strength(logit: float) -> float:
-    return 1.0 + sum(abs(logit) >= step for step in STRENGTH_STEPS)
+    ranked = sorted(humans, key=lambda each: each.uniform(scene, "sample"))
+    for each in ranked[:count]:
+        order: Order = "ab" if each.uniform(scene, "order") < 0.5 else "ba"
+        yield each.label(scene, order, count / len(humans))
 
 
 def _require_distinct(annotators: Sequence[SimulatedAnnotatorConfig]) -> None:

@@ -20,6 +20,7 @@ MACHINERY = {
     "registry",
     "config",
     "label_config",
+    "simulate_config",
     "section",
     "yaml_files",
     "runs",

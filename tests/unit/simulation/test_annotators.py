@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from rewardkit.config import SimulateConfig
 from rewardkit.errors import ConfigError, DataError
+from rewardkit.simulate_config import SimulateConfig
 from rewardkit.simulation.annotators import form_comparisons, level_of, simulate_labels
 from rewardkit.types import Annotator, Comparison, Label, Response
 
