@@ -228,20 +228,25 @@ def window(browser):
 
 
 @pytest.fixture
-def visit(window, sites):
-    """Let somebody new visit a study: `visit("compare", width=390)`."""
+def visit(browser, window, sites):
+    """Let somebody new visit a study: `visit("compare")`; two at a time need windows of their own (`apart`)."""
+    opened = []
 
-    def come(study, *, width=1280, agreed=True, scheme="light", site=None):
-        window.clear_cookies()
-        visitor = Visitor(site or sites[study], f"visitor-{next(NUMBERS)}", window.new_page())
-        visitor.look(width, scheme)
+    def come(study, *, agreed=True, site=None, apart=False):
+        if apart:
+            opened.append(browser.new_context())
+        else:
+            window.clear_cookies()
+        page = (opened[-1] if apart else window).new_page()
+        visitor = Visitor(site or sites[study], f"visitor-{next(NUMBERS)}", page)
+        visitor.look(1280, "light")
         visitor.watch()
         return visitor.enter(agreed=agreed)
 
     yield come
     window.set_offline(False)
-    for page in window.pages:
-        page.close()
+    for each in (*window.pages, *opened):
+        each.close()
 
 
 def fill_comparisons(store, study, number=8, **how):
@@ -252,7 +257,10 @@ def fill_comparisons(store, study, number=8, **how):
         roles = ("user", "assistant", "user")
         messages = tuple(Message(role=role, content=text) for role, text in zip(roles, turns, strict=True))
         prompt = Prompt.of(messages if at % 2 else messages[2:])
-        texts = [f"It *rained* on {at}. Then 🌧️ it **stopped**. Nobody noticed.", f"The {at}th drop fell.\n\n- one\n- two"]
+        texts = [
+            f"It *rained* on {at}. Then 🌧️ it **stopped**. Nobody noticed.",
+            f"The {at}th drop fell.\n\n- one\n- two",
+        ]
         found = [Response.of(prompt.id, text) for text in texts]
         store.add([prompt, *found, Comparison.of(prompt.id, *(each.id for each in found))])
         sets.append(sorted(each.id for each in found))

@@ -1,6 +1,6 @@
 """Serves several studies in one process, each on a port of its own: Gradio is loaded once for all of them.
 
-    python serve_studies.py SECRET NAME=CONFIG.json=DATABASE …
+python serve_studies.py SECRET NAME=CONFIG.json=DATABASE …
 """
 
 from __future__ import annotations

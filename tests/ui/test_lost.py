@@ -171,24 +171,26 @@ def test_a_killed_server_loses_nothing(visit, server, tmp_path, fill, site_of):
     with Store.open(tmp_path / "rewardkit.db") as store:
         fill(store, study)
         server.start()
-        visitor = visit(None, site=site_of(f"http://127.0.0.1:{server.port}", store, study))
-        visitor.press("4")
-        visitor.send("Item 2")
-        write(visitor)
+        site = site_of(f"http://127.0.0.1:{server.port}", store, study)
+        sending, writing = visit(None, site=site), visit(None, site=site, apart=True)
+        sending.press("4")
+        sending.send("Item 2")
+        write(writing)
+        write(sending)
         server.kill()
-        visitor.page.locator(".screen-heading").focus()
-        visitor.press("Enter")
-        visitor.page.get_by_role("alert").get_by_text("Connection lost").wait_for()
+        sending.page.locator(".screen-heading").focus()
+        sending.press("Enter")
+        sending.page.get_by_role("alert").get_by_text("Connection lost").wait_for()
         server.start()
-        visitor.page.get_by_role("button", name="Try now").click()
-        visitor.heading("Item 3")
-        write(visitor)
-        server.kill()
-        server.start()
-        visitor.page.reload()
-        visitor.heading("Item 3")
-        assert_back(visitor)
-        first, second, edit = visitor.site.labels(visitor.name)
-        assert first.choice == "tie" and second.strength == 2
-        assert second.rationale == "in the middle of a sen"
-        assert visitor.site.texts(edit.comparison_id)[edit.choice] == "half of an edit"
+        sending.page.get_by_role("button", name="Try now").click()
+        sending.heading("Item 3")
+        writing.page.reload()
+        writing.heading("Item 1")
+        assert_back(writing)
+        labels = site.labels(sending.name)
+        (edit,) = [label for label in labels if "edited" in label.metadata]
+        (tie,) = [label for label in labels if label.choice == "tie"]
+        (said,) = [label for label in labels if label not in (edit, tie)]
+        assert said.strength == 2 and said.rationale == "in the middle of a sen"
+        assert site.texts(edit.comparison_id)[edit.choice] == "half of an edit"
+        assert not site.labels(writing.name)
