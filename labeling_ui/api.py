@@ -79,25 +79,25 @@ class Api:
 
     def me(self, request: Request) -> View:
         """Return the token that changes need, and what stays at hand on every screen."""
-        person, study = self._person(request), self.turns.desk.study
+        person, study = self.person(request), self.turns.desk.study
         guidelines = study.guidelines.html
         return {"csrf": self.turns.sessions.csrf(person), "title": study.config.title, "guidelines": guidelines}
 
     def turn(self, request: Request) -> View:
         """Return where the annotator stands."""
-        return self.turns.turn(self._person(request))
+        return self.turns.turn(self.person(request))
 
     def latest(self, request: Request) -> View:
         """Return the answers that can still be changed."""
-        return self.turns.latest(self._person(request))
+        return self.turns.latest(self.person(request))
 
     def earlier(self, request: Request, lease: str) -> View:
         """Return an answered item, to be changed."""
-        return self.turns.earlier(self._person(request), lease)
+        return self.turns.earlier(self.person(request), lease)
 
     def consent(self, request: Request, agreed: Agreement) -> View:
         """Keep that the annotator agreed to what they were shown."""
-        person, study = self._changing(request), self.turns.desk.study
+        person, study = self.changing(request), self.turns.desk.study
         if agreed.version != study.version:
             raise Refused("the guidelines have changed meanwhile", fix="reload the page and read them again")
         self.turns.people.keep(person, "consented", lambda _: {"consent": study.version})
@@ -105,7 +105,7 @@ class Api:
 
     def check(self, request: Request, form: CheckAnswers) -> View:
         """Take a try at the comprehension check."""
-        person, study = self._changing(request), self.turns.desk.study
+        person, study = self.changing(request), self.turns.desk.study
         if len(form.answers) != len(study.config.check.questions):
             raise Refused("every question wants an answer", fix="answer all of them")
 
@@ -119,41 +119,51 @@ class Api:
 
     def submit(self, request: Request, form: Submission) -> View:
         """Take an answer, give the next item."""
-        person = self._changing(request)
-        lease = self.turns.desk.submit_and_next(form.lease, person, _answer(form.answer))
+        person = self.changing(request)
+        lease = self.turns.desk.submit_and_next(form.lease, person, read_answer(form.answer))
         return self.turns.after(person, lease)
 
     def revise(self, request: Request, form: Submission) -> View:
         """Replace one of the latest answers."""
-        person = self._changing(request)
-        self.turns.desk.revise(form.lease, person, _answer(form.answer))
+        person = self.changing(request)
+        self.turns.desk.revise(form.lease, person, read_answer(form.answer))
         return self.turns.turn(person)
 
     def draft(self, request: Request, form: Draft) -> View:
         """Keep an answer that is not finished."""
-        self.turns.desk.keep_draft(form.lease, self._changing(request), form.draft)
+        self.turns.desk.keep_draft(form.lease, self.changing(request), form.draft)
         return {"kept": True}
 
     def give_back(self, request: Request, lease: Annotated[LeaseId, Body(embed=True)]) -> View:
         """Return an item unanswered."""
-        person = self._changing(request)
+        person = self.changing(request)
         self.turns.desk.give_back(lease, person)
         return self.turns.turn(person)
 
     def take_break(self, request: Request, on: Annotated[bool, Body(embed=True)]) -> View:
         """Begin or end a break; an item in hand waits, and the time for it stands still."""
-        person = self._changing(request)
+        person = self.changing(request)
         (self.turns.desk.pause if on else self.turns.desk.resume)(person)
         return self.turns.turn(person)
 
-    def _person(self, request: Request) -> str:
+    def person(self, request: Request) -> str:
+        """Return who asks.
+
+        Raises:
+            HTTPException: Nobody that is known.
+        """
         person = self.turns.sessions.person_of(request.cookies.get(COOKIE))
         if person is None:
             raise HTTPException(401, "open the link of your invitation, or log in")
         return person
 
-    def _changing(self, request: Request) -> str:
-        person = self._person(request)
+    def changing(self, request: Request) -> str:
+        """Return who asks for a change.
+
+        Raises:
+            HTTPException: Nobody that is known, or the request does not come from the page.
+        """
+        person = self.person(request)
         if not self.turns.sessions.same_csrf(person, request.headers.get(CSRF_HEADER)):
             raise HTTPException(403, "the request does not come from this page; reload it")
         return person
@@ -165,7 +175,12 @@ def refused(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"problem": error.what, "fix": error.fix}, 409)
 
 
-def _answer(form: dict[str, Any]) -> AnyAnswer:
+def read_answer(form: dict[str, Any]) -> AnyAnswer:
+    """Return an answer as the page sent it.
+
+    Raises:
+        HTTPException: It is none.
+    """
     try:
         return ANSWER.validate_python(form)
     except ValidationError as error:

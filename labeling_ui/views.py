@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.engine import Row
 
@@ -19,12 +19,23 @@ from labeling_ui.progress import of_person
 from labeling_ui.rendering import safe_html, safe_line
 from labeling_ui.sessions import Sessions
 from labeling_ui.steps import step_of
+from labeling_ui.study import Study
 from labeling_ui.subjects import load_subject
 
 View = dict[str, Any]
 ABOUT = 140
 """Characters of a request that stand for it in a list."""
 rendered = lru_cache(maxsize=512)(safe_html)
+
+
+class Talk(Protocol):
+    """Conversations as annotators see them."""
+
+    def turn(self, person_id: str) -> View | None:
+        """Return the conversation that goes on; None where there is none."""
+
+    def progress(self, person_id: str) -> View:
+        """Return how much a person has done."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +46,13 @@ class Turns:
         desk: Gives and takes items.
         people: Who takes part.
         sessions: Makes completion codes.
+        talk: Shows conversations, in a study that has these instead of items.
     """
 
     desk: Desk
     people: People
     sessions: Sessions
+    talk: Talk | None = None
 
     def turn(self, person_id: str) -> View:
         """Return where a person stands; gives them an item if they have none.
@@ -53,6 +66,8 @@ class Turns:
         if person.state != "active":
             return {"step": "paused"}
         step = step_of(person.details, self.desk.study)
+        if step == "work" and self.talk is not None:
+            return self.talk.turn(person_id) or self.after(person_id, None)
         if step == "work":
             return self.after(person_id, self.desk.next(person_id))
         if step == "consent":
@@ -81,7 +96,7 @@ class Turns:
             "qualification": lease.role == "qualification",
             "messages": [{"role": m.role, "html": rendered(m.content)} for m in subject.prompt.messages],
             "responses": [{"html": rendered(response.text), "text": response.text} for response in shown],
-            "criteria": self._criteria(),
+            "criteria": asked_criteria(self.desk.study),
             "scale": list(self.desk.study.scale),
             "reasons": list(config.reasons),
             "may_edit": config.edits,
@@ -93,6 +108,8 @@ class Turns:
 
     def progress(self, person_id: str) -> View:
         """Return how much a person has done, and how long the rest will take them."""
+        if self.talk is not None:
+            return self.talk.progress(person_id)
         with self.desk.store.reading() as connection:
             done, seconds = of_person(connection, person_id)
         most = self.desk.study.config.most_items
@@ -144,19 +161,20 @@ class Turns:
         guidelines = self.desk.study.guidelines.html
         return {"questions": questions, "tries_left": left, "wrong": tried.get("wrong", []), "guidelines": guidelines}
 
-    def _criteria(self) -> list[View]:
-        rubric = self.desk.study.rubric
-        return [
-            {
-                "name": c.name,
-                "description": c.description,
-                "anchors": {f"{at:g}": what for at, what in c.anchors.items()},
-            }
-            for c in (rubric.by_weight() if rubric else ())
-        ]
-
     def _completion(self, person: Row[Any]) -> View:
         config = self.desk.study.config
         code = config.completion_code or self.sessions.code(person.id)
         url = config.prolific.completion_url.format(code=code) if person.entry == "prolific" else None
         return {"code": code, "url": url}
+
+
+def asked_criteria(study: Study) -> list[View]:
+    """Return the criteria that a study asks for, as the page shows them."""
+    return [
+        {
+            "name": c.name,
+            "description": c.description,
+            "anchors": {f"{at:g}": what for at, what in c.anchors.items()},
+        }
+        for c in (study.rubric.by_weight() if study.rubric else ())
+    ]

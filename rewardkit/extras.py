@@ -12,7 +12,7 @@ from rewardkit.errors import MissingExtraError
 EXTRAS: dict[str, tuple[str, ...]] = {
     "judge": ("torch", "transformers", "gguf"),
     "train": ("torch", "transformers", "peft", "accelerate", "tensorboard", "gguf"),
-    "ui": ("gradio", "fastapi", "uvicorn", "markdown_it", "itsdangerous", "argon2"),
+    "ui": ("gradio", "fastapi", "uvicorn", "markdown_it", "httpx", "itsdangerous", "argon2"),
     "postgres": ("psycopg",),
     "rl": ("trl",),
     "serve": ("fastapi", "uvicorn"),
