@@ -131,7 +131,7 @@ export class Item {
     const shown = this.responses.map(({ node }) => node);
     return el(
       "div",
-      { class: `item ${this.item.task}` },
+      { class: `item task-${this.item.task}` },
       el("div", { class: "item-head" }, heading(title), this.kept),
       note,
       el("section", { class: "prompt", "aria-label": "Request" }, ...this.item.messages.map((each) => message(each, this.item.messages.length))),

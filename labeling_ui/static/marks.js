@@ -19,7 +19,9 @@ export class Marks {
       clearTimeout(this.settle);
       this.settle = setTimeout(() => this.#selected(), SETTLED);
     };
+    this.onResize = () => this.open && this.#aim(this.open.passage);
     document.addEventListener("selectionchange", this.onSelection);
+    addEventListener("resize", this.onResize);
   }
 
   /** Take a response in: its pane, and the article in which the marks are listed. */
@@ -33,6 +35,7 @@ export class Marks {
   /** Stop listening, and take the paint away. */
   close() {
     document.removeEventListener("selectionchange", this.onSelection);
+    removeEventListener("resize", this.onResize);
     clearTimeout(this.settle);
     this.#hide();
     for (const name of ["good", "bad"]) paint(name, []);

@@ -49,6 +49,7 @@ class Row {
     const options = levels(scale).map((level) => ({ value: String(level), label: String(level), name: named(level, criterion) }));
     options.push({ value: UNKNOWN, label: "cannot judge", class: "other" });
     this.row = choices(this.name, options, { value: shown, pick: this.pick, class: "levels" });
+    this.row.node.style.setProperty("--levels", String(levels(scale).length));
     const title = el("h3", {}, this.name);
     this.node = el("div", { class: "criterion" }, title, el("p", {}, criterion.description), this.row.node, meanings(criterion));
   }

@@ -32,7 +32,8 @@ async def main(secret, *studies):
             server.install_signal_handlers = lambda: None
             serving.append(server.serve([bound]))
             ports.append(bound.getsockname()[1])
-        print(*ports, flush=True)
+        sys.stdout.write(" ".join(map(str, ports)) + "\n")
+        sys.stdout.flush()
         await asyncio.gather(*serving)
 
 
