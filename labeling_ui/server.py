@@ -18,6 +18,7 @@ from labeling_ui.admin import admin_page
 from labeling_ui.api import Api, refused
 from labeling_ui.desk import Desk
 from labeling_ui.entrances import Entrances
+from labeling_ui.first_paint import FirstPaint
 from labeling_ui.gate import Gate
 from labeling_ui.office import Office
 from labeling_ui.page import work_page
@@ -78,10 +79,10 @@ def _mount(app: Any, office: Office) -> None:
     gradio = require("gradio", "ui")
     # The system's fonts: the themes' own come from another host.
     theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    # As a link: Gradio would rewrite the selectors of a style sheet that it is given itself.
-    style = '<link rel="stylesheet" href="/static/page.css">'
-    page: dict[str, Any] = {"theme": theme, "show_error": False, "footer_links": [], "head": style}
+    page: dict[str, Any] = {"theme": theme, "show_error": False, "footer_links": []}
     gradio.mount_gradio_app(app, work_page(office.desk.study.config.title), path="/work", **page)
+    app.add_middleware(FirstPaint, path="/work/", sheet="/static/page.css")
+    # As a link: Gradio would rewrite the selectors of a style sheet that it is given itself.
     page["head"] = '<link rel="stylesheet" href="/static/admin.css">'
     gradio.mount_gradio_app(app, admin_page(office), path="/admin", max_file_size=LARGEST_UPLOAD, **page)
 
