@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from labeling_ui.admin_access import Researchers, Wiring
+from labeling_ui.admin_data import data_tab
+from labeling_ui.admin_disagreements import disagreements_tab
+from labeling_ui.admin_export import export_tab
 from labeling_ui.admin_people import people_tab
 from labeling_ui.admin_progress import progress_tab
+from labeling_ui.admin_settings import settings_tab
 from labeling_ui.admin_templates import view
+from labeling_ui.admin_trail import trail_tab
 from labeling_ui.office import Office
 from rewardkit.extras import require
 
 
-def admin_page(office: Office) -> Any:
+def admin_page(office: Office, researchers: Researchers) -> Any:
     """Return the Gradio app of the researchers' page."""
     gradio = require("gradio", "ui")
-    wiring = Wiring(Researchers(office.people, office.sessions, office.desk.clock))
+    wiring = Wiring(researchers)
     study = office.desk.study
     # State of Gradio's is kept under a name that the browser sends: nothing of who asks may be in it.
     with gradio.Blocks(title=f"{study.name}: researchers", analytics_enabled=False, fill_width=True) as blocks:
@@ -27,4 +32,14 @@ def admin_page(office: Office) -> Any:
                 progress_tab(blocks, office, wiring)
             with gradio.Tab("Annotators") as people:
                 people_tab(people, blocks, office, wiring)
+            with gradio.Tab("Data"):
+                data_tab(office, wiring)
+            with gradio.Tab("Disagreements") as disagreements:
+                disagreements_tab(disagreements, office, wiring)
+            with gradio.Tab("Settings") as settings:
+                settings_tab(settings, office, wiring)
+            with gradio.Tab("Audit trail") as trail:
+                trail_tab(trail, office, wiring)
+            with gradio.Tab("Export") as export:
+                export_tab(export, office, wiring)
     return blocks

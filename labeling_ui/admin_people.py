@@ -66,7 +66,7 @@ def add_somebody(office: Office, name: Any, password: Any, role: Any) -> str:
     Raises:
         Refused: The name is taken or none, the password too short, or there is no such role.
     """
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise Refused("there is no such role", fix=f"choose {' or '.join(ROLES)}")
     office.entrances.add_person(str(name or "").strip(), str(password or ""), role=ROLES[role])  # type: ignore[arg-type]
     return "They can log in at /login now."

@@ -40,6 +40,7 @@ def _environment() -> Environment:
     found.filters.update(
         line=lambda text: Markup(safe_line(str(text))),  # noqa: S704
         text=lambda text: Markup(safe_html(str(text))),  # noqa: S704
+        guide=lambda text: Markup(safe_html(text, breaks=False)),  # noqa: S704
         percent=percent,
         share=share,
         two=lambda value: NONE if value is None else f"{value:.2f}".replace("-", "−"),

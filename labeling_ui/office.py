@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from weakref import finalize
 
 from labeling_ui.answered import AnswerReader
 from labeling_ui.desk import Desk
 from labeling_ui.entrances import Entrances
 from labeling_ui.people import People
 from labeling_ui.sessions import Sessions
+from labeling_ui.uploads import Uploads
 from rewardkit.store.store import Store
 
 
@@ -21,6 +26,9 @@ class Office:
         people: Who takes part.
         sessions: Makes invitations.
         entrances: Makes people known under a name and a password.
+        reader: Reads what was answered.
+        uploads: Takes files in.
+        folder: Where files lie that are made for a download, until the server stops.
     """
 
     desk: Desk
@@ -28,9 +36,14 @@ class Office:
     sessions: Sessions
     entrances: Entrances
     reader: AnswerReader = field(init=False)
+    uploads: Uploads = field(init=False)
+    folder: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.reader = AnswerReader(self.desk.store, self.desk.study.name)
+        self.folder = Path(mkdtemp(prefix="rewardkit-label-"))
+        finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.uploads = Uploads(self.desk.store, self.folder)
 
     @property
     def store(self) -> Store:

@@ -15,6 +15,8 @@ from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from labeling_ui.admin import admin_page
+from labeling_ui.admin_access import Researchers
+from labeling_ui.admin_files import Downloads
 from labeling_ui.api import Api, refused
 from labeling_ui.desk import Desk
 from labeling_ui.entrances import Entrances
@@ -24,6 +26,7 @@ from labeling_ui.office import Office
 from labeling_ui.page import work_page
 from labeling_ui.people import People, Refused
 from labeling_ui.sessions import Sessions
+from labeling_ui.settings import read_settings, settled
 from labeling_ui.study import Study
 from labeling_ui.views import Turns
 from rewardkit.errors import ConfigError
@@ -56,6 +59,7 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True) -> Ser
         secret: Signs cookies and links.
         pages: Without them there is only what programs speak with, and Gradio is not loaded.
     """
+    study = settled(study, read_settings(store, study.name))
     sessions = Sessions(secret, study.name)
     people = People(store, study.name)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -67,13 +71,15 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True) -> Ser
     app.add_api_route("/", lambda: RedirectResponse("/work/", 303), methods=["GET"])
     app.add_api_route("/favicon.ico", lambda: RedirectResponse("/static/icon.svg", 301), methods=["GET"])
     app.mount("/static", StaticFiles(directory=STATIC))
+    office, researchers = Office(desk, people, sessions, entrances), Researchers(people, sessions)
+    app.include_router(Downloads(office, researchers).router())
     if pages:
-        _mount(app, Office(desk, people, sessions, entrances))
+        _mount(app, office, researchers)
     app.add_middleware(Gate, people=people, sessions=sessions)
     return Served(app, sessions)
 
 
-def _mount(app: Any, office: Office) -> None:
+def _mount(app: Any, office: Office, researchers: Researchers) -> None:
     # Read when gradio is imported.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     gradio = require("gradio", "ui")
@@ -84,7 +90,7 @@ def _mount(app: Any, office: Office) -> None:
     app.add_middleware(FirstPaint, path="/work/", sheet="/static/page.css")
     # As a link: Gradio would rewrite the selectors of a style sheet that it is given itself.
     page["head"] = '<link rel="stylesheet" href="/static/admin.css">'
-    gradio.mount_gradio_app(app, admin_page(office), path="/admin", max_file_size=LARGEST_UPLOAD, **page)
+    gradio.mount_gradio_app(app, admin_page(office, researchers), path="/admin", max_file_size=LARGEST_UPLOAD, **page)
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -75,8 +73,10 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
     study = _study(config)
     from labeling_ui.server import build, listening, serve
     from labeling_ui.sessions import secret_of
+    from labeling_ui.settings import read_settings, settled
 
     with Store.open(config.database, create=False) as store:
+        study = settled(study, read_settings(store, study.name))
         stock(store, study)
         served = build(store, study, secret_of(config.workspace))
         with listening(study.config.host, study.config.port) as bound:
@@ -109,39 +109,22 @@ def _study(config: JobConfig) -> Study:
 
 def _work(store: Store, study: Study) -> list[Ids]:
     """Return what is to be labelled: comparisons, all responses of a prompt, or single responses."""
+    from labeling_ui.choosing import known_items, sets_of
+
     config = study.config
     known = {config.gold.source if config.gold else None, config.qualification.source}
-    pairs = (
-        (c.comparison.response_a, c.comparison.response_b, c.comparison.prompt_id)
+    comparisons = (
+        c
         for c in store.comparisons()
         if c.comparison.source not in known and config.source in (None, c.comparison.source)
     )
-    work = list(islice(_sets(pairs, config.task), config.limit))
+    # What researchers added as gold in the page is no work after a restart either.
+    gold = known_items(store, study.name)
+    work = list(islice((ids for ids in sets_of(comparisons, config.task) if ids not in gold), config.limit))
     if not work:
         where = f" of the source {config.source!r}" if config.source else ""
         raise ConfigError(f"there is nothing to label{where}", where="label", fix="import something else first")
     return work
-
-
-def _sets(pairs: Iterator[tuple[str, str, str]], task: str) -> Iterator[Ids]:
-    if task == "comparison":
-        yield from ((a, b) for a, b, _ in pairs)
-        return
-    from labeling_ui.subjects import SIZES
-
-    by_prompt: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for a, b, prompt in pairs:
-        by_prompt[prompt].update({a: None, b: None})
-    for responses in by_prompt.values():
-        if task == "rating":
-            yield from ((each,) for each in responses)
-        else:
-            least, most = SIZES["ranking"]
-            ids = sorted(responses)
-            # More than fit on a page are dealt into pages; what is left over and too few is not ranked.
-            for at in range(0, len(ids), most):
-                if len(ids[at : at + most]) >= least:
-                    yield tuple(ids[at : at + most])
 
 
 def _known(store: Store, study: Study) -> dict[KnownRole, dict[Ids, Choice]]:
@@ -156,16 +139,10 @@ def _known(store: Store, study: Study) -> dict[KnownRole, dict[Ids, Choice]]:
 
 
 def _answers(store: Store, source: str, key: str) -> dict[Ids, Choice]:
-    """Return what humans unanimously said of a source's comparisons, labels of the page itself left out."""
-    human = {each.id for each in store.annotators().values() if each.kind == "human"}
-    said: defaultdict[str, Counter[Choice]] = defaultdict(Counter)
-    for each in store.labels():
-        if each.choice and each.annotator_id in human and "lease" not in each.metadata:
-            said[each.comparison_id][each.choice] += 1
-    comparisons = (c.comparison for c in store.comparisons() if c.comparison.source == source)
-    answers: dict[Ids, Choice] = {
-        (c.response_a, c.response_b): next(iter(said[c.id])) for c in comparisons if len(said[c.id]) == 1
-    }
+    """Return what humans unanimously said of a source's comparisons."""
+    from labeling_ui.choosing import known_answers
+
+    answers = known_answers(store, source)
     if not answers:
         raise ConfigError(
             f"no comparison of the source {source!r} has a label on which humans agree",

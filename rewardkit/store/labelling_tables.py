@@ -91,6 +91,15 @@ OPEN = text("state = 'open'")
 Index("ix_leases_open", leases.c.person_id, unique=True, sqlite_where=OPEN, postgresql_where=OPEN)
 Index("ix_leases_expiry", leases.c.expires_at, sqlite_where=OPEN, postgresql_where=OPEN)
 
+# What the researchers have settled in the page; it goes before what the config says.
+studies = Table(
+    "studies",
+    METADATA,
+    Column("name", Key, primary_key=True),
+    Column("settings", JSON, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
 events = Table(
     "events",
     METADATA,

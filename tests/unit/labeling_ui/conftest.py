@@ -6,8 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from labeling_ui.answers import ComparisonAnswer
 from labeling_ui.desk import Desk
+from labeling_ui.entrances import Entrances
+from labeling_ui.office import Office
 from labeling_ui.people import People
+from labeling_ui.sessions import Sessions
 from labeling_ui.stock import add_items
 from labeling_ui.study import Study
 from rewardkit.label_config import LabelConfig
@@ -69,3 +73,35 @@ def join(desk):
     """Let somebody join the study; return their id."""
     people = People(desk.store, desk.study.name, clock=desk.clock)
     return lambda name: people.join("invitation", name, Annotator.of("human", name))
+
+
+@pytest.fixture
+def office(desk):
+    """The study as researchers see it."""
+    people, sessions = People(desk.store, desk.study.name, clock=desk.clock), Sessions("s" * 40, desk.study.name)
+    return Office(desk, people, sessions, Entrances(desk.study, people, sessions))
+
+
+@pytest.fixture
+def researcher(office):
+    """The row of a researcher."""
+    known = office.people.join("researcher", "rae", Annotator.of("human", "study-rae"), role="admin")
+    return office.people.get(known)
+
+
+@pytest.fixture
+def prefer(desk):
+    """Answer what a person gets next, in the frame of the item; return the lease."""
+
+    def answer(person, choice, *, strength=2, **more):
+        lease = desk.next(person)
+        shown = (
+            choice
+            if choice in (None, "tie", "both_bad")
+            else ("second", "first")[(choice == "a") == (lease.shown[0] == 0)]
+        )
+        strong = strength if choice in ("a", "b") else None
+        desk.submit(lease.id, person, ComparisonAnswer(choice=shown, strength=strong, **more))
+        return lease
+
+    return answer

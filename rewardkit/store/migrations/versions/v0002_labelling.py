@@ -21,6 +21,12 @@ def upgrade() -> None:
     for column in _of_ratings():
         op.add_column("ratings", column)
     op.create_table(
+        "studies",
+        sa.Column("name", KEY, primary_key=True),
+        sa.Column("settings", sa.JSON, nullable=False),
+        sa.Column("updated_at", sa.Double, nullable=False),
+    )
+    op.create_table(
         "events",
         sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
         sa.Column("at", sa.Double, nullable=False),
@@ -104,7 +110,7 @@ def _partial(name: str, table: str, columns: list[str], where: str, *, unique: b
 
 
 def downgrade() -> None:
-    for name in ("events", "leases", "items", "people"):
+    for name in ("events", "studies", "leases", "items", "people"):
         op.drop_table(name)
     for column in _of_ratings():
         op.drop_column("ratings", column.name)

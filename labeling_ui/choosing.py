@@ -1,0 +1,68 @@
+"""Which of a store's records a study labels, and what the right answers to some of them are."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+import sqlalchemy as sa
+
+from labeling_ui.subjects import SIZES, Task
+from rewardkit.store.labelling_tables import items
+from rewardkit.store.rows import ComparisonTexts
+from rewardkit.store.store import Store
+from rewardkit.types import Choice
+
+Ids = tuple[str, ...]
+
+
+def sets_of(comparisons: Iterable[ComparisonTexts], task: Task) -> Iterator[Ids]:
+    """Yield what is labelled together: comparisons, all responses of a prompt, or single responses.
+
+    Args:
+        comparisons: What there is.
+        task: What is to be done.
+    """
+    pairs = ((c.comparison.response_a, c.comparison.response_b, c.comparison.prompt_id) for c in comparisons)
+    if task == "comparison":
+        yield from ((a, b) for a, b, _ in pairs)
+        return
+    by_prompt: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for a, b, prompt in pairs:
+        by_prompt[prompt].update({a: None, b: None})
+    for responses in by_prompt.values():
+        yield from ((each,) for each in responses) if task == "rating" else _pages(sorted(responses))
+
+
+def known_answers(store: Store, source: str | None = None) -> dict[Ids, Choice]:
+    """Return what humans unanimously said of comparisons, labels of the page itself left out.
+
+    Args:
+        store: Holds them.
+        source: Only of this source; of all if absent.
+    """
+    human = {each.id for each in store.annotators().values() if each.kind == "human"}
+    said: defaultdict[str, Counter[Choice]] = defaultdict(Counter)
+    for each in store.labels():
+        if each.choice and each.annotator_id in human and "lease" not in each.metadata:
+            said[each.comparison_id][each.choice] += 1
+    return {
+        (c.comparison.response_a, c.comparison.response_b): next(iter(said[c.comparison.id]))
+        for c in store.comparisons()
+        if len(said[c.comparison.id]) == 1 and source in (None, c.comparison.source)
+    }
+
+
+def known_items(store: Store, study: str) -> set[Ids]:
+    """Return what is labelled in a study to measure annotators, wherever it came from: it is no work."""
+    query = sa.select(items.c.responses).where(items.c.study == study, items.c.role != "work")
+    with store.reading() as connection:
+        return {tuple(responses) for responses in connection.execute(query).scalars()}
+
+
+def _pages(ids: list[str]) -> Iterator[Ids]:
+    """Deal more responses than fit on a page into pages; what is left over and too few is not ranked."""
+    least, most = SIZES["ranking"]
+    for at in range(0, len(ids), most):
+        if len(ids[at : at + most]) >= least:
+            yield tuple(ids[at : at + most])

@@ -1,0 +1,91 @@
+"""Disagreements: found, decided once, and kept as a label of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+from labeling_ui.adjudication import Decision, decide, disputes
+from labeling_ui.admin_disagreements import DECISIONS, decision_of, dispute_view, next_dispute
+from labeling_ui.people import Refused
+from labeling_ui.quality import annotators_of
+from rewardkit.label_config import AssignmentConfig
+
+
+@pytest.fixture
+def disputed(settle, stock, comparisons, join, prefer):
+    """Three people label three items: all agree on none of two, and on one."""
+    settle(assignment=AssignmentConfig(overlap=3, most_overlap=3, repeats=0.0))
+    stock(comparisons(3).values())
+    said: dict[str, int] = {}
+    for who, choices in (("ann", "aaa"), ("ben", "aba"), ("cem", "ab.")):
+        person = join(who)
+        for _ in range(3):
+            item = prefer.peek(person)
+            at = said.setdefault(item, len(said))
+            prefer(person, {".": "tie"}.get(choices[at], choices[at]), rationale=f"<b>{who}</b> says *so*")
+    return list(said)
+
+
+@pytest.fixture
+def prefer(prefer, desk):
+    prefer.peek = lambda person: desk.next(person).item_id
+    return prefer
+
+
+def test_what_is_disputed_most_comes_first(office, store, disputed):
+    found = disputes(store, office.reader.read())
+    assert [each.item_id for each in found] == sorted(disputed[1:])
+    assert [each.leading for each in found] == [pytest.approx(2 / 3)] * 2
+    assert disputed[0] not in [each.item_id for each in found]
+
+
+def test_a_decision_is_a_label_and_shortens_the_list(office, store, disputed, researcher):
+    dispute, count = next_dispute(office)
+    assert count == 2
+    before = {label.id for label in store.labels()}
+    decide(office, researcher, dispute.item_id, decision_of("Response 2 is much better", " It is kinder. "))
+    (label,) = [each for each in store.labels() if each.id not in before]
+    assert (label.choice, label.strength, label.rationale, label.order_shown) == ("b", 3, "It is kinder.", "ab")
+    assert (label.comparison_id, label.metadata) == (dispute.comparison_id, {"adjudicates": True})
+    annotator = store.annotators()[label.annotator_id]
+    assert (annotator.kind, annotator.name, annotator.rater_group) == ("human", "study-rae", "adjudicator")
+    other, left = next_dispute(office)
+    assert left == 1 and other.item_id != dispute.item_id
+    # It is nobody's answer to an item, and no annotator's number changes.
+    assert [each.answered for each in annotators_of(store, office.desk.study, office.reader.read())] == [3, 3, 3, 0]
+    with pytest.raises(Refused, match="meanwhile"):
+        decide(office, researcher, dispute.item_id, Decision("a", 1))
+    decide(office, researcher, other.item_id, Decision("tie"))
+    assert next_dispute(office) == (None, 0)
+    assert "nothing to decide" in dispute_view(office, None, 0)
+
+
+def test_what_cannot_be_a_decision(office, disputed, researcher):
+    item = disputed[1]
+    for decision in (
+        Decision("a"),
+        Decision("tie", 2),
+        Decision("a", 4),
+        Decision("c"),
+        Decision("tie", None, "x" * 6000),
+    ):
+        with pytest.raises(Refused):
+            decide(office, researcher, item, decision)
+    with pytest.raises(Refused, match="no such item"):
+        decide(office, researcher, "nothing", Decision("tie"))
+    for chosen in (None, "", "Response 3 is better", ["a"]):
+        with pytest.raises(Refused, match="no decision"):
+            decision_of(chosen, "")
+    assert next_dispute(office)[1] == 2 and len(DECISIONS) == 8
+
+
+def test_to_pass_over_shows_the_next_and_comes_round(office, disputed):
+    first, _ = next_dispute(office)
+    second, _ = next_dispute(office, first.item_id)
+    assert second.item_id != first.item_id and next_dispute(office, second.item_id)[0].item_id == first.item_id
+
+
+def test_what_annotators_wrote_is_shown_and_does_not_act(office, disputed):
+    shown = dispute_view(office, *next_dispute(office))
+    assert "&lt;b&gt;ann&lt;/b&gt; says <em>so</em>" in shown and "<b>ann" not in shown
+    assert "2 to decide" in shown and shown.count('<article class="response">') == 2
