@@ -53,13 +53,11 @@ class ChatFailed(RewardkitError):
 
 
 class Replies(Protocol):
-    """Two replies to a conversation at the same time.
+    """Two replies to a conversation at the same time."""
 
-    Attributes:
-        models: Names of the two models; the same one twice where it is sampled twice.
-    """
-
-    models: tuple[str, str]
+    @property
+    def models(self) -> tuple[str, str]:
+        """Names of the two models; the same one twice where it is sampled twice."""
 
     def generation(self, seed: int) -> dict[str, Any]:
         """Return the settings that are kept with replies."""
@@ -131,6 +129,7 @@ class Stream:
     async def _replies(self) -> list[Reply]:
         """Pass the replies on while they come, and return them whole."""
         texts: tuple[list[str], list[str]] = ([], [])
+        lengths = [0, 0]
         models, places = self.chat.replies.models, {at: str(place) for place, at in enumerate(self.asked.shown, 1)}
         try:
             async with (
@@ -140,7 +139,8 @@ class Stream:
                 async for piece in pieces:
                     texts[piece.reply].append(piece.text)
                     self._put({"place": places[piece.reply], "text": piece.text})
-                    if sum(map(len, texts[piece.reply])) > LONGEST_REPLY:
+                    lengths[piece.reply] += len(piece.text)
+                    if lengths[piece.reply] > LONGEST_REPLY:
                         raise ChatFailed("A reply became too long.", why=f"{models[piece.reply]}: endless reply")
         except TimeoutError as error:
             raise ChatFailed("The replies took too long.", why="no whole replies in time") from error
