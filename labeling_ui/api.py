@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from labeling_ui.answers import ANSWER, Form
 from labeling_ui.people import Refused
 from labeling_ui.recording import AnyAnswer
+from labeling_ui.reviewing import Decisions
 from labeling_ui.sessions import COOKIE, CSRF_HEADER
 from labeling_ui.steps import checked, step_of
 from labeling_ui.views import Turns, View
@@ -28,6 +29,12 @@ class Submission(Form):
 
     lease: LeaseId
     answer: dict[str, Any]
+
+
+class Reviewed(Submission):
+    """An answer after a judge's points, and what the annotator makes of each."""
+
+    points: Decisions
 
 
 class Draft(Form):
@@ -70,6 +77,7 @@ class Api:
             ("/check", self.check),
             ("/submit", self.submit),
             ("/revise", self.revise),
+            ("/review", self.review),
             ("/draft", self.draft),
             ("/give-back", self.give_back),
             ("/break", self.take_break),
@@ -128,6 +136,12 @@ class Api:
         person = self.changing(request)
         self.turns.desk.revise(form.lease, person, read_answer(form.answer))
         return self.turns.turn(person)
+
+    def review(self, request: Request, form: Reviewed) -> View:
+        """Keep what the annotator makes of a judge's points, give the next item."""
+        person = self.changing(request)
+        lease = self.turns.desk.review(form.lease, person, read_answer(form.answer), form.points)
+        return self.turns.after(person, lease)
 
     def draft(self, request: Request, form: Draft) -> View:
         """Keep an answer that is not finished."""

@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from labeling_ui.assignment import wants_another
+from labeling_ui.closing import RELOAD, answerable, ask_again, circumstances
 from labeling_ui.giving import Giving
 from labeling_ui.leases import (
     IN_HAND,
@@ -29,23 +29,22 @@ from labeling_ui.leases import (
     lease_of,
     locked,
     select_leases,
-    take_again,
     uses_slot,
 )
 from labeling_ui.people import Refused, active_person, keep_details
 from labeling_ui.qualification import settle_qualification
 from labeling_ui.recording import AnyAnswer, Circumstances, Recorded, record
+from labeling_ui.reviewing import Decision, Opinion, Point, opinion_of, points_of, require_decided
 from labeling_ui.steps import step_of
 from labeling_ui.study import Study
 from labeling_ui.subjects import load_subject
 from labeling_ui.trail import note
-from rewardkit.store.labelling_tables import items, leases
+from rewardkit.store.labelling_tables import leases
 from rewardkit.store.rows import encode
 from rewardkit.store.store import Store, insert
 
 RECENT = 200
 LATEST = 10
-RELOAD = "reload the page; the next item is waiting there"
 
 
 @dataclass
@@ -110,8 +109,9 @@ class Desk:
                 raise Refused(f"only the latest {LATEST} answers can be changed")
             lease = locked(connection, lease_id)
             assert lease is not None
-            recorded = self._record(connection, lease, person, answer)
-            self._keep(connection, lease, answer, recorded)
+            how = circumstances(self.study, lease, person, self.clock())
+            recorded = self._record(connection, lease, answer, how)
+            self._keep(connection, lease, answer, recorded, choice=recorded.choice)
             self._note(connection, "revised", person_id, lease=lease_id, records=sorted(recorded.ids.values()))
         return recorded
 
@@ -119,6 +119,40 @@ class Desk:
         """Return the person's latest answers that can still be changed, the latest first."""
         with self.store.reading() as connection:
             return [lease_of(row) for row in self._latest(connection, person_id)]
+
+    def reviewing(self, person_id: str) -> tuple[Lease, list[Point]] | None:
+        """Return an answer of the person that a judge's points follow now, and these; None where there is none."""
+        if self.study.config.review is None:
+            return None
+        with self.store.reading() as connection:
+            row = connection.execute(self._open_review(person_id)).first()
+            return None if row is None else (lease_of(row), self._points(connection, row))
+
+    def review(
+        self, lease_id: str, person_id: str, answer: AnyAnswer, decisions: Mapping[str, Decision]
+    ) -> Lease | None:
+        """Keep what an annotator makes of a judge's points, beside their blind answer; give the next item.
+
+        Raises:
+            Refused: Nothing of the person is under review there, or a point is not decided.
+        """
+        with self.store.writing() as connection:
+            person = active_person(connection, self.study.name, person_id)
+            lease = locked(connection, lease_id)
+            if lease is None or lease.person_id != person_id or lease.review != "open":
+                raise Refused("there is nothing to review now", fix=RELOAD)
+            try:
+                require_decided(self._points(connection, lease), decisions)
+            except ValueError as error:
+                raise Refused(str(error), fix="decide each point") from error
+            points = {name: said.model_dump(exclude_defaults=True) for name, said in decisions.items()}
+            about = {"judge": self._judge, "points": points, "blind": lease.records}
+            how = circumstances(self.study, lease, person, self.clock(), about=about)
+            recorded = self._record(connection, lease, answer, how)
+            # The choice that decides whether others are asked too stays the blind one.
+            self._keep(connection, lease, answer, recorded, review="done")
+            self._note(connection, "reviewed", person_id, lease=lease_id, records=sorted(recorded.ids.values()))
+            return self._next(connection, person)
 
     def give_back(self, lease_id: str, person_id: str) -> None:
         """Return an item unanswered; it goes to somebody else, and not to this person again.
@@ -175,6 +209,8 @@ class Desk:
     def _next(self, connection: Connection, person: Row[Any]) -> Lease | None:
         if step_of(person.details, self.study) in ("failed", "break"):
             return None
+        if self._judge and connection.execute(self._open_review(person.id)).first() is not None:
+            return None
         now = self.clock()
         for lease in due(connection, now):
             end(connection, lease, "expired", now)
@@ -190,8 +226,9 @@ class Desk:
         try:
             with self.store.writing() as connection:
                 person = active_person(connection, self.study.name, person_id)
-                lease = self._answerable(connection, lease_id, person_id)
-                recorded = self._record(connection, lease, person, answer)
+                lease = answerable(connection, self.study, lease_id, person_id, self.clock())
+                how = circumstances(self.study, lease, person, self.clock())
+                recorded = self._record(connection, lease, answer, how)
                 self._close(connection, lease, answer, recorded)
                 if lease.role == "qualification":
                     settle_qualification(connection, self.study, person)
@@ -203,34 +240,26 @@ class Desk:
                 self._note(connection, "refused", person_id, lease=lease_id[:64], why=refused.what)
             raise
 
-    def _answerable(self, connection: Connection, lease_id: str, person_id: str) -> Row[Any]:
-        lease = locked(connection, lease_id)
-        if lease is None or lease.person_id != person_id:
-            raise Refused("this item was not given to you", fix=RELOAD)
-        if lease.state == "done":
-            raise Refused("this item is answered already", fix=RELOAD)
-        if self.clock() - lease.leased_at < self.study.config.least_seconds:
-            raise Refused("that was too fast to have read everything", fix="read, then send it again")
-        if lease.state != "open" and not take_again(connection, lease):
-            raise Refused("your time for this item was over, and it went to others", fix=RELOAD)
-        return lease
+    @property
+    def _judge(self) -> str:
+        return self.study.config.review.judge if self.study.config.review else ""
 
-    def _record(self, connection: Connection, lease: Row[Any], person: Row[Any], answer: AnyAnswer) -> Recorded:
+    def _open_review(self, person_id: str) -> sa.Select[Any]:
+        return select_leases(leases.c.person_id == person_id, leases.c.state == "done", leases.c.review == "open")
+
+    def _opinion(self, connection: Connection, lease: Row[Any]) -> Opinion | None:
+        """Return what the judge said of an item whose annotator is to see it."""
+        if lease.arm != "review":
+            return None
+        return opinion_of(connection, self._judge, load_subject(connection, lease.responses))
+
+    def _points(self, connection: Connection, lease: Row[Any]) -> list[Point]:
+        opinion = self._opinion(connection, lease)
+        shown = tuple(map(int, lease.order_shown))
+        return points_of(opinion, load_subject(connection, lease.responses), shown) if opinion else []
+
+    def _record(self, connection: Connection, lease: Row[Any], answer: AnyAnswer, how: Circumstances) -> Recorded:
         """Store what an answer says."""
-        now = self.clock()
-        how = Circumstances(
-            annotator_id=person.annotator_id,
-            lease_id=lease.id,
-            shown=tuple(map(int, lease.order_shown)),
-            repeat=lease.repeat,
-            sampling_prob=lease.sampling_prob,
-            seconds=now - lease.leased_at,
-            at=now,
-            guideline_version=self.study.guidelines.version,
-            earlier=lease.records or {},
-            scale=self.study.scale,
-            rubric_version=self.study.rubric_version,
-        )
         try:
             if answer.task != lease.task:
                 raise ValueError(f"a {lease.task} is asked for")
@@ -242,31 +271,19 @@ class Desk:
 
     def _close(self, connection: Connection, lease: Row[Any], answer: AnyAnswer, recorded: Recorded) -> None:
         now = self.clock()
-        self._keep(connection, lease, answer, recorded, state="done", closed_at=now, draft=None)
+        review = "open" if self._opinion(connection, lease) is not None else None
+        choice = {"choice": recorded.choice, "review": review}
+        self._keep(connection, lease, answer, recorded, state="done", closed_at=now, draft=None, **choice)
         if uses_slot(lease):
-            self._ask_again(connection, lease.item_id, recorded)
+            ask_again(connection, self.study, lease.item_id, recorded)
         self._durations.append(now - lease.leased_at)
         self._note(connection, "answered", lease.person_id, lease=lease.id, records=sorted(recorded.ids.values()))
 
     def _keep(
         self, connection: Connection, lease: Row[Any], answer: AnyAnswer, recorded: Recorded, **more: Any
     ) -> None:
-        said = {"answer": answer.model_dump(mode="json"), "choice": recorded.choice, "records": recorded.ids}
+        said = {"answer": answer.model_dump(mode="json"), "records": recorded.ids}
         connection.execute(sa.update(leases).where(leases.c.id == lease.id).values(**said, **more))
-
-    def _ask_again(self, connection: Connection, item_id: str, recorded: Recorded) -> None:
-        """Open a further slot for an item that could not be judged, or that annotators disagree on."""
-        same = sa.select(items).where(items.c.id == item_id)
-        item = connection.execute(same.with_for_update(key_share=True)).one()
-        mine = sa.select(leases.c.choice).where(leases.c.item_id == item_id, leases.c.state == "done")
-        choices = [choice for choice in connection.execute(mine.where(leases.c.repeat == 0)).scalars() if choice]
-        if recorded.abstained:
-            more = {"slots": items.c.slots + 1}
-        elif wants_another(choices, item.wanted, self.study.config.assignment):
-            more = {"slots": items.c.slots + 1, "wanted": items.c.wanted + 1}
-        else:
-            return
-        connection.execute(sa.update(items).where(items.c.id == item_id).values(**more))
 
     def _latest(self, connection: Connection, person_id: str) -> Sequence[Row[Any]]:
         mine = select_leases(leases.c.person_id == person_id, leases.c.state == "done")

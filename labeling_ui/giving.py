@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection, Row
 from labeling_ui.assignment import chances, draw, lease_seconds, order_shown, unit_number
 from labeling_ui.candidates import Candidates
 from labeling_ui.leases import Lease, row_of, take_slot
+from labeling_ui.reviewing import arm_of
 from labeling_ui.study import Study
 from rewardkit.store.labelling_tables import leases
 
@@ -59,6 +60,13 @@ class Giving:
     def _number(self, what: str, turns: int) -> float:
         return unit_number(what, self.study.name, self.person.id, str(turns))
 
+    def _arm(self, item: Row[Any], repeat: int) -> str | None:
+        review = self.study.config.review
+        # Of work alone: gold measures the annotator, and a repeat their consistency.
+        if review is None or item.role != "work" or repeat:
+            return None
+        return arm_of(review, self.study.name, item.id, self.person.id)
+
     def _lease(self, item: Row[Any], repeat: int, probability: float) -> Lease:
         return Lease(
             id=secrets.token_urlsafe(18),
@@ -71,4 +79,5 @@ class Giving:
             sampling_prob=probability,
             leased_at=self.now,
             expires_at=self.now + lease_seconds(self.median, self.study.config.assignment),
+            arm=self._arm(item, repeat),
         )

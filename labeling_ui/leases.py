@@ -38,6 +38,7 @@ class Lease:
         expires_at: When it may go to somebody else.
         draft: What the page has kept of an answer that was not sent.
         answer: What was answered, as the page sent it.
+        arm: Whether the answer is followed by what a judge said; None where the study has no such arms.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Lease:
     expires_at: float
     draft: Mapping[str, Any] | None = None
     answer: Mapping[str, Any] | None = None
+    arm: str | None = None
 
 
 def lease_of(row: Row[Any]) -> Lease:
@@ -69,6 +71,7 @@ def lease_of(row: Row[Any]) -> Lease:
         expires_at=row.expires_at,
         draft=row.draft,
         answer=row.answer,
+        arm=row.arm,
     )
 
 
@@ -84,6 +87,7 @@ def row_of(lease: Lease, person_id: str) -> dict[str, Any]:
         "state": "open",
         "leased_at": lease.leased_at,
         "expires_at": lease.expires_at,
+        "arm": lease.arm,
     }
 
 

@@ -36,6 +36,7 @@ class Circumstances:
         earlier: Records of the answer that this one replaces, by what they are about.
         scale: Lowest and highest rating.
         rubric_version: Of the rubric whose criteria are answered.
+        about: What else is kept with the records, such as the arm and what was made of a judge's points.
     """
 
     annotator_id: str
@@ -49,6 +50,7 @@ class Circumstances:
     earlier: Mapping[str, str] = field(default_factory=dict)
     scale: tuple[float, float] = (1.0, 5.0)
     rubric_version: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def order(self, a: int, b: int) -> Order:
         """Return which of two responses of the subject stood first."""
@@ -209,7 +211,7 @@ def _label(comparison_id: str, how: Circumstances, *, about: str | None = None, 
 
 def _said(answer: BaseAnswer, subject: Subject, how: Circumstances) -> dict[str, Any]:
     """Return what all kinds of answer may say beside their choice."""
-    metadata: dict[str, Any] = {"lease": how.lease_id}
+    metadata: dict[str, Any] = {"lease": how.lease_id, **how.about}
     if answer.reasons:
         metadata["reasons"] = list(answer.reasons)
     spans = tuple(_span(span, subject.responses[how.shown[int(span.response) - 1]]) for span in answer.spans)

@@ -69,7 +69,7 @@ class Turns:
         if step == "work" and self.talk is not None:
             return self.talk.turn(person_id) or self.after(person_id, None)
         if step == "work":
-            return self.after(person_id, self.desk.next(person_id))
+            return self._review(person_id) or self.after(person_id, self.desk.next(person_id))
         if step == "consent":
             return self._consent()
         return {"step": step, **(self._check(person) if step == "check" else {})}
@@ -82,6 +82,8 @@ class Turns:
         assert person is not None
         if step_of(person.details, self.desk.study) != "work":
             return self.turn(person_id)
+        if review := self._review(person_id):
+            return review
         return {"step": "done", "progress": self.progress(person_id), **self._completion(person)}
 
     def item(self, lease: Lease) -> View:
@@ -134,6 +136,15 @@ class Turns:
             if lease.id == lease_id:
                 return {"step": "item", "item": self.item(lease), "progress": self.progress(person_id)}
         raise Refused(f"only the latest {LATEST} answers can be changed", fix="go on with the next item")
+
+    def _review(self, person_id: str) -> View | None:
+        """Return what a judge said of an answer that a person has just given, where they are to see it."""
+        found = self.desk.reviewing(person_id)
+        if found is None:
+            return None
+        lease, points = found
+        said = [{"id": point.id, "html": rendered(point.text), "text": point.text} for point in points]
+        return {"step": "review", "item": self.item(lease), "points": said, "progress": self.progress(person_id)}
 
     def _about(self, lease: Lease) -> str:
         """Return the beginning of what was asked for, by which people know an item again."""

@@ -79,6 +79,45 @@ class ProlificConfig(Section):
     )
 
 
+class ReviewConfig(Section):
+    """Assisted review: after the blind answer, some annotators see what a judge said, and verify it."""
+
+    judge: str = Field(description="name of the judge whose labels in the database are shown")
+    share: Fraction = Field(0.5, description="probability with which an answer is followed by a review")
+
+
+class ChatConfig(Section):
+    """Annotators talk with models: each of their messages gets two replies, and the better one goes on."""
+
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s@]+$",
+        description="base of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1; models here if absent",
+    )
+    models: tuple[str, ...] = Field(
+        ("smollm2-135m",), min_length=1, max_length=2, description="one that replies twice, or two that reply once"
+    )
+    key_variable: str | None = Field(
+        None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="environment variable that holds the server's API key"
+    )
+    system: str = Field("", description="instructions that the models get and annotators do not see")
+    temperature: Annotated[float, Field(gt=0.0, le=2.0)] = 0.9
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
+    max_tokens: Count = Field(400, description="of one reply")
+    seconds: Positive = Field(120.0, description="what both replies to a message may take")
+    longest_message: Count = Field(4000, description="characters of an annotator's message")
+    least_turns: Count = Field(1, description="pairs of replies after which an annotator may end a conversation")
+    most_turns: Count = Field(8, description="pairs of replies in a conversation")
+    conversations: Count = Field(3, description="that one annotator has at most")
+    streams: Count = Field(8, description="messages that are replied to at the same time")
+
+    @model_validator(mode="after")
+    def _most_turns_is_more(self) -> ChatConfig:
+        if self.most_turns < self.least_turns:
+            raise ValueError(f"most_turns is {self.most_turns}, and least_turns is already {self.least_turns}")
+        return self
+
+
 class LabelConfig(Section):
     """A web page on which people label."""
 
@@ -87,6 +126,9 @@ class LabelConfig(Section):
     task: Literal["comparison", "ranking", "rating"] = Field("comparison", description="what annotators do")
     source: str | None = Field(None, description="label only comparisons of this source; all if absent")
     limit: Count | None = Field(None, description="label at most this many items")
+    pairs_per_prompt: Count = Field(
+        6, description="where the database holds no comparisons: pairs that are formed of each prompt's responses"
+    )
     rubric: str | None = Field(None, description="name or path of a rubric, for answers on single criteria")
     guidelines: str = Field("", description="Markdown file that annotators read first; a short text if absent")
     consent: str = Field("", description="Markdown file that annotators agree to; a short text if absent")
@@ -110,3 +152,17 @@ class LabelConfig(Section):
     qualification: QualificationConfig = QualificationConfig()
     gold: GoldConfig | None = None
     prolific: ProlificConfig = ProlificConfig()
+    review: ReviewConfig | None = Field(None, description="only for comparisons")
+    chat: ChatConfig | None = Field(None, description="annotators talk with models; nothing has to be imported then")
+
+    @model_validator(mode="after")
+    def _reviews_are_of_comparisons(self) -> LabelConfig:
+        if self.review and self.task != "comparison":
+            raise ValueError(f"a review follows comparisons, and the task is {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _chat_makes_its_own_items(self) -> LabelConfig:
+        if self.chat and (self.task != "comparison" or self.gold or self.qualification.source):
+            raise ValueError("replies of a chat are compared as they come: no other task, gold or qualification")
+        return self

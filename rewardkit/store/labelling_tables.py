@@ -75,6 +75,9 @@ leases = Table(
     Column("answer", JSON),
     Column("choice", Text),
     Column("records", JSON),
+    # Whether the answer is followed by what a judge said ("review" or "blind"), and how far that is (open, done).
+    Column("arm", Key),
+    Column("review", Key),
 )
 HELD = text("state IN ('open', 'done')")
 Index(
@@ -90,6 +93,24 @@ Index("ix_leases_person", leases.c.person_id, leases.c.state)
 OPEN = text("state = 'open'")
 Index("ix_leases_open", leases.c.person_id, unique=True, sqlite_where=OPEN, postgresql_where=OPEN)
 Index("ix_leases_expiry", leases.c.expires_at, sqlite_where=OPEN, postgresql_where=OPEN)
+
+# What annotators say to models. `pending` says what is awaited under which token: a message, two replies, a choice.
+conversations = Table(
+    "conversations",
+    METADATA,
+    Column("id", Key, primary_key=True),
+    Column("study", Key, nullable=False),
+    Column("person_id", Key, ForeignKey("people.id"), nullable=False),
+    Column("state", Key, nullable=False),
+    # Pairs of replies that were compared.
+    Column("turns", BigInteger, nullable=False),
+    Column("messages", JSON, nullable=False),
+    Column("pending", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("closed_at", Double),
+)
+Index("ix_conversations_open", conversations.c.person_id, unique=True, sqlite_where=OPEN, postgresql_where=OPEN)
+Index("ix_conversations_person", conversations.c.person_id, conversations.c.created_at)
 
 # What the researchers have settled in the page; it goes before what the config says.
 studies = Table(

@@ -17,9 +17,11 @@ from rewardkit.label_config import (
     ProlificConfig,
     QualificationConfig,
     QuestionConfig,
+    ReviewConfig,
 )
 from rewardkit.store.labelling_tables import events, people
 from rewardkit.store.store import Store
+from rewardkit.types import Annotator, Label
 
 SECRET = "s" * 40
 TIE = {"task": "comparison", "choice": "tie"}
@@ -299,3 +301,25 @@ def test_with_nothing_left_the_page_says_so(serve):
     visit = serve(1, assignment=AssignmentConfig(overlap=1, most_overlap=1))
     first, second = visit.invited(), visit.invited()
     assert turn(first)["step"] == "item" and turn(second)["step"] == "done"
+
+
+def test_a_judges_points_follow_the_blind_answer(serve):
+    visit = serve(1, review=ReviewConfig(judge="wise", share=1.0))
+    judge = Annotator.of("judge", "wise", settings={"study": visit.study.name})
+    (comparison,) = [each for each in visit.store.comparisons() if visit.study.name in each.prompt.messages[0].content]
+    said = Label.of(comparison.comparison.id, judge.id, choice="a", p_a=0.8, rationale="<b>vivid</b>")
+    visit.store.add([judge, said])
+    client = visit.invited()
+    lease = turn(client)["item"]["lease"]
+    view = client.post("/api/submit", json={"lease": lease, "answer": TIE}).json()
+    assert view["step"] == turn(client)["step"] == "review" and view["item"]["answer"]["choice"] == "tie"
+    assert [point["id"] for point in view["points"]] == ["verdict", "critique 1"] and "<b>" not in str(
+        view["points"][1]["html"]
+    )
+    better = {"task": "comparison", "choice": "first", "strength": 1}
+    form = {"lease": lease, "answer": better, "points": {"verdict": {"decision": "verified"}}}
+    assert client.post("/api/review", json=form).status_code == 409
+    form["points"]["critique 1"] = {"decision": "rejected"}
+    assert client.post("/api/review", json=form).json()["step"] == "done"
+    kept = [each for each in visit.store.labels(superseded=True) if each.metadata.get("lease") == lease]
+    assert sorted(str(each.choice) for each in kept)[-1] == "tie" and len(kept) == 2

@@ -18,6 +18,7 @@ def upgrade() -> None:
     _people()
     _items()
     _leases()
+    _conversations()
     for column in _of_ratings():
         op.add_column("ratings", column)
     op.create_table(
@@ -87,11 +88,30 @@ def _leases() -> None:
         sa.Column("answer", sa.JSON),
         sa.Column("choice", sa.Text),
         sa.Column("records", sa.JSON),
+        sa.Column("arm", KEY),
+        sa.Column("review", KEY),
     )
     _partial("ix_leases_once", "leases", ["item_id", "person_id", "repeat"], "state IN ('open', 'done')", unique=True)
     op.create_index("ix_leases_person", "leases", ["person_id", "state"])
     _partial("ix_leases_open", "leases", ["person_id"], "state = 'open'", unique=True)
     _partial("ix_leases_expiry", "leases", ["expires_at"], "state = 'open'")
+
+
+def _conversations() -> None:
+    op.create_table(
+        "conversations",
+        sa.Column("id", KEY, primary_key=True),
+        sa.Column("study", KEY, nullable=False),
+        sa.Column("person_id", KEY, sa.ForeignKey("people.id"), nullable=False),
+        sa.Column("state", KEY, nullable=False),
+        sa.Column("turns", sa.BigInteger, nullable=False),
+        sa.Column("messages", sa.JSON, nullable=False),
+        sa.Column("pending", sa.JSON, nullable=False),
+        sa.Column("created_at", sa.Double, nullable=False),
+        sa.Column("closed_at", sa.Double),
+    )
+    _partial("ix_conversations_open", "conversations", ["person_id"], "state = 'open'", unique=True)
+    op.create_index("ix_conversations_person", "conversations", ["person_id", "created_at"])
 
 
 def _of_ratings() -> list[sa.Column[Any]]:
@@ -110,7 +130,7 @@ def _partial(name: str, table: str, columns: list[str], where: str, *, unique: b
 
 
 def downgrade() -> None:
-    for name in ("events", "studies", "leases", "items", "people"):
+    for name in ("events", "studies", "conversations", "leases", "items", "people"):
         op.drop_table(name)
     for column in _of_ratings():
         op.drop_column("ratings", column.name)
