@@ -105,6 +105,12 @@ export function paused(app) {
   return { node: message("You are paused", texts, button("Look again", () => app.reload(""), { class: "primary" })), keys: [] };
 }
 
+/** The server has come to know more than the page that is open. */
+export function unknown() {
+  const reload = button("Reload the page", () => location.reload(), { class: "primary" });
+  return { node: message("This page is out of date", ["Your work is kept. Reload the page to go on."], reload), keys: [] };
+}
+
 /** Nothing is left. */
 export function done(app, turn) {
   const { done: answered } = turn.progress;

@@ -5,6 +5,7 @@
  * nothing here decides what comes next.
  */
 
+import { Chat } from "./chat.js";
 import { openDialog } from "./dialogs.js";
 import { button, duration, el, pane } from "./dom.js";
 import { removeOld } from "./drafts.js";
@@ -22,6 +23,7 @@ const SCREENS = {
   paused: screens.paused,
   done: screens.done,
   item: (app, turn) => new Item(app, turn),
+  chat: (app, turn) => new Chat(app, turn),
 };
 
 /** Begin, in an element of Gradio's page. */
@@ -50,7 +52,7 @@ export class App {
 
   /** Show where the annotator stands. */
   show(turn, said) {
-    this.#replace(SCREENS[turn.step](this, turn), turn);
+    this.#replace((SCREENS[turn.step] ?? screens.unknown)(this, turn), turn);
     this.announce(said, { shown: true });
   }
 
@@ -100,7 +102,7 @@ export class App {
     const at = (steps, binding) => steps.includes(this.step) && binding;
     return [
       at(["item", "done"], { keys: ["U"], what: "change one of the latest answers", run: () => this.#latest() }),
-      at(["item"], { keys: ["P"], what: "take a break", run: () => this.#break() }),
+      at(["item", "chat"], { keys: ["P"], what: "take a break", run: () => this.#break() }),
       { keys: ["G"], what: "read the guidelines", run: () => this.#guidelines() },
       { keys: ["?"], what: "this list", run: () => showKeys(this.root, [...this.screen.keys, ...this.#keys()]) },
     ].filter(Boolean);
@@ -142,6 +144,7 @@ export class App {
     this.#progress(turn.progress);
     scrollTo(0, 0);
     screen.node.querySelector(".screen-heading").focus({ preventScroll: true });
+    screen.shown?.();
     before.close?.();
   }
 

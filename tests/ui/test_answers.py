@@ -43,6 +43,7 @@ def test_nothing_is_sent_before_there_is_something_to_send(visit):
     send.click(force=True)
     visitor.press("5")
     visitor.ready()
+    visitor.page.locator(".screen-heading").focus()
     visitor.press("Control+Enter", "Shift+Enter", "Alt+Enter")
     assert visitor.heading() == "Item 1" and not visitor.site.labels(visitor.name)
 

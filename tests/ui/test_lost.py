@@ -101,6 +101,48 @@ def test_an_answer_whose_receipt_was_lost_is_not_sent_twice(visit, how):
     assert len(visitor.site.labels(visitor.name)) == 1
 
 
+def test_a_try_whose_receipt_was_lost_counts_once(visit):
+    visitor = visit("journey")
+    page, lost = visitor.page, []
+
+    def lose(route):
+        lost.append(route.fetch().status)
+        route.abort("connectionreset")
+
+    page.route("**/api/check", lose)
+    for question in range(2):
+        page.locator("fieldset").nth(question).locator("input").nth(0).check()
+    page.get_by_role("button", name="Send the answers").click()
+    page.get_by_text("Not right yet: question 2.").wait_for()
+    assert lost == [200] and "You have 1 try left." in page.locator(".questions").inner_text()
+
+
+def test_an_answer_that_is_too_long_is_kept_and_can_be_mended(visit):
+    visitor = visit("compare")
+    box = visitor.page.locator("#rationale")
+    box.evaluate("box => { box.value = 'x'.repeat(20_001); box.dispatchEvent(new Event('input')); }")
+    visitor.press("4")
+    visitor.ready()
+    visitor.press("Enter")
+    visitor.page.locator(".notice").get_by_text("String should have at most 20000 characters").wait_for()
+    assert len(box.input_value()) == 20_001 and visitor.heading() == "Item 1"
+    box.fill("shorter")
+    visitor.press("Control+Enter")
+    visitor.heading("Item 2")
+    assert [label.rationale for label in visitor.site.labels(visitor.name)] == ["shorter"]
+
+
+def test_what_the_gate_refuses_is_said(visit):
+    visitor = visit("compare")
+    said = "the request is too large, or does not say how large it is"
+    visitor.page.route("**/api/submit", lambda route: route.fulfill(status=413, body=said))
+    visitor.press("4")
+    visitor.ready()
+    visitor.press("Enter")
+    visitor.page.locator(".notice").get_by_text("The request is too large").wait_for()
+    assert visitor.page.locator(".send").get_attribute("aria-disabled") == "false"
+
+
 def test_a_refusal_is_explained_and_the_answer_kept(visit):
     visitor = visit("compare")
     with visitor.site.store.writing() as connection:
