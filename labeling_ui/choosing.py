@@ -9,29 +9,27 @@ import sqlalchemy as sa
 
 from labeling_ui.subjects import SIZES, Task
 from rewardkit.store.labelling_tables import items
-from rewardkit.store.rows import ComparisonTexts
 from rewardkit.store.store import Store
-from rewardkit.types import Choice
+from rewardkit.types import Choice, Comparison
 
 Ids = tuple[str, ...]
 
 
-def sets_of(comparisons: Iterable[ComparisonTexts], task: Task) -> Iterator[Ids]:
+def sets_of(comparisons: Iterable[Comparison], task: Task) -> Iterator[Ids]:
     """Yield what is labelled together: comparisons, all responses of a prompt, or single responses.
 
     Args:
         comparisons: What there is.
         task: What is to be done.
     """
-    pairs = ((c.comparison.response_a, c.comparison.response_b, c.comparison.prompt_id) for c in comparisons)
     if task == "comparison":
-        yield from ((a, b) for a, b, _ in pairs)
+        yield from ((each.response_a, each.response_b) for each in comparisons)
         return
     by_prompt: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for a, b, prompt in pairs:
-        by_prompt[prompt].update({a: None, b: None})
+    for each in comparisons:
+        by_prompt[each.prompt_id].update({each.response_a: None, each.response_b: None})
     for responses in by_prompt.values():
-        yield from ((each,) for each in responses) if task == "rating" else _pages(sorted(responses))
+        yield from ((one,) for one in responses) if task == "rating" else _pages(sorted(responses))
 
 
 def known_answers(store: Store, source: str | None = None) -> dict[Ids, Choice]:

@@ -112,7 +112,7 @@ class Uploads:
         plan = plan_import([upload.path], upload.source, upload.columns)[0]
         rows = tuple(row.data for row in islice(read_rows(upload.path), FIRST_ROWS) if row.data is not None)
         with self._scratch(upload) as (scratch, summary):
-            sets = tuple(sets_of(scratch.comparisons(), study.config.task))
+            sets = tuple(sets_of((each.comparison for each in scratch.comparisons()), study.config.task))
             return Look(plan, rows, summary, sets, known_answers(scratch))
 
     def take(  # noqa: PLR0913 - keyword-only past the second

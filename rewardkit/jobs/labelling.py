@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -11,14 +12,18 @@ from rewardkit.errors import ConfigError
 from rewardkit.extras import require_all
 from rewardkit.progress import log
 from rewardkit.store.store import Store
-from rewardkit.types import Choice
+from rewardkit.types import Choice, Comparison
 
 if TYPE_CHECKING:
     from labeling_ui.server import Served
     from labeling_ui.study import Study
+    from rewardkit.jobs.chat_models import ChatModels
+    from rewardkit.label_config import ChatConfig
 
 Ids = tuple[str, ...]
 KnownRole = Literal["gold", "qualification"]
+MADE_BY_THE_PAGE = ("chat", "edits")
+"""Sources of comparisons that come about while people label."""
 SECONDS_EACH = 30.0
 """Time for one comparison of short texts, where nothing has been measured yet."""
 
@@ -51,6 +56,9 @@ def plan(config: JobConfig) -> Plan:
         MissingExtraError: A package of the extra ui is not installed.
     """
     study = _study(config)
+    if study.config.chat:
+        # Replies become items while people talk.
+        return Plan(study.name, 0, 0, {}, 0.0)
     with Store.open(config.database, create=False) as store:
         work, known = _work(store, study), _known(store, study)
     labels = len(work) * study.config.assignment.overlap
@@ -75,10 +83,12 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
     from labeling_ui.sessions import secret_of
     from labeling_ui.settings import read_settings, settled
 
-    with Store.open(config.database, create=False) as store:
+    with Store.open(config.database, create=study.config.chat is not None) as store, ExitStack() as stack:
         study = settled(study, read_settings(store, study.name))
-        stock(store, study)
-        served = build(store, study, secret_of(config.workspace))
+        if study.config.chat is None:
+            stock(store, study)
+        replies = stack.enter_context(_models(study.config.chat)) if study.config.chat else None
+        served = build(store, study, secret_of(config.workspace), replies=replies)
         with listening(study.config.host, study.config.port) as bound:
             _announce(served, study, bound.getsockname()[1], invite)
             serve(served, bound)
@@ -92,10 +102,18 @@ def stock(store: Store, study: Study) -> None:
     """
     from labeling_ui.stock import add_items
 
+    if not _comparisons(store, study):
+        store.add(_pairs(store, study))
     added = add_items(store, study, _work(store, study), task=study.config.task)
     log(f"label: {added} new items in the study {study.name!r}")
     for role, answers in _known(store, study).items():
         add_items(store, study, answers, role=role, expected=answers)
+
+
+def _models(chat: ChatConfig) -> AbstractContextManager[ChatModels]:
+    from rewardkit.jobs.chat_models import chat_models
+
+    return chat_models(chat)
 
 
 def _study(config: JobConfig) -> Study:
@@ -112,19 +130,29 @@ def _work(store: Store, study: Study) -> list[Ids]:
     from labeling_ui.choosing import known_items, sets_of
 
     config = study.config
-    known = {config.gold.source if config.gold else None, config.qualification.source}
-    comparisons = (
-        c
-        for c in store.comparisons()
-        if c.comparison.source not in known and config.source in (None, c.comparison.source)
-    )
     # What researchers added as gold in the page is no work after a restart either.
-    gold = known_items(store, study.name)
-    work = list(islice((ids for ids in sets_of(comparisons, config.task) if ids not in gold), config.limit))
+    known = known_items(store, study.name)
+    sets = sets_of(_comparisons(store, study) or _pairs(store, study), config.task)
+    work = list(islice((ids for ids in sets if ids not in known), config.limit))
     if not work:
         where = f" of the source {config.source!r}" if config.source else ""
         raise ConfigError(f"there is nothing to label{where}", where="label", fix="import something else first")
     return work
+
+
+def _comparisons(store: Store, study: Study) -> list[Comparison]:
+    """Return the comparisons that a study is about: those of its source, or all but what the page itself makes."""
+    config = study.config
+    others = {*MADE_BY_THE_PAGE, config.gold.source if config.gold else None, config.qualification.source}
+    found = (each.comparison for each in store.comparisons())
+    return [each for each in found if (each.source == config.source if config.source else each.source not in others)]
+
+
+def _pairs(store: Store, study: Study) -> list[Comparison]:
+    """Return pairs of responses, for a store in which nothing is compared yet."""
+    from labeling_ui.pairing import pairs_of
+
+    return [] if study.config.source else list(pairs_of(store, study.config.pairs_per_prompt))
 
 
 def _known(store: Store, study: Study) -> dict[KnownRole, dict[Ids, Choice]]:
