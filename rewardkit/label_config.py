@@ -146,6 +146,9 @@ class LabelConfig(Section):
     host: str = Field("127.0.0.1", description="address that the server listens on")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(7860, description="0 takes any free port")
     public_url: str | None = Field(None, description="address under which annotators reach the page, if another")
+    webhook: str | None = Field(
+        None, pattern=r"^https?://", description="address that is told (POST, JSON, signed) when all labels are there"
+    )
     open_signup: bool = Field(False, description="whether anybody who knows the address may join under a name")
     assignment: AssignmentConfig = AssignmentConfig()
     check: CheckConfig = CheckConfig()

@@ -66,6 +66,21 @@ def plan(config: JobConfig) -> Plan:
     return Plan(study.name, len(work), labels, found, round(labels * SECONDS_EACH / 3600, 1))
 
 
+def progress(config: JobConfig) -> dict[str, int]:
+    """Tell how far a study is, while its page is served or not.
+
+    Raises:
+        ConfigError: The section is missing.
+        NoDatabaseError: Nothing has been imported yet.
+        MissingExtraError: A package of the extra ui is not installed.
+    """
+    study = _study(config)
+    from labeling_ui.progress import progress_of
+
+    with Store.open(config.database, create=False) as store:
+        return vars(progress_of(store, study.name))
+
+
 def label(config: JobConfig, *, invite: int = 0) -> None:
     """Serve a study's page until interrupted.
 
@@ -79,6 +94,7 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
         MissingExtraError: A package of the extra ui is not installed.
     """
     study = _study(config)
+    from labeling_ui.finished import Finished
     from labeling_ui.server import build, listening, serve
     from labeling_ui.sessions import secret_of
     from labeling_ui.settings import read_settings, settled
@@ -89,6 +105,9 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
             stock(store, study)
         replies = stack.enter_context(_models(study.config.chat)) if study.config.chat else None
         served = build(store, study, secret_of(config.workspace), replies=replies)
+        if study.config.webhook:
+            told = Finished(store, study.name, study.config.webhook, served.sessions.secret)
+            stack.enter_context(told.watching())
         with listening(study.config.host, study.config.port) as bound:
             _announce(served, study, bound.getsockname()[1], invite)
             serve(served, bound)
