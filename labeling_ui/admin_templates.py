@@ -47,9 +47,15 @@ def _environment() -> Environment:
         span=span,
         when=when,
         ago=ago,
-        count=lambda value: f"{value:,}".replace(",", " "),
+        count=count,
+        many=lambda value, word: f"{count(value)} {word if value == 1 else word + 's'}",
     )
     return found
+
+
+def count(value: int) -> str:
+    """Return a number of things, its thousands apart."""
+    return f"{value:,}".replace(",", "\u202f")
 
 
 def percent(value: float | None) -> str:

@@ -43,6 +43,7 @@ HEADERS = {
 }
 ROLES = {"/work": ("annotator", "admin"), "/admin": ("admin",)}
 LARGEST_FORM = 2_000_000
+BESIDE = ("/file", "/proxy", "/upload", "/stream")
 
 
 class Gate:
@@ -81,4 +82,14 @@ class Gate:
             return RedirectResponse("/login", 303) if scope["method"] == "GET" else PlainTextResponse("log in", 401)
         if person.role not in allowed:
             return PlainTextResponse("this page is for the researchers of the study", 403)
+        if path.startswith("/work/") and not _only_shows(scope):
+            return PlainTextResponse("the annotators' page needs nothing of this kind", 403)
         return None
+
+
+def _only_shows(scope: Scope) -> bool:
+    """Tell whether a request is for what the annotators' page consists of, and not for what Gradio offers beside it.
+
+    Its routes take uploads from everybody, and fetch files and addresses that the browser names.
+    """
+    return scope["method"] in ("GET", "HEAD") and not any(word in scope["path"] for word in BESIDE)

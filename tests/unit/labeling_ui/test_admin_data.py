@@ -40,9 +40,9 @@ def test_to_look_changes_nothing(office, store, bring):
     before = store.counts()
     shown = look_view(office, upload)
     assert store.counts() == before and of_study(store) == []
-    assert "2 comparisons" in shown and "of which 1 have human labels" in shown
+    assert "2 comparisons" in shown and "1 with human labels that agree" in shown
     assert "&lt;script&gt;act()" in shown and "<script>" not in shown
-    assert "1 rows are rejected" in shown and "identical" in shown and f"/admin/files/rejects/{upload.token}" in shown
+    assert "1 row rejected" in shown and "identical" in shown and f"/admin/files/rejects/{upload.token}" in shown
     assert "not used" in shown and "columns that are not used: extra" in shown
     (line,) = (office.folder / f"rejects-{upload.token}.jsonl").read_text().splitlines()
     assert json.loads(line)["row"]["prompt"] == "Three?"
@@ -52,7 +52,7 @@ def test_work_is_labelled_in_the_order_of_its_priority(office, store, desk, brin
     first = bring(CSV + "One?,yes,no,,\nTwo?,yes,no,,\n", "late.csv")
     take_in(office, researcher.id, first, WORK, 5)
     said = take_in(office, researcher.id, bring(CSV + "Three?,yes,no,,\n", "early.csv"), WORK, -1)
-    assert "1 new items to be labelled" in said and "1 comparisons" in said
+    assert "1 new item to be labelled" in said and "1 comparisons" in said
     found = of_study(store)
     assert [(row.priority, row.role, row.wanted, row.slots) for row in found] == [(-1, "work", 3, 3)] + [
         (5, "work", 3, 3)
@@ -69,7 +69,7 @@ def test_work_is_labelled_in_the_order_of_its_priority(office, store, desk, brin
 def test_gold_is_what_humans_agree_on_in_this_file(office, store, desk, bring, join, researcher):
     text = CSV + "One?,yes,no,a,\nTwo?,yes,no,,\n"
     said = take_in(office, researcher.id, bring(text), GOLD, 0)
-    assert "1 new items of gold" in said
+    assert "1 new item of gold" in said
     (gold,) = of_study(store)
     texts = {each.id: each.text for each in store.responses()}
     right = texts[gold.responses[0 if gold.expected == "a" else 1]]
@@ -84,7 +84,7 @@ def test_gold_is_what_humans_agree_on_in_this_file(office, store, desk, bring, j
 def test_columns_may_have_other_names(office, bring):
     upload = bring("question,one,two\nWhy?,yes,no\n", columns="prompt = question\n\nresponse_a=one\nresponse_b=two")
     shown = look_view(office, upload)
-    assert "1 comparisons" in shown and "taken as prompt" in shown
+    assert "1 comparison" in shown and "taken as prompt" in shown
     with pytest.raises(DataError, match="no row has the columns"):
         look_view(office, bring("question,one,two\nWhy?,yes,no\n"))
     with pytest.raises(Refused, match="names no column"):

@@ -228,7 +228,7 @@ def test_downloads_are_for_researchers_and_noted(serve, store, written, research
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 404]
     assert all("attachment" in answer.headers["content-disposition"] for answer in answers[:4])
     assert answers[0].text.count('"kind":"label"') == 3 and answers[1].content[:4] == b"PAR1"
-    assert "Ann Onymous" in answers[3].text and "Ann Onymous" not in answers[0].text
+    assert "Ann Onymous" in answers[3].text and '"kind":"person"' not in answers[0].text
     assert [told["name"] for _, told in details(store, "exported")] == [
         "records.jsonl",
         "labels.parquet",
