@@ -9,12 +9,12 @@ models' work; the message stays, and is replied to anew.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-import orjson
 from starlette.concurrency import run_in_threadpool
 
 from labeling_ui.conversations import Conversations
@@ -95,7 +95,8 @@ class Stream:
         work.add_done_callback(lambda _: self._put(None))
         try:
             while (line := await self._next()) is not None:
-                yield orjson.dumps(line) + b"\n"
+                # A piece may end in the middle of a character, which only escapes can carry.
+                yield json.dumps(line).encode() + b"\n"
             if work.done():
                 # What nobody foresaw is raised here.
                 work.result()

@@ -7,6 +7,7 @@ the page, with the reason for the researchers; the key of a server comes from th
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager
@@ -15,7 +16,6 @@ from functools import partial
 from typing import Any
 
 import httpx
-import orjson
 
 from labeling_ui.chatting import ChatFailed, Piece
 from rewardkit.errors import ConfigError
@@ -206,11 +206,11 @@ def _piece(line: str, model: str) -> tuple[str, bool]:
     if data == "[DONE]":
         return "", True
     try:
-        event = orjson.loads(data)
+        event = json.loads(data)
         choice = event["choices"][0] if event["choices"] else {}
         text = choice.get("delta", {}).get("content") or ""
         if not isinstance(text, str):
             raise TypeError("the content is no text")
-    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (json.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise ChatFailed("The model's server sent what could not be read.", why=f"{model}: {data[:EXCERPT]}") from error
     return text, choice.get("finish_reason") is not None
