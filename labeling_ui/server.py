@@ -18,6 +18,10 @@ from labeling_ui.admin import admin_page
 from labeling_ui.admin_access import Researchers
 from labeling_ui.admin_files import Downloads
 from labeling_ui.api import Api, refused
+from labeling_ui.chat_api import ChatApi
+from labeling_ui.chat_views import ChatViews
+from labeling_ui.chatting import Chat, Replies
+from labeling_ui.conversations import Conversations
 from labeling_ui.desk import Desk
 from labeling_ui.entrances import Entrances
 from labeling_ui.first_paint import FirstPaint
@@ -50,7 +54,7 @@ class Served:
     sessions: Sessions
 
 
-def build(store: Store, study: Study, secret: str, *, pages: bool = True) -> Served:
+def build(store: Store, study: Study, secret: str, *, pages: bool = True, replies: Replies | None = None) -> Served:
     """Put a study's server together.
 
     Args:
@@ -58,6 +62,7 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True) -> Ser
         study: What is labelled.
         secret: Signs cookies and links.
         pages: Without them there is only what programs speak with, and Gradio is not loaded.
+        replies: The models with whom people talk, in a study of conversations.
     """
     study = settled(study, read_settings(store, study.name))
     sessions = Sessions(secret, study.name)
@@ -65,7 +70,11 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True) -> Ser
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(Refused, refused)
     desk, entrances = Desk(store, study), Entrances(study, people, sessions)
-    app.include_router(Api(Turns(desk, people, sessions)).router())
+    talk = Conversations(desk, study.config.chat) if study.config.chat else None
+    api = Api(Turns(desk, people, sessions, ChatViews(talk) if talk else None))
+    app.include_router(api.router())
+    if talk and replies:
+        app.include_router(ChatApi(api, Chat(talk, replies, api.turns.turn)).router())
     app.include_router(entrances.router())
     app.add_api_route("/healthz", lambda: {"ok": True}, methods=["GET"])
     app.add_api_route("/", lambda: RedirectResponse("/work/", 303), methods=["GET"])
