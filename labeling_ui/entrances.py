@@ -49,6 +49,7 @@ class Entrances:
         router = APIRouter()
         router.add_api_route("/start", self.start, methods=["GET"])
         router.add_api_route("/join/{token}", self.join, methods=["GET"])
+        router.add_api_route("/persona/{token}", self.persona, methods=["GET"])
         router.add_api_route("/researcher/{token}", self.researcher, methods=["GET"])
         router.add_api_route("/login", self.form, methods=["GET"])
         router.add_api_route("/login", self.login, methods=["POST"])
@@ -72,6 +73,13 @@ class Entrances:
         if name is None:
             return self._refuse(request, "This invitation is not valid. Ask for a new one.")
         return self._enter(request, self._known("invitation", name))
+
+    def persona(self, request: Request, token: str) -> Response:
+        """Let a simulated annotator in; only who has the workspace's secret can make such a link."""
+        name = self.sessions.persona_of(token)
+        if name is None:
+            return self._refuse(request, "This link is not valid.")
+        return self._enter(request, self._known("persona", name, simulated=True))
 
     def researcher(self, request: Request, token: str) -> Response:
         """Let a researcher in."""
@@ -138,10 +146,11 @@ class Entrances:
         answer.delete_cookie(COOKIE)
         return answer
 
-    def _known(self, entry: str, external_id: str, *, role: Role = "annotator") -> str:
+    def _known(self, entry: str, external_id: str, *, role: Role = "annotator", simulated: bool = False) -> str:
         # Labels carry a pseudonym; who that is stands only among the people, whom no export writes.
         pseudonym = f"{self.study.name}-{content_id('pseudonym', self.sessions.secret, entry, external_id)[:12]}"
-        annotator = Annotator.of("human", pseudonym, rater_group=self.study.config.rater_group)
+        group = self.study.config.rater_group
+        annotator = Annotator.of("human", pseudonym, rater_group=group, simulated=simulated)
         return self.people.join(entry, external_id, annotator, role=role)
 
     def _enter(self, request: Request, person_id: str, *, to: str = "/work/") -> Response:

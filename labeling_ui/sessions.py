@@ -63,6 +63,14 @@ class Sessions:
         """Return the name in an invitation; None where it is forged."""
         return _read(self._untimed("invitation").loads, token)
 
+    def persona(self, name: str) -> str:
+        """Return a token that lets a simulated annotator in, whose labels say that they are."""
+        return str(self._untimed("persona").dumps(name))
+
+    def persona_of(self, token: str) -> str | None:
+        """Return the name in a simulated annotator's token; None where it is forged."""
+        return _read(self._untimed("persona").loads, token)
+
     def login(self, name: str) -> str:
         """Return a token that lets a researcher in for half a day."""
         return str(self._timed("login").dumps(name))

@@ -23,11 +23,13 @@ class Visitor:
         link: Of their invitation.
         patience: Seconds for which a server that does not answer is asked again.
         timeout: Seconds that one answer may take.
+        refusals: Why answers were refused.
     """
 
     link: str
     patience: float = 30.0
     timeout: float = 30.0
+    refusals: list[str] = field(default_factory=list)
     _headers: dict[str, str] = field(default_factory=dict, repr=False)
     _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
 
@@ -69,7 +71,10 @@ class Visitor:
             JobFailed: The server refuses for another reason, or nobody answers.
         """
         status, _, text = self._request("POST", "/api/submit", {"lease": lease, "answer": answer})
-        return self.ask("/api/turn") if status == 409 else _read(status, text, "/api/submit")
+        if status != 409:
+            return _read(status, text, "/api/submit")
+        self.refusals.append(str(json.loads(text)["problem"]))
+        return self.ask("/api/turn")
 
     def leave(self) -> None:
         """Close the connection."""
