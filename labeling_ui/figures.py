@@ -16,7 +16,7 @@ from labeling_ui.overview import DAY, Bar, Moment
 TICKS = 4
 WIDEST = 6.0
 """Percent of the width that a bar has at most."""
-NICE = (1, 2, 2.5, 5, 10)
+NICE = (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8)
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,11 @@ def points(moments: Sequence[Moment]) -> Points:
 
 
 def nice_above(value: float) -> float:
-    """Return a round number that is not below a value."""
-    power: float = 10.0 ** math.floor(math.log10(max(value, 1)))
-    return next(nice * power for nice in NICE if nice * power >= value and (nice * power).is_integer())
+    """Return a whole number that is not below a value, and of which a quarter is whole too unless it is small."""
+    power = 10.0 ** math.floor(math.log10(max(value, 1)))
+    # Rounded, as 1.2 · 10 is not quite 12.
+    tops = (round(nice * step, 6) for step in (power, 10 * power) for nice in NICE)
+    return next(top for top in tops if top >= value and (top in (1, 2) or top % TICKS == 0))
 
 
 def _across(at: int, count: int) -> float:

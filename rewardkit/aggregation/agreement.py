@@ -173,7 +173,7 @@ def _answers(
     level: Level,
 ) -> _Answers:
     if not len(units) == len(annotators) == len(values) == len(clusters):
-        raise DataError("units, annotators, values and clusters differ in length", where="agreement")
+        raise DataError("the lists differ in length", where="agreement", expected="one entry for each answer")
     unit, who, cluster = (_places(words) for words in (units, annotators, clusters))
     if len(set(zip(unit.tolist(), who.tolist(), strict=True))) < len(units):
         raise DataError("an annotator answers the same unit twice", where="agreement", fix="leave repeats out")
@@ -208,7 +208,7 @@ def _of_units(unit: Ints, cluster: Ints) -> Ints:
     found = np.zeros(int(unit.max(initial=-1)) + 1, dtype=np.int64)
     found[unit] = cluster
     if (found[unit] != cluster).any():
-        raise DataError("a unit is in two clusters", where="agreement")
+        raise DataError("a unit is in two clusters", expected="one cluster for all answers to a unit")
     return np.unique(found, return_inverse=True)[1].astype(np.int64)
 
 
