@@ -12,7 +12,16 @@ from typing import Any
 from rewardkit.extras import require
 
 WIDGET = '<div id="work"><p class="waiting">One moment…</p></div>'
-START = "import('/static/work.js').then(module => module.start(element.querySelector('#work')))"
+START = """
+const root = element.querySelector('#work');
+import('/static/work.js').then(
+    (module) => module.start(root),
+    (error) => {
+        root.textContent = 'The page did not arrive in full. Your work is kept: reload the page.';
+        throw error;
+    },
+);
+"""
 
 
 def work_page(title: str) -> Any:
