@@ -7,17 +7,17 @@ user can fix, 130 interrupted (the same command resumes). Jobs are imported insi
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rewardkit import __version__
 from rewardkit.errors import ConfigError, RewardkitError
+from rewardkit.printing import print_plan, print_result
 
 if TYPE_CHECKING:
     from rewardkit.config import JobConfig
@@ -80,7 +80,7 @@ def import_(  # noqa: PLR0913 - one parameter for each option
         formed = PairsConfig(criterion=pairs, block_size=block_size, min_difference=min_difference) if pairs else None
         config = ImportConfig(files=tuple(files), map=_mapping(mapping or ()), source=source, task=task, pairs=formed)
     place = rejects or Path(Path(files[0].rstrip("/")).name + ".rejects.jsonl")
-    _print(summarise(import_into(to, config, place)), as_json)
+    print_result(summarise(import_into(to, config, place)), as_json)
 
 
 @app.command()
@@ -98,11 +98,10 @@ def export(
     """Write a database's records to a file."""
     from rewardkit.jobs.labels import export_from
 
-    _print(export_from(database, to, form), as_json)
+    print_result(export_from(database, to, form), as_json)
 
 
 STAGE_VERBS = {
-    "simulate": "Label comparisons by simulated annotators of stated reliability and bias.",
     "judge": "Label comparisons (and rate responses) by a judge model.",
     "aggregate": "Combine labels into soft preferences, split by prompt.",
     "train": "Train a LoRA reward model on soft preferences.",
@@ -119,15 +118,52 @@ def _stage_verb(name: str) -> Callable[..., None]:
         dry_run: DryRun = False,
         as_json: Json = False,
     ) -> None:
-        job = _load(config, overrides)
-        from rewardkit.jobs import pipeline
-
-        if dry_run:
-            _print_plan(pipeline.plan_one(name, job), as_json)
-        else:
-            _print(pipeline.run_one(name, job, force=force).summary, as_json)
+        _run_stage(name, _load(config, overrides), force=force, dry_run=dry_run, as_json=as_json)
 
     return verb
+
+
+def _run_stage(name: str, job: JobConfig, *, force: bool, dry_run: bool, as_json: bool) -> None:
+    from rewardkit.jobs import pipeline
+
+    if dry_run:
+        print_plan(pipeline.plan_one(name, job), as_json)
+    else:
+        print_result(pipeline.run_one(name, job, force=force).summary, as_json)
+
+
+@app.command()
+def simulate(  # noqa: PLR0913 - one parameter for each option
+    config: Config,
+    overrides: Overrides = None,
+    visit: Annotated[
+        str | None, typer.Option(metavar="URL", help="Label in the page that runs there, as people would.")
+    ] = None,
+    people: Annotated[
+        int | None, typer.Option(min=1, help="With --visit: how many; one of each simulated human if absent.")
+    ] = None,
+    speed: Annotated[float, typer.Option(min=0.01, help="With --visit: how many times faster than people.")] = 1.0,
+    size: Annotated[bool, typer.Option("--size", help="Tell what the planned study's labels would be worth.")] = False,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Label comparisons by simulated annotators of stated reliability and bias."""
+    job = _load(config, overrides)
+    if visit is None and not size:
+        _run_stage("simulate", job, force=force, dry_run=dry_run, as_json=as_json)
+        return
+    if visit is not None and size:
+        raise ConfigError("the two exclude each other", where="--visit and --size", fix="leave one out")
+    from rewardkit.jobs import simulating
+
+    if visit is not None:
+        party = simulating.gather(job, visit, people=people, speed=speed)
+        print_result(party.plan() if dry_run else simulating.visit(party), as_json)
+    elif as_json:
+        print_result(simulating.size(job), True)
+    else:
+        typer.echo(simulating.as_table(simulating.size(job)))
 
 
 for _name, _help in STAGE_VERBS.items():
@@ -135,10 +171,11 @@ for _name, _help in STAGE_VERBS.items():
 
 
 @app.command()
-def label(
+def label(  # noqa: PLR0913 - one parameter for each option
     config: Config,
     overrides: Overrides = None,
     invite: Annotated[int, typer.Option(min=0, help="Print this many invitations, one for each person.")] = 0,
+    progress: Annotated[bool, typer.Option("--progress", help="Tell how far the study is, and serve nothing.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -147,7 +184,9 @@ def label(
     from rewardkit.jobs import labelling
 
     if dry_run:
-        _print(vars(labelling.plan(job)), as_json)
+        print_result(vars(labelling.plan(job)), as_json)
+    elif progress:
+        print_result(labelling.progress(job), as_json)
     else:
         labelling.label(job, invite=invite)
 
@@ -164,7 +203,7 @@ def score(
     from rewardkit.jobs.scoring_files import as_line
 
     if out is not None:
-        _print(score_into(model, file, out), False)
+        print_result(score_into(model, file, out), False)
         return
     failed = 0
     for row in score_rows(model, file):
@@ -182,11 +221,11 @@ def run(config: Config, overrides: Overrides = None, dry_run: DryRun = False, as
     from rewardkit.jobs import pipeline
 
     if dry_run:
-        _print_plan(pipeline.plan(job), as_json)
+        print_plan(pipeline.plan(job), as_json)
         return
     manifests = pipeline.run(job)
     if as_json:
-        _print({m.stage: m.summary for m in manifests}, True)
+        print_result({m.stage: m.summary for m in manifests}, True)
     else:
         typer.echo(manifests[-1].summary.get("report") or f"done: {', '.join(m.stage for m in manifests)}")
 
@@ -201,7 +240,7 @@ def doctor(
 
     findings = examine(_load(config, None) if config else None)
     if as_json:
-        _print([vars(finding) for finding in findings], True)
+        print_result([vars(finding) for finding in findings], True)
         return
     for finding in findings:
         typer.echo(f"{finding.state:8} {finding.what:22} {finding.detail}")
@@ -256,32 +295,3 @@ def _mapping(items: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"cannot read {item!r}", where="--map", expected="field=column")
         found[field] = column
     return found
-
-
-def _print(result: Any, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(result, indent=2, default=str))
-        return
-    for key, value in result.items():
-        if value not in (None, "", {}, []):
-            typer.echo(f"{key}: {_plain(value)}")
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items() if v is not None)
-    return str(value)
-
-
-def _print_plan(planned: Iterable[Any], as_json: bool) -> None:
-    if as_json:
-        _print([vars(stage) for stage in planned], True)
-        return
-    from rewardkit.jobs.stages import expected
-
-    for stage in planned:
-        todo = "skip" if stage.state == "complete" else f"run ({stage.state})"
-        took = f"; took {stage.seconds:.0f} s the last time" if stage.seconds is not None else ""
-        typer.echo(f"{stage.stage:10} {todo:18} {stage.size}{took}{expected(stage.expected_seconds)}")

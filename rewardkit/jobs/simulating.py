@@ -103,7 +103,7 @@ def visit(party: Party) -> Summary:
         JobFailed: Nobody answers there, or none of them could go on.
         KeyboardInterrupt: It was interrupted; what they had said by then is kept.
     """
-    Visitor(party.page, patience=0.0, timeout=10.0).ask("/healthz")
+    _require_server(party.page)
     stop, start = Event(), time.monotonic()
     with progress("simulate", party.wanted) as advance:
         tours = tours_of(party.links, party.personas, party.house, advance, stop)
@@ -224,6 +224,15 @@ def _summary(tours: Sequence[Tour], seconds: float) -> Summary:
         "by annotator": {tour.persona.name: tour.labels for tour in tours},
         "where they ended": {tour.persona.name: "problem" if tour.problem else tour.step for tour in tours},
     }
+
+
+def _require_server(page: str) -> None:
+    """Ask once, so that an address at which nobody answers is one error, and no one of each persona."""
+    visitor = Visitor(page, patience=0.0, timeout=10.0)
+    try:
+        visitor.ask("/healthz")
+    finally:
+        visitor.leave()
 
 
 def _section(config: JobConfig) -> SimulateConfig:
