@@ -134,7 +134,7 @@ export class Item {
       { class: `item task-${this.item.task}` },
       el("div", { class: "item-head" }, heading(title), this.kept),
       note,
-      el("section", { class: "prompt", "aria-label": "Request" }, ...this.item.messages.map((each) => message(each, this.item.messages.length))),
+      request(this.item),
       el("div", { class: "responses", "data-count": String(shown.length) }, ...shown),
       this.task.section,
       el("section", { class: "more", "aria-label": "Reasons" }, criteria(this.item, this.state, this.page), reasons(this.item, this.state, this.page.changed), this.rationale.node),
@@ -159,14 +159,23 @@ export class Item {
     const other = this.earlier
       ? button("Cancel", () => this.#cancel(), { class: "quiet" })
       : button("Skip", () => this.skip(), { keys: "S", class: "quiet" });
-    const ends = this.item.task === "comparison" && el("div", { class: "ends", "aria-hidden": "true" }, el("span", {}, "Response 1 is"), el("span", {}, "Response 2 is"));
-    return el("section", { class: "dock", "aria-label": "Answer" }, ends, this.task.control, el("div", { class: "dock-send" }, this.hint, other, this.send));
+    return el("section", { class: "dock", "aria-label": "Answer" }, this.item.task === "comparison" && ends(), this.task.control, el("div", { class: "dock-send" }, this.hint, other, this.send));
   }
 
   #cancel() {
     this.draft.drop();
     return this.app.reload("The earlier answer stays as it was.");
   }
+}
+
+/** What stands above the two ends of the scale. */
+export function ends() {
+  return el("div", { class: "ends", "aria-hidden": "true" }, el("span", {}, "Response 1 is"), el("span", {}, "Response 2 is"));
+}
+
+/** What was asked for, as a conversation where it was one. */
+export function request({ messages }) {
+  return el("section", { class: "prompt", "aria-label": "Request" }, ...messages.map((each) => message(each, messages.length)));
 }
 
 function message({ role, html }, count) {

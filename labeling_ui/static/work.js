@@ -13,6 +13,7 @@ import { Item } from "./item.js";
 import { listen, showKeys } from "./keys.js";
 import { showLatest } from "./latest.js";
 import { Refused, Server } from "./net.js";
+import { Review } from "./review.js";
 import * as screens from "./screens.js";
 
 const SCREENS = {
@@ -23,6 +24,7 @@ const SCREENS = {
   paused: screens.paused,
   done: screens.done,
   item: (app, turn) => new Item(app, turn),
+  review: (app, turn) => new Review(app, turn),
   chat: (app, turn) => new Chat(app, turn),
 };
 

@@ -20,7 +20,7 @@ from labeling_ui.stock import add_items
 from labeling_ui.study import Study
 from rewardkit.label_config import LabelConfig
 from rewardkit.store.store import Store
-from rewardkit.types import Comparison, Message, Prompt, Response
+from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Response
 
 SECRET = "of the browser tests, at least 32 letters"
 NUMBERS = count()
@@ -50,6 +50,7 @@ STUDIES = {
     },
     "ranking": {"task": "ranking", "least_seconds": 0.0, "assignment": MANY},
     "rating": {"task": "rating", "rubric": "fiction", "least_seconds": 0.0, "assignment": MANY},
+    "review": {"least_seconds": 0.0, "assignment": MANY, "review": {"judge": "wise", "share": 1.0}},
     "hostile": {
         "title": "<img src=x onerror=alert(1)> {{ 7*7 }} ${7*7}",
         "reasons": ["<b onclick=alert(1)>bold</b> ${1}", "{{ 1 }}"],
@@ -291,6 +292,19 @@ def fill_rating(store, study):
     add_items(store, study, [[each.id] for each in found], task="rating")
 
 
+def fill_review(store, study):
+    """Comparisons about which a judge has said something already."""
+    judge = Annotator.of("judge", "wise")
+    said = [
+        Label.of(
+            Comparison.identity(prompt_id, *ids), judge.id, choice="a", p_a=0.8, rationale="A has *rhythm*.\nB is flat."
+        )
+        for ids in fill_comparisons(store, study)
+        for prompt_id in {each.prompt_id for each in store.responses() if each.id in ids}
+    ]
+    store.add([judge, *said])
+
+
 def fill_hostile(store, study):
     """Two of the hostile texts stand in each item: as messages, and as responses."""
     texts, sets = hostile_texts(), []
@@ -314,5 +328,6 @@ FILL = {
     "journey": fill_journey,
     "ranking": fill_ranking,
     "rating": fill_rating,
+    "review": fill_review,
     "hostile": fill_hostile,
 }

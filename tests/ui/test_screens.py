@@ -14,6 +14,7 @@ PARTS = {
     "journey": ["check", "failed"],
     "ranking": ["ranking", "done"],
     "rating": ["rating"],
+    "review": ["review"],
 }
 
 
@@ -113,7 +114,16 @@ def rating(visit):
     yield "rating", visitor
 
 
-@pytest.mark.parametrize("walk", [compare, journey, ranking, rating], ids=lambda walk: walk.__name__)
+def review(visit):
+    visitor = still(visit("review"))
+    visitor.press("5")
+    visitor.send("What a model says")
+    visitor.page.get_by_role("radio", name="Needs correcting").nth(1).click()
+    visitor.page.get_by_role("radio", name="Wrong").nth(2).click()
+    yield "review", visitor
+
+
+@pytest.mark.parametrize("walk", [compare, journey, ranking, rating, review], ids=lambda walk: walk.__name__)
 def test_no_screen_hinders_anybody(visit, axe, walk):
     seen = []
     for name, visitor in walk(visit):
