@@ -51,10 +51,12 @@ class Point:
     Attributes:
         id: Stays the same as long as the judge's labels do.
         text: In words; responses are called as the annotator sees them.
+        note: What has to be known to read the judge's own words.
     """
 
     id: str
     text: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,10 +151,11 @@ def _critique(said: Sequence[Label], names: Mapping[str, str], shown: tuple[int,
         return []
     chosen = written[0]
     lines = [line.strip() for line in chosen.rationale.splitlines() if line.strip()]
-    # The judge was shown letters; without this line nobody could know whom it means.
+    # The judge was shown letters; without a note nobody could know whom it means.
     first = names["a"] if chosen.order_shown != "ba" else names["b"]
-    legend = f"(What the judge calls A is {first}.) " if first != "Response 1" else ""
-    return [Point(f"critique {at}", (legend if at == 1 else "") + line) for at, line in enumerate(lines, 1)]
+    second = names["b"] if chosen.order_shown != "ba" else names["a"]
+    note = f"The model calls {first} A, and {second} B."
+    return [Point(f"critique {at}", line, note if at == 1 else "") for at, line in enumerate(lines, 1)]
 
 
 def _criteria(said: Sequence[Label], names: Mapping[str, str]) -> list[Point]:

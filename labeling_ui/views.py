@@ -143,7 +143,7 @@ class Turns:
         if found is None:
             return None
         lease, points = found
-        said = [{"id": point.id, "html": rendered(point.text), "text": point.text} for point in points]
+        said = [{"html": rendered(point.text), **vars(point)} for point in points]
         return {"step": "review", "item": self.item(lease), "points": said, "progress": self.progress(person_id)}
 
     def _about(self, lease: Lease) -> str:

@@ -9,14 +9,14 @@ import { comparison } from "./scale.js";
 
 const DECISIONS = [
   { value: "verified", label: "Right" },
-  { value: "edited", label: "Needs correcting" },
+  { value: "edited", label: "Not quite" },
   { value: "rejected", label: "Wrong" },
 ];
 
 export class Review {
   /**
    * @param {import("./work.js").App} app the page
-   * @param {{item: object, points: {id: string, html: string, text: string}[]}} turn what the server gave
+   * @param {{item: object, points: {id: string, html: string, text: string, note: string}[]}} turn what the server gave
    */
   constructor(app, { item, points }) {
     Object.assign(this, { app, item, points, sending: false });
@@ -98,7 +98,7 @@ export class Review {
     );
   }
 
-  #point({ id, html, text }, at) {
+  #point({ id, html, text, note }, at) {
     const kept = this.state.points[id];
     const name = `point-${at}`;
     const area = el("textarea", { "aria-labelledby": name, maxlength: "5000", rows: "3", input: () => this.#decide(id, "edited", area.value) });
@@ -110,7 +110,7 @@ export class Review {
       if (decision === "edited") area.focus();
     };
     const row = choices(`Point ${at + 1}`, DECISIONS, { value: kept?.decision, pick, class: "three" });
-    return el("li", { class: "point", style: `--at: ${at}` }, pane(html, { id: name }), row.node, area);
+    return el("li", { class: "point", style: `--at: ${at}` }, Boolean(note) && el("p", { class: "muted" }, note), pane(html, { id: name }), row.node, area);
   }
 
   #decide(id, decision, text) {

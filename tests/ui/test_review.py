@@ -10,12 +10,13 @@ def test_points_are_verified_corrected_or_rejected(visit):
     visitor.send("What a model says")
     assert visitor.said() == "Your answer is saved."
     assert page.locator(".scale [aria-checked=true]").inner_text().startswith("better")
-    # The judge's words are Markdown, and its letters are explained where they are not the annotator's.
+    # The judge's words are Markdown, and its letters are explained.
     assert page.locator(".point em").inner_text() == "rhythm"
+    assert page.locator(".point .muted").inner_text().startswith("The model calls Response")
     send, points = page.locator(".send"), page.locator(".point")
     assert page.locator(".hint").inner_text() == "3 points left to decide."
     points.nth(0).get_by_role("radio", name="Right").click()
-    points.nth(1).get_by_role("radio", name="Needs correcting").click()
+    points.nth(1).get_by_role("radio", name="Not quite").click()
     points.nth(1).locator("textarea").fill("")
     points.nth(2).get_by_role("radio", name="Wrong").click()
     assert page.locator(".hint").inner_text() == "A corrected point has no words."

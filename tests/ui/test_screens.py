@@ -7,7 +7,6 @@ import pytest
 from labeling_ui.people import People
 
 LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
-OPTIONS = {"resultTypes": ["violations"]}
 DISPATCH = "how => { document.body.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, ...how})) }"
 PARTS = {
     "compare": ["consent", "item", "keys", "guidelines", "latest", "earlier", "break", "paused"],
@@ -16,25 +15,6 @@ PARTS = {
     "rating": ["rating"],
     "review": ["review"],
 }
-
-
-@pytest.fixture(scope="module")
-def axe():
-    """Find violations that hinder people: `axe(page)`."""
-    core = pytest.importorskip("axe_playwright_python.base", reason="needs axe-core: pip install 'rewardkit[dev]'")
-    script = core.AXE_FILE_PATH.read_text(encoding="utf-8")
-
-    def violations(page):
-        if not page.evaluate("'axe' in window"):
-            page.evaluate(script)
-        found = page.evaluate("options => axe.run(options)", OPTIONS)["violations"]
-        return [
-            (each["id"], each["impact"], [node["html"][:200] + node["failureSummary"] for node in each["nodes"][:3]])
-            for each in found
-            if each["impact"] in ("serious", "critical")
-        ]
-
-    return violations
 
 
 def press_and_wait(visitor, key, selector):
@@ -118,7 +98,7 @@ def review(visit):
     visitor = still(visit("review"))
     visitor.press("5")
     visitor.send("What a model says")
-    visitor.page.get_by_role("radio", name="Needs correcting").nth(1).click()
+    visitor.page.get_by_role("radio", name="Not quite").nth(1).click()
     visitor.page.get_by_role("radio", name="Wrong").nth(2).click()
     yield "review", visitor
 

@@ -89,11 +89,11 @@ def test_a_judges_words_become_points(store, judged, shown, points):
         assert opinion_of(connection, "wise", load_subject(connection, second)) is None
         assert opinion_of(connection, "other", subject) is None
     assert [(point.id, point.text) for point in points_of(opinion, subject, shown)] == points
-    # Asked in one order only, its letters are explained to whoever sees the other.
+    # Asked in one order only, its letters mean the other response to whoever sees the other order.
     once = Opinion([each for each in opinion.labels if each.order_shown == "ab"], [])
-    told = {point.id: point.text for point in points_of(once, subject, shown)}
-    assert told["critique 1"].endswith("A is vivid.")
-    assert ("What the judge calls A is Response 2" in told["critique 1"]) == (shown == (1, 0))
+    (note,) = [point.note for point in points_of(once, subject, shown) if point.id == "critique 1"]
+    first, second = ("1", "2") if shown == (0, 1) else ("2", "1")
+    assert note == f"The model calls Response {first} A, and Response {second} B."
 
 
 def test_a_blind_answer_is_followed_by_the_review_and_both_are_kept(desk, clock, settle, stock, judged, join):
