@@ -51,7 +51,10 @@ class Asked(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append((self.path, self.headers.get("authorization"), body))
         said = body["messages"][-1]["content"]
-        if said == "refuse":
+        stumbles = (
+            said == "stumble" and sum(each["messages"][-1]["content"] == said for *_, each in self.server.asked) < 3
+        )
+        if said == "refuse" or stumbles:
             self.send_response(503)
             self.end_headers()
             self.wfile.write(f"{body['model']} is overloaded".encode())
@@ -110,12 +113,12 @@ class Talk:
 
 
 @contextmanager
-def served(folder, **settings):
+def served(folder, *, secret=SECRET, **settings):
     """Serve a study; yields it and the server's process."""
     config = folder / "talk.yaml"
     label = {"port": 0, "least_seconds": 0.0, **settings}
     config.write_text(json.dumps({"name": "talk", "workspace": str(folder), "label": label}), encoding="utf-8")
-    environment = {**os.environ, "REWARDKIT_SECRET": SECRET, "MODEL_KEY": KEY}
+    environment = {**os.environ, "REWARDKIT_SECRET": secret, "MODEL_KEY": KEY}
     words = [sys.executable, "-m", "rewardkit", "label", str(config)]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:

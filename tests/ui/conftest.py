@@ -24,6 +24,8 @@ from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Respo
 
 SECRET = "of the browser tests, at least 32 letters"
 NUMBERS = count()
+# What axe-core is asked for.
+OPTIONS = {"resultTypes": ["violations"]}
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -192,6 +194,25 @@ def browser():
         launched = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """Find violations that hinder people: `axe(page)`."""
+    core = pytest.importorskip("axe_playwright_python.base", reason="needs axe-core: pip install 'rewardkit[dev]'")
+    script = core.AXE_FILE_PATH.read_text(encoding="utf-8")
+
+    def violations(page):
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(script)
+        found = page.evaluate("options => axe.run(options)", OPTIONS)["violations"]
+        return [
+            (each["id"], each["impact"], [node["html"][:200] + node["failureSummary"] for node in each["nodes"][:3]])
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+
+    return violations
 
 
 @pytest.fixture(scope="session")
