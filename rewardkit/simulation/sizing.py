@@ -4,7 +4,8 @@ The aggregate is the majority of the votes, a draw being half right. The aggrega
 `strength_scale` is 0: each vote is worth the same log odds there.
 
 What is simplified: everybody does the same share of the work, sides are shuffled, gold lies evenly over each one's
-work and is as difficult as the rest, and labels of who is left out are not replaced.
+work and is as difficult as the rest, items on which people disagree get no further label, and labels of who is left
+out are not replaced.
 """
 
 from __future__ import annotations
