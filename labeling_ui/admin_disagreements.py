@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ from labeling_ui.admin_templates import view
 from labeling_ui.office import Office
 from labeling_ui.people import Refused
 from rewardkit.extras import require
-from rewardkit.store.labelling_tables import people
+from rewardkit.store.labelling_tables import leases, people
 from rewardkit.store.tables import annotators
 
 DECISIONS: dict[str, tuple[Any, int | None]] = {
@@ -48,7 +48,8 @@ def dispute_view(office: Office, dispute: Dispute | None, count: int) -> str:
         return view("no_dispute")
     subject = subject_of(office.store, dispute)
     names = _names(office, [each.person_id for each in dispute.answers])
-    votes = [(names[each.person_id], SAID[each.choice], each) for each in dispute.answers]
+    said = _said(office, [each.lease_id for each in dispute.answers])
+    votes = [(names[each.person_id], SAID[each.choice], each, said[each.lease_id]) for each in dispute.answers]
     counts = [(SAID[choice], number) for choice, number in dispute.choices.most_common()]
     return view("dispute", subject=subject, votes=votes, counts=counts, left=count)
 
@@ -104,3 +105,10 @@ def _names(office: Office, ids: Sequence[str]) -> dict[str, str]:
     )
     with office.store.reading() as connection:
         return {row.id: row.name for row in connection.execute(joined.where(people.c.id.in_(ids)))}
+
+
+def _said(office: Office, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Return answers as the page sent them, with all words."""
+    with office.store.reading() as connection:
+        found = connection.execute(sa.select(leases.c.id, leases.c.answer).where(leases.c.id.in_(ids)))
+        return {row.id: row.answer for row in found}

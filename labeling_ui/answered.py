@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
 
 from rewardkit.aggregation.agreement import graded
-from rewardkit.store.labelling_tables import items, leases, people
+from rewardkit.store.labelling_tables import events, items, leases, people
 from rewardkit.store.store import Store
 from rewardkit.store.tables import prompts, responses
 
 AT_A_TIME = 500
+# Events that are read again: of two that are noted at once, the one with the smaller number may be seen later.
+OVERLAP = 200
+KEPT = ("strength", "criteria", "ranks", "ratings")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Text:
     length: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answered:
     """One answer to one item.
 
@@ -42,7 +46,7 @@ class Answered:
         shown: Their places in the order in which they were shown.
         repeat: 0; 1 where the annotator had labelled it before.
         choice: Of a comparison, in its frame; None where it could not be judged.
-        answer: As the page sent it.
+        answer: What the numbers need of what the page sent: no rationale and no passages.
         seconds: From showing to sending.
         at: When, in seconds since 1970.
     """
@@ -115,7 +119,10 @@ class Answered:
 
 @dataclass
 class AnswerReader:
-    """Reads the answers of one study; what never changes of a response is read once.
+    """Reads the answers of one study; what was read before is kept, and only what is new or changed is read again.
+
+    The audit trail says what that is: it names the lease of every answer and of every change, in the transaction
+    that makes it.
 
     Attributes:
         store: Where they are.
@@ -125,22 +132,34 @@ class AnswerReader:
     store: Store
     study: str
     _texts: dict[str, Text] = field(default_factory=dict)
+    _answers: dict[str, Answered] = field(default_factory=dict)
+    _read_to: int | None = None
+    _lock: Lock = field(default_factory=Lock)
 
-    def read(self, person_id: str | None = None) -> list[Answered]:
-        """Return all answers, the earliest first.
+    def read(self) -> list[Answered]:
+        """Return all answers, the earliest first."""
+        with self._lock:
+            rows = self._new_rows()
+            texts = self._known({each for row in rows for each in row.responses})
+            self._answers.update((row.id, _answered(row, texts)) for row in rows)
+            return sorted(self._answers.values(), key=lambda each: (each.at, each.lease_id))
 
-        Args:
-            person_id: Only this person's.
-        """
-        columns = sa.select(leases, items.c.task, items.c.role, items.c.expected, items.c.responses)
-        query = columns.join_from(leases, items, leases.c.item_id == items.c.id)
-        query = query.where(items.c.study == self.study, leases.c.state == "done")
-        if person_id is not None:
-            query = query.where(leases.c.person_id == person_id)
+    def _new_rows(self) -> Sequence[sa.Row[Any]]:
+        """Return the leases that were answered or changed since the last time; all of them the first time."""
+        after = None if self._read_to is None else self._read_to - OVERLAP
         with self.store.reading() as connection:
-            rows = connection.execute(query.order_by(leases.c.closed_at, leases.c.id)).all()
-        texts = self._known({each for row in rows for each in row.responses})
-        return [_answered(row, texts) for row in rows]
+            found = connection.execute(_noted(self.study, after)).all()
+            if self._read_to is None or any(row.kind == "erased" and row.number > self._read_to for row in found):
+                # What was erased stands under another person now, wherever it was.
+                self._answers.clear()
+                rows = connection.execute(_done(self.study)).all()
+            else:
+                ids = sorted({lease for row in found if (lease := row.details.get("lease"))})
+                parts = [ids[start : start + AT_A_TIME] for start in range(0, len(ids), AT_A_TIME)]
+                asked = (_done(self.study).where(leases.c.id.in_(part)) for part in parts)
+                rows = [row for query in asked for row in connection.execute(query)]
+        self._read_to = max([self._read_to or 0, *(row.number for row in found)])
+        return rows
 
     def _known(self, ids: Iterable[str]) -> Mapping[str, Text]:
         new = sorted(each for each in ids if each not in self._texts)
@@ -153,6 +172,20 @@ class AnswerReader:
                 found = connection.execute(query.where(part))
                 self._texts.update({response: Text(*rest) for response, *rest in found})
         return self._texts
+
+
+def _noted(study: str, after: int | None) -> sa.Select[Any]:
+    """Select what the trail says after an event; only its end where nothing was read yet."""
+    query = sa.select(events.c.number, events.c.kind, events.c.details).where(events.c.study == study)
+    if after is None:
+        return query.order_by(events.c.number.desc()).limit(1)
+    return query.where(events.c.number > after)
+
+
+def _done(study: str) -> sa.Select[Any]:
+    columns = sa.select(leases, items.c.task, items.c.role, items.c.expected, items.c.responses)
+    query = columns.join_from(leases, items, leases.c.item_id == items.c.id)
+    return query.where(items.c.study == study, leases.c.state == "done")
 
 
 def _answered(row: sa.Row[Any], texts: Mapping[str, Text]) -> Answered:
@@ -168,7 +201,7 @@ def _answered(row: sa.Row[Any], texts: Mapping[str, Text]) -> Answered:
         shown=tuple(map(int, row.order_shown)),
         repeat=row.repeat,
         choice=row.choice,
-        answer=row.answer,
+        answer={name: row.answer[name] for name in KEPT if name in row.answer},
         seconds=max(0.0, row.closed_at - row.leased_at),
         at=row.closed_at,
     )

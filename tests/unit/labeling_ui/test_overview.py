@@ -233,3 +233,22 @@ def test_wilson_by_hand():
     low, high = Share(8, 10).interval
     assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
     assert Share(0, 0).interval == (0.0, 1.0) and Share(0, 5).interval[0] == 0.0 and Share(5, 5).interval[1] == 1.0
+
+
+def test_what_is_new_or_changed_is_read_again_and_nothing_else(
+    office, desk, stock, settle, comparisons, join, label, read, monkeypatch
+):
+    monkeypatch.setattr("labeling_ui.answered.OVERLAP", 0)
+    settle(assignment=PLAIN)
+    stock(comparisons(6).values())
+    reader, ann = office.reader, join("ann")
+    assert reader.read() == []
+    first, second = label(ann, lambda lease: answer_for(lease, "a"), most=2)
+    before = reader.read()
+    assert before == read() and [each.lease_id for each in before] == [first.id, second.id]
+    desk.revise(first.id, ann, answer_for(first, "b"))
+    desk.give_back(desk.next(ann).id, ann)
+    label(join("ben"), lambda lease: answer_for(lease, "tie"))
+    after = reader.read()
+    assert after == read() and after[0].choice == "b" and len(after) == 8
+    assert any(each is after[1] for each in before)
