@@ -161,7 +161,7 @@ def test_dialogs_keep_the_focus_and_give_it_back(visit):
         assert visitor.page.evaluate(inside)
     # Behind the dialog nothing is chosen.
     visitor.press("1", "Escape")
-    assert visitor.page.locator("dialog").count() == 0
+    visitor.page.locator("dialog").wait_for(state="detached")
     assert visitor.page.evaluate("document.activeElement.textContent").startswith("Keys")
     assert visitor.page.locator("[role=radio][aria-checked=true]").count() == 0
 
