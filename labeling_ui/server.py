@@ -39,6 +39,7 @@ from rewardkit.store.store import Store
 
 STATIC = Path(__file__).parent / "static"
 LARGEST_UPLOAD = 512 * 2**20
+LAST_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -129,4 +130,6 @@ def serve(served: Served, bound: socket.socket) -> None:
     """Serve until interrupted."""
     import uvicorn
 
-    uvicorn.Server(uvicorn.Config(served.app, log_level="warning", access_log=False)).run([bound])
+    # Replies on their way do not hold up the end: their message stays, and is replied to anew.
+    config = uvicorn.Config(served.app, log_level="warning", access_log=False, timeout_graceful_shutdown=LAST_SECONDS)
+    uvicorn.Server(config).run([bound])
