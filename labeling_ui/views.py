@@ -114,7 +114,11 @@ class Turns:
             return self.talk.progress(person_id)
         with self.desk.store.reading() as connection:
             done, seconds = of_person(connection, person_id)
-        most = self.desk.study.config.most_items
+        config = self.desk.study.config
+        most = config.most_items
+        if most is not None and config.qualification.source:
+            # What comes before the work is counted among what is done.
+            most += config.qualification.items
         left = None if most is None or seconds is None else max(0, most - done) * seconds
         return {"done": done, "most": most, "seconds_each": seconds, "seconds_left": left}
 

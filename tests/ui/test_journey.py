@@ -122,10 +122,11 @@ def test_skipping_asks_first_and_gives_the_item_back(visit):
 
 
 def test_progress_and_pace(visit):
+    # Two items of the qualification, and the two that one annotator gets at most.
     visitor = visit("journey")
     answer(visitor.page, 1, 2)
     visitor.heading("Item 1")
-    assert visitor.page.locator(".progress").inner_text() == "0 of 2"
+    assert visitor.page.locator(".progress").inner_text() == "0 of 4"
     visitor.press("4")
     visitor.send("Item 2")
-    assert re.fullmatch(r"1 of 2 · \d+ s each · about \d+ s left", visitor.page.locator(".progress").inner_text())
+    assert re.fullmatch(r"1 of 4 · \d+ s each · about \d+ s left", visitor.page.locator(".progress").inner_text())
