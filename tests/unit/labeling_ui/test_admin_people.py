@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -47,7 +48,9 @@ def page(office):
     async def make():
         return admin_page(office, Researchers(office.people, office.sessions, office.desk.clock))
 
-    return asyncio.run(make())
+    # In a thread: a browser's loop may run in this one.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(make())).result()
 
 
 def test_every_handler_of_the_page_looks_at_the_role_itself(page, office, store, join, researcher):
