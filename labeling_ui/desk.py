@@ -38,6 +38,7 @@ from labeling_ui.reviewing import Decision, Opinion, Point, opinion_of, points_o
 from labeling_ui.steps import step_of
 from labeling_ui.study import Study
 from labeling_ui.subjects import load_subject
+from labeling_ui.talk import wait_later
 from labeling_ui.trail import note
 from rewardkit.store.labelling_tables import leases
 from rewardkit.store.rows import encode
@@ -203,6 +204,7 @@ class Desk:
                 away = self.clock() - began
                 later = {"leased_at": leases.c.leased_at + away, "expires_at": leases.c.expires_at + away}
                 connection.execute(sa.update(leases).where(in_hand(person_id)).values(**later))
+                wait_later(connection, person_id, away)
                 keep_details(connection, person, {"break": None})
                 self._note(connection, "break ended", person_id)
 

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
 from labeling_ui.answers import Form
+from rewardkit.store.labelling_tables import conversations
 from rewardkit.types import Message, content_id
 
 Awaited = Literal["message", "replies", "choice"]
@@ -85,3 +89,12 @@ class Reply:
     text: str
     model: str
     generation: Mapping[str, Any]
+
+
+def wait_later(connection: Connection, person_id: str, seconds: float) -> None:
+    """Let what a person's conversation waits for begin later, as after a break."""
+    mine = (conversations.c.person_id == person_id) & (conversations.c.state == "open")
+    row = connection.execute(sa.select(conversations).where(mine).with_for_update()).first()
+    if row is not None:
+        pending = {**row.pending, "since": row.pending["since"] + seconds}
+        connection.execute(sa.update(conversations).where(mine).values(pending=pending))

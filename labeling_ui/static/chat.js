@@ -18,7 +18,7 @@ const EMPTY = { reasons: [], rationale: "", criteria: {} };
 const LEAD = "Write what you would like to talk about. You get two replies to each message: say which one is better, and the conversation goes on from it.";
 /** Where there is no keyboard, Enter begins a line, as it does everywhere on a phone. */
 const TOUCH = matchMedia("(hover: none)").matches;
-const HINT = TOUCH ? "" : HINT;
+const HINT = TOUCH ? "" : "Enter sends, Shift+Enter begins a line.";
 /** Messages whose replies broke off once: they are asked for anew without a word one time, and then by hand. */
 const brokenOff = new Set();
 
@@ -134,7 +134,7 @@ class Writing {
 
   #refresh() {
     const left = this.page.chat.longest - this.box.value.length;
-    this.hint.textContent = left < 200 ? `${count(left, "character")} left.` : "Enter sends, Shift+Enter begins a line.";
+    this.hint.textContent = left < 200 ? `${count(left, "character")} left.` : HINT;
     this.send.setAttribute("aria-disabled", String(!this.box.value.trim() || this.sending));
   }
 }

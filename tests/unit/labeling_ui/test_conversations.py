@@ -98,6 +98,18 @@ def test_what_is_stored_of_a_turn(talk, person, clock):
     assert label.metadata["lease"] == lease
 
 
+def test_time_stands_still_in_a_break(talk, person, clock):
+    talk.say(person, token(talk, person), "Hello")
+    reply(talk, person, "one", "two")
+    clock.now += 3.0
+    talk.desk.pause(person)
+    clock.now += 1000.0
+    talk.desk.resume(person)
+    clock.now += 4.0
+    talk.pick(person, token(talk, person), FIRST)
+    assert [label.seconds for label in talk.desk.store.labels()] == [7.0]
+
+
 def test_a_reload_shows_the_same(talk, person):
     steps = ["message", "replies", "choice"]
     for expected in steps:
