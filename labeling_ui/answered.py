@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from labeling_ui.talked import fields_of, talked
 from rewardkit.aggregation.agreement import graded
 from rewardkit.store.labelling_tables import events, items, leases, people
 from rewardkit.store.store import Store
@@ -142,7 +143,14 @@ class AnswerReader:
             rows = self._new_rows()
             texts = self._known({each for row in rows for each in row.responses})
             self._answers.update((row.id, _answered(row, texts)) for row in rows)
-            return sorted(self._answers.values(), key=lambda each: (each.at, each.lease_id))
+            return sorted([*self._answers.values(), *self._talked()], key=lambda each: (each.at, each.lease_id))
+
+    def _talked(self) -> list[Answered]:
+        """Return the answers in conversations, of which there are few: they are read anew each time."""
+        with self.store.reading() as connection:
+            found = [fields_of(row) for row in talked(connection, self.study)]
+        texts = self._known({each for fields in found for each in fields["responses"]})
+        return [Answered(**fields, texts=tuple(texts[each] for each in fields["responses"])) for fields in found]
 
     def _new_rows(self) -> Sequence[sa.Row[Any]]:
         """Return the leases that were answered or changed since the last time; all of them the first time."""

@@ -140,6 +140,11 @@ def _bare(record: Label | Rating, new_ids: Mapping[str, str]) -> Label | Rating:
     metadata = {name: value for name, value in record.metadata.items() if name != "rationale_order"}
     if "spans" in metadata:
         metadata["spans"] = _unnoted(metadata["spans"])
+    if "points" in metadata:
+        # What was made of a judge's points stays, and how they were put instead does not.
+        decided = metadata["points"].items()
+        metadata["points"] = {point: {**said, "text": ""} if said.get("text") else said for point, said in decided}
+        metadata["blind"] = {about: new_ids.get(each, each) for about, each in metadata["blind"].items()}
     if isinstance(record, Label):
         fields |= {"spans": tuple(_unnoted(record.spans)), "metadata": metadata}
         return Label.of(fields.pop("comparison_id"), fields.pop("annotator_id"), **fields)

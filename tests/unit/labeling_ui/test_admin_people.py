@@ -240,3 +240,17 @@ def test_downloads_are_for_researchers_and_noted(serve, store, written, research
     ]
     for wrong in ("export/rewardkit.db", "export/..%2Fx", "person/nobody", "rejects/..%2F..%2Fetc%2Fpasswd"):
         assert client.get(f"/admin/files/{wrong}").status_code == 404
+
+
+def test_what_somebody_made_of_a_judges_points_stays_without_their_wording(office, store, written, researcher):
+    first = next(label for label in store.labels() if label.annotator_id == office.people.get(written).annotator_id)
+    points = {"critique 1": {"decision": "edited", "text": "No, says Ann"}, "verdict": {"decision": "verified"}}
+    metadata = {"judge": "j", "points": points, "blind": {first.comparison_id: first.id}}
+    reviewed = Label.of(first.comparison_id, first.annotator_id, choice="b", supersedes=first.id, metadata=metadata)
+    store.add([reviewed])
+    erase_person(office, Asking(researcher, ""), written, sure=True)
+    (found,) = [label for label in store.labels() if "points" in label.metadata]
+    assert found.metadata["points"] == {"critique 1": {"decision": "edited", "text": ""}, "verdict": points["verdict"]}
+    blind = found.metadata["blind"][first.comparison_id]
+    assert blind == found.supersedes != first.id
+    assert blind in {label.id for label in store.labels(superseded=True)}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from labeling_ui.admin_progress import progress_view
 from labeling_ui.answered import AnswerReader
 from labeling_ui.answers import ComparisonAnswer, RankingAnswer, RatingAnswer
+from labeling_ui.conversations import Conversations
 from labeling_ui.overview import (
     agreement_by_task,
     agreement_over_time,
@@ -17,7 +19,8 @@ from labeling_ui.overview import (
 from labeling_ui.people import People
 from labeling_ui.progress import Progress, progress_of
 from labeling_ui.quality import Share, annotators_of
-from rewardkit.label_config import AssignmentConfig
+from labeling_ui.talk import Reply
+from rewardkit.label_config import AssignmentConfig, ChatConfig
 from rewardkit.store.tables import responses
 from rewardkit.types import Message, Prompt, Response
 
@@ -252,3 +255,20 @@ def test_what_is_new_or_changed_is_read_again_and_nothing_else(
     after = reader.read()
     assert after == read() and after[0].choice == "b" and len(after) == 8
     assert any(each is after[1] for each in before)
+
+
+def test_answers_in_conversations_are_counted_too(office, desk, clock, join, read, of):
+    person, talk = join("ann"), Conversations(desk, ChatConfig(most_turns=3))
+    office.people.keep(person, "consented", lambda _: {"consent": desk.study.version})
+    for answer in (ComparisonAnswer(choice="first", strength=3), ComparisonAnswer(choice=None)):
+        talk.say(person, talk.current(person).pending.token, f"Hello at {clock.now}")
+        asked = talk.asked(person, talk.current(person).pending.token)
+        talk.replied(person, asked, [Reply(f"{text} {clock.now}", "m", {}) for text in ("one", "longer one")])
+        clock.now += 7.0
+        talk.pick(person, talk.current(person).pending.token, answer)
+    first, second = read()
+    assert (first.first_chosen, first.seconds, second.abstained) == (True, 7.0, True) and abs(first.graded) == 3.0
+    assert main_agreement(read()).single == 1 and sum(bar.work for bar in throughput(read(), clock.now)) == 2
+    mine = of(person)
+    assert (mine.answered, mine.first, mine.abstained, mine.longer.n) == (2, Share(1, 1), Share(1, 2), 1)
+    assert "so far" in progress_view(office) and "2 " in progress_view(office)
