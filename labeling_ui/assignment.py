@@ -24,7 +24,8 @@ class Standing:
     """Where an annotator stands.
 
     Attributes:
-        turns: Items that they have labelled.
+        turns: Items that they got, whatever became of them.
+        answers: Items that they have answered.
         work: Whether there is work for them.
         gold: Whether there is gold that they have not seen.
         repeat: Whether there is an item that may be repeated.
@@ -32,6 +33,7 @@ class Standing:
     """
 
     turns: int
+    answers: int
     work: bool
     gold: bool
     repeat: bool

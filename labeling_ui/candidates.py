@@ -22,11 +22,12 @@ WINDOW, AFTER = sa.bindparam("window", type_=sa.Integer), sa.bindparam("after", 
 
 
 def _counts() -> sa.Select[Any]:
-    """Count a person's work that is done, their turns, repeats, and items on which they qualified."""
+    """Count a person's work that is done, their turns and answers, repeats, and items on which they qualified."""
     done, work = leases.c.state == "done", items.c.role == "work"
     columns = (
         done & work & (leases.c.repeat == 0),
         items.c.role != "qualification",
+        done & (items.c.role != "qualification"),
         leases.c.repeat > 0,
         done & (items.c.role == "qualification"),
     )
@@ -87,11 +88,13 @@ class Candidates:
 
     def standing(self) -> Standing:
         """Return where the person stands."""
-        done, turns, repeats, qualified = map(int, self.connection.execute(COUNTS, {"person": self.person_id}).one())
+        counted = self.connection.execute(COUNTS, {"person": self.person_id}).one()
+        done, turns, answers, repeats, qualified = map(int, counted)
         if qualified < self.qualifying and self._found("qualification", 1):
-            return Standing(turns, work=False, gold=False, repeat=False, qualification=True)
+            return Standing(turns, answers, work=False, gold=False, repeat=False, qualification=True)
         return Standing(
             turns,
+            answers,
             work=bool(self._work),
             gold=bool(self._found("gold", 1)),
             # Each repeat was of an item that lay far enough back: what is left of those may be repeated.

@@ -42,7 +42,7 @@ class Giving:
         open_to = Candidates(self.connection, self.study.name, self.person.id, policy, qualifying)
         standing = open_to.standing()
         turns, most = standing.turns, self.study.config.most_items
-        if most is not None and turns >= most and not standing.qualification:
+        if most is not None and standing.answers >= most and not standing.qualification:
             return None
         chance = chances(standing, policy)
         route = draw(chance, self._number("route", turns))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from labeling_ui.study import Study
 from rewardkit.cli import app
 from rewardkit.config import load_config
 from rewardkit.jobs.pipeline import STAGES, stages_of
@@ -37,7 +38,9 @@ def verbs():
 def test_every_config_is_valid(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     config = load_config(path)
-    assert stages_of(config)
+    assert config.label is not None or stages_of(config)
+    if config.label is not None:
+        assert Study.of(config.label, config.name).name == config.name
     if config.judge is not None:
         assert load_rubric(config.judge.rubric).criteria
 

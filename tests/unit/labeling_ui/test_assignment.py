@@ -22,7 +22,12 @@ from rewardkit.label_config import AssignmentConfig
 
 POLICY = AssignmentConfig()
 STANDINGS = st.builds(
-    Standing, turns=st.integers(0, 10_000), work=st.booleans(), gold=st.booleans(), repeat=st.booleans()
+    Standing,
+    turns=st.integers(0, 10_000),
+    answers=st.integers(0, 10_000),
+    work=st.booleans(),
+    gold=st.booleans(),
+    repeat=st.booleans(),
 )
 POLICIES = st.builds(
     AssignmentConfig,
@@ -73,7 +78,7 @@ def test_every_response_is_shown_once(item, annotator, count):
 
 
 def test_whoever_has_to_qualify_does_nothing_else():
-    standing = Standing(0, work=True, gold=True, repeat=True, qualification=True)
+    standing = Standing(0, 0, work=True, gold=True, repeat=True, qualification=True)
     assert chances(standing, POLICY) == {"qualification": 1.0}
 
 
