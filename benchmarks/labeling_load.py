@@ -1,6 +1,6 @@
 """Load on the labelling page: answers a second, time from an answer to the next item, memory, and kills.
 
-A real server (`rewardkit label`, SQLite with synchronous=FULL, or PostgreSQL by --db) and visitors that
+A real server (`rewardkit label`, SQLite with synchronous=FULL) and visitors that
 are programs, in processes beside it on the same machine.
 
     python benchmarks/labeling_load.py [--parts think saturated sessions kills] [--items 20000]
