@@ -26,6 +26,7 @@ from labeling_ui.trail_pages import PAGE, kinds_of, read_trail
 from rewardkit.label_config import AssignmentConfig
 from rewardkit.store.labelling_tables import events, leases, people
 from rewardkit.store.store import Store
+from rewardkit.types import Label
 
 PLAIN = AssignmentConfig(overlap=2, most_overlap=2, repeats=0.0)
 
