@@ -164,11 +164,13 @@ def test_a_model_that_is_not_there_is_one_message():
     async def read(models):
         return [piece async for piece in models.stream([Message(role="user", content="Hello")], 0)]
 
+    # In a thread: the browser of other tests keeps a loop in this one.
     with (
+        ThreadPoolExecutor(1) as pool,
         chat_models(ChatConfig(url="http://127.0.0.1:9/v1", models=("m",))) as models,
         pytest.raises(ChatFailed, match="could not be reached") as raised,
     ):
-        asyncio.run(read(models))
+        pool.submit(lambda: asyncio.run(read(models))).result()
     assert "m: ConnectError" in raised.value.why
 
 
