@@ -91,6 +91,7 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
     Raises:
         ConfigError: The section is missing, or names what is not there.
         NoDatabaseError: Nothing has been imported yet.
+        ModelError: A model with which people are to talk cannot be loaded.
         MissingExtraError: A package of the extra ui is not installed.
     """
     study = _study(config)

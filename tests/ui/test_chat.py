@@ -249,3 +249,21 @@ def test_no_stage_hinders_anybody(talk, model, axe):
     say(visitor, "refuse")
     page.get_by_role("alert").filter(has_text="refused").wait_for()
     check("failed")
+
+
+def test_on_a_phone_enter_begins_a_line_and_the_button_sends(browser, site):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{site.base}/join/{site.sessions.invitation('phone')}")
+    page.get_by_role("button", name="I have read this and agree").tap()
+    page.locator("#message").tap()
+    page.keyboard.type("one")
+    page.keyboard.press("Enter")
+    page.keyboard.type("two")
+    assert page.locator("#message").input_value() == "one\ntwo"
+    assert page.get_by_text("Enter sends").count() == 0
+    page.get_by_role("button", name="Send").tap()
+    page.get_by_role("radio", name="Response 2 better", exact=True).tap()
+    page.get_by_role("button", name="Go on").tap()
+    page.locator(".message.assistant").wait_for()
+    context.close()
