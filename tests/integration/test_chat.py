@@ -307,6 +307,21 @@ def test_a_real_model_in_a_process_of_its_own(tmp_path):
         assert not alive(workers[0])
 
 
+@pytest.mark.slow
+def test_two_local_models_reply_from_a_process_each(tiny_model):
+    names = tuple(str(tiny_model(layers=layers)) for layers in (1, 2))
+
+    async def read(models):
+        return [piece async for piece in models.stream([Message(role="user", content="Hello")], 3)]
+
+    with ThreadPoolExecutor(1) as pool, chat_models(ChatConfig(models=names, max_tokens=8)) as models:
+        pieces, again = (pool.submit(lambda: asyncio.run(read(models))).result() for _ in range(2))
+    texts = ["".join(piece.text for piece in pieces if piece.reply == reply) for reply in (0, 1)]
+    assert models.models == names and all(texts) and texts[0] != texts[1]
+    # The seed decides what is sampled, whichever process is faster.
+    assert sorted(pieces) == sorted(again) and models.generation(3)["seed"] == 3
+
+
 def site_turn(site):
     other = Annotator(site)
     assert other.turn["step"] == "chat"
