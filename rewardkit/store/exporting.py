@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -24,7 +24,7 @@ from rewardkit.store.exporting_contract import Exporter, ExportSummary
 from rewardkit.store.exporting_tables import export_parquet, write_preferences
 from rewardkit.store.rows import KINDS, ComparisonTexts
 from rewardkit.store.store import Store
-from rewardkit.types import Label, Message, Record
+from rewardkit.types import Annotator, Label, Message, Record
 
 CARD = """---
 configs:
@@ -39,12 +39,15 @@ configs:
 `preference` is a, b, tie, both_bad, or empty where `status` is not ok. `order` tells which response stood first,
 `sampling_prob` with what probability the item was routed to the annotator.
 
-`preferences`: what the majority of people chose (of judges where no person was asked), as chosen and rejected messages.
+`preferences`: what most people chose (an adjudicator's word goes before theirs; people before simulated ones, and those
+before judges), as chosen and rejected messages; where no choice was made more often than every other there is no row.
 """
 
 # How names of a format's files end; what a third party registers is taken to be JSON Lines.
 ENDINGS = {"parquet": ".parquet", "dataset": ""}
 WRITTEN_AS = {".jsonl": "JSON Lines", ".parquet": "Parquet"}
+# The rater group of those who decide where annotators disagree.
+ADJUDICATOR = "adjudicator"
 OTHERS = (".parquet", ".csv", ".tsv", ".arrow", ".gz", ".jsonl")
 
 
@@ -112,7 +115,8 @@ def _all_records(store: Store) -> Iterator[tuple[str, Record]]:
 def export_trl(store: Store, path: Path) -> ExportSummary:
     """Write what the majority chose as TRL's conversational preferences (prompt, chosen, rejected).
 
-    Humans decide where there are any; judges only where there are none.
+    Adjudicators decide alone; else humans where there are any, simulated ones where no other said anything, and judges
+    only where there are none.
 
     References:
         TRL, "Dataset formats and types": preference, conversational, explicit prompt.
@@ -161,7 +165,7 @@ Outcome = Literal["a", "b", "ties", "unlabelled"]
 
 def majorities(store: Store) -> Iterator[tuple[ComparisonTexts, Outcome]]:
     """Iterate over comparisons with what most of their labels say (memory: one comparison)."""
-    humans = {annotator.id for annotator in store.annotators().values() if annotator.kind == "human"}
+    annotators = store.annotators()
     groups = groupby(store.labels(), key=attrgetter("comparison_id"))
     waiting = next(groups, None)
     for texts in store.comparisons():
@@ -169,17 +173,28 @@ def majorities(store: Store) -> Iterator[tuple[ComparisonTexts, Outcome]]:
         while waiting is not None and waiting[0] <= texts.comparison.id:
             labels = list(waiting[1]) if waiting[0] == texts.comparison.id else []
             waiting = next(groups, None)
-        yield texts, _majority(labels, humans)
+        yield texts, _majority(labels, annotators)
 
 
-def _majority(labels: list[Label], humans: set[str]) -> Outcome:
-    said = [label for label in labels if label.status == "ok" and label.choice is not None]
-    votes = Counter(label.choice for label in [x for x in said if x.annotator_id in humans] or said)
-    if not votes:
+def _majority(labels: list[Label], annotators: Mapping[str, Annotator]) -> Outcome:
+    """Return the choice that was made more often than every other one, neither and both bad among them."""
+    # Somebody who is asked again tells how consistent they are, and has one vote.
+    said = [label for label in labels if label.status == "ok" and label.choice is not None and not label.repeat]
+    if not said:
         return "unlabelled"
-    if votes["a"] == votes["b"]:
+    ranks = [_rank(label, annotators[label.annotator_id]) for label in said]
+    votes = Counter(label.choice for label, rank in zip(said, ranks, strict=True) if rank == min(ranks))
+    (leading, most), *others = votes.most_common()
+    if leading not in ("a", "b") or any(count == most for _, count in others):
         return "ties"
-    return "a" if votes["a"] > votes["b"] else "b"
+    return "a" if leading == "a" else "b"
+
+
+def _rank(label: Label, annotator: Annotator) -> int:
+    """Return whose word goes first: adjudicators, people, simulated people, judges."""
+    if annotator.rater_group == ADJUDICATOR or label.metadata.get("adjudicates"):
+        return 0
+    return 3 if annotator.kind == "judge" else 2 if annotator.simulated else 1
 
 
 def _preference(texts: ComparisonTexts, winner: Outcome) -> dict[str, Any]:

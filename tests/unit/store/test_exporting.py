@@ -91,7 +91,10 @@ def compared(votes: dict[str, list[str]]) -> list[Record]:
         ({"human": ["poor", "poor", "good"]}, "poor"),
         ({"human": ["good", "poor"]}, "ties"),
         ({"human": ["tie", "both_bad"]}, "ties"),
-        ({"human": ["tie", "good"]}, "good"),
+        ({"human": ["tie", "good"]}, "ties"),
+        ({"human": ["good", *["tie"] * 5]}, "ties"),
+        ({"human": ["both_bad", "both_bad", "good"]}, "ties"),
+        ({"human": ["good", "good", "tie", "both_bad", "poor"]}, "good"),
         ({"human": ["good"], "judge": ["poor", "poor"]}, "good"),
         ({"human": ["failed"], "judge": ["poor"]}, "poor"),
         ({"judge": ["failed"]}, "unlabelled"),
@@ -116,6 +119,44 @@ def test_trl_gets_what_the_majority_chose(tmp_path: Path, votes: dict[str, list[
             "rejected": [{"role": "assistant", "content": other}],
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("annotator", "said", "expected"),
+    [
+        # Somebody who is asked again has one vote.
+        (Annotator.of("human", "human0"), {"repeat": 1}, "ties"),
+        (Annotator.of("human", "s", simulated=True), {}, "ties"),
+        (Annotator.of("human", "rae", rater_group="adjudicator"), {}, "good"),
+        (Annotator.of("human", "rae"), {"metadata": {"adjudicates": True}}, "good"),
+        (Annotator.of("human", "one more"), {}, "good"),
+    ],
+)
+def test_who_has_a_vote(tmp_path: Path, annotator: Annotator, said: dict[str, Any], expected: str) -> None:
+    records = compared({"human": ["good", "poor"]})
+    first = next(record for record in records if isinstance(record, Label))
+    records += [annotator, Label.of(first.comparison_id, annotator.id, choice=first.choice, **said)]
+    with Store.open(tmp_path / "store.db") as store:
+        store.add(records)
+        ((texts, outcome),) = majorities(store)
+    winner = {"a": texts.response_a.text, "b": texts.response_b.text}
+    assert winner.get(outcome, outcome) == expected
+
+
+@pytest.mark.parametrize(
+    ("votes", "more"),
+    [
+        ({"human": ["good", "good", "good"]}, Annotator.of("human", "rae", rater_group="adjudicator")),
+        ({"judge": ["good", "good", "good"]}, Annotator.of("human", "s", simulated=True)),
+    ],
+)
+def test_one_word_goes_before_many_of_less_weight(tmp_path: Path, votes: dict[str, list[str]], more: Annotator) -> None:
+    records = compared(votes)
+    first = next(record for record in records if isinstance(record, Label))
+    records += [more, Label.of(first.comparison_id, more.id, choice="tie")]
+    with Store.open(tmp_path / "store.db") as store:
+        store.add(records)
+        assert [outcome for _, outcome in majorities(store)] == ["ties"]
 
 
 def test_an_edited_label_counts_once(tmp_path: Path) -> None:
