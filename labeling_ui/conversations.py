@@ -8,7 +8,7 @@ conversation that still waits for the same thing; replies are stored when both a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -137,7 +137,8 @@ class Conversations:
             if self.desk.clock() - pending.since < self.desk.study.config.least_seconds:
                 raise Refused("that was too fast to have read everything", fix="read, then send it again")
             subject = load_subject(connection, pending.shown)
-            recorded = self._record(subject, pending, person.annotator_id, answer)
+            about = {"conversation": row.id, "turn": row.turns + 1}
+            recorded = self._record(subject, pending, person.annotator_id, answer, about)
             insert(connection, map(encode, recorded.records))
             self._go_on(connection, row, _goes_on(subject, pending, answer))
             records = sorted(recorded.ids.values())
@@ -178,7 +179,9 @@ class Conversations:
                 self._note(connection, "refused", person_id, token=token[:64], why=refused.what)
             raise
 
-    def _record(self, subject: Subject, pending: Pending, annotator_id: str, answer: AnyAnswer) -> Recorded:
+    def _record(
+        self, subject: Subject, pending: Pending, annotator_id: str, answer: AnyAnswer, about: Mapping[str, Any]
+    ) -> Recorded:
         if not isinstance(answer, ComparisonAnswer) or answer.edits:
             raise Refused("the answer does not fit: one of two replies is to be chosen", fix=RELOAD)
         ids, now, study = [response.id for response in subject.responses], self.desk.clock(), self.desk.study
@@ -191,6 +194,7 @@ class Conversations:
             seconds=now - pending.since,
             at=now,
             guideline_version=study.guidelines.version,
+            about=about,
         )
         try:
             return record(answer, subject, study.criteria, how)

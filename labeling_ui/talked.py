@@ -1,4 +1,8 @@
-"""What was answered in conversations, in the form of all other answers: they are made of replies, and have no items."""
+"""What was answered in conversations, in the form of all other answers: they are made of replies, and have no items.
+
+A label names the conversation and the turn that it was given in, which stand for the item: the same two replies may
+come again, in another turn or to somebody else.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +24,12 @@ def talked(connection: Connection, study: str) -> Sequence[sa.Row[Any]]:
     if connection.execute(sa.select(conversations.c.id).where(conversations.c.study == study).limit(1)).first() is None:
         return ()
     later = labels.alias("later")
-    mine = (labels.c.comparison_id == comparisons.c.id) & (labels.c.annotator_id == people.c.annotator_id)
+    given = labels.c.metadata["conversation"].as_string() == conversations.c.id
     query = (
         sa.select(labels, comparisons.c.response_a, comparisons.c.response_b, conversations.c.person_id)
         .join_from(conversations, people, conversations.c.person_id == people.c.id)
-        .join(comparisons, comparisons.c.group == conversations.c.id)
-        .join(labels, mine)
+        .join(labels, (labels.c.annotator_id == people.c.annotator_id) & given)
+        .join(comparisons, labels.c.comparison_id == comparisons.c.id)
         .where(conversations.c.study == study, ~sa.exists().where(later.c.supersedes == labels.c.id))
     )
     return connection.execute(query).all()
@@ -35,7 +39,7 @@ def fields_of(row: sa.Row[Any]) -> dict[str, Any]:
     """Return what such a label says, under the names of `labeling_ui.answered.Answered`; its texts apart."""
     return {
         "lease_id": row.metadata.get("lease", row.id),
-        "item_id": row.comparison_id,
+        "item_id": f"{row.metadata['conversation']}/{row.metadata['turn']}",
         "person_id": row.person_id,
         "task": "comparison",
         "role": "work",

@@ -272,3 +272,21 @@ def test_answers_in_conversations_are_counted_too(office, desk, clock, join, rea
     mine = of(person)
     assert (mine.answered, mine.first, mine.abstained, mine.longer.n) == (2, Share(1, 1), Share(1, 2), 1)
     assert "so far" in progress_view(office) and "2 " in progress_view(office)
+
+
+def test_the_same_replies_again_are_another_turn_and_anothers_answer_to_them_is_read(office, desk, clock, join, read):
+    for name, answers in (("ann", ("both_bad", "both_bad", "tie")), ("ben", ("tie",))):
+        person, talk = join(name), Conversations(desk, ChatConfig(most_turns=5))
+        office.people.keep(person, "consented", lambda _: {"consent": desk.study.version})
+        talk.say(person, talk.current(person).pending.token, "Hello")
+        for choice in answers:
+            asked = talk.asked(person, talk.current(person).pending.token)
+            talk.replied(person, asked, [Reply(text, "m", {}) for text in ("one", "two")])
+            clock.now += 7.0
+            talk.pick(person, talk.current(person).pending.token, ComparisonAnswer(choice=choice))
+    assert len(list(desk.store.comparisons())) == 1
+    found = read()
+    assert [each.choice for each in found] == ["both_bad", "both_bad", "tie", "tie"]
+    assert len({each.item_id for each in found}) == 4 and len({each.person_id for each in found}) == 2
+    assert [each.item_id.split("/")[1] for each in found] == ["1", "2", "3", "1"]
+    assert main_agreement(found).single == 4 and "so far" in progress_view(office)
