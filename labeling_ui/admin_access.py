@@ -52,7 +52,7 @@ class Researchers:
     clock: Callable[[], float] = field(default=time.time)
 
     def require(self, cookies: Mapping[str, str], what: str) -> Row[Any]:
-        """Return the researcher who asks.
+        """Return the researcher who asks; one who is paused is none meanwhile.
 
         Args:
             cookies: Of the request.
@@ -63,9 +63,10 @@ class Researchers:
         """
         person_id = self.sessions.person_of(cookies.get(COOKIE))
         person = self.people.get(person_id) if person_id else None
-        if person is not None and person.role == "admin":
+        if person is not None and person.role == "admin" and person.state == "active":
             return person
-        details = {"person_id": person.id if person is not None else None, "what": what, "why": "not a researcher"}
+        why = "paused" if person is not None and person.role == "admin" else "not a researcher"
+        details = {"person_id": person.id if person is not None else None, "what": what, "why": why}
         with self.people.store.writing() as connection:
             note(connection, "refused", study=self.people.study, at=self.clock(), **details)
         raise Refused("this is for the researchers of the study", fix="open your link as a researcher again")
@@ -102,28 +103,29 @@ class Wiring:
             quiet: Show no sign of waiting, as for what is refreshed by itself.
         """
         gradio = require("gradio", "ui")
-        researchers = self.researchers
-
-        def handle(request: Any, *values: Any) -> list[Any]:
-            try:
-                # Gradio hands on the request of the event as it came.
-                came = request.request
-                person = researchers.require(came.cookies, handler.__name__)
-                shown, said = handler(Asking(person, f"{came.url.scheme}://{came.url.netloc}"), *values)
-            except RewardkitError as error:
-                return [*(gradio.skip() for _ in outputs), problem(error)]
-            return [*shown, done(said)]
-
-        # Gradio finds out by the annotation that the request is wanted; its class is not known above.
-        handle.__annotations__ = {"request": gradio.Request}
         return event(
-            handle,
+            self._behind_the_check(gradio, handler, len(outputs)),
             list(inputs),
             [*outputs, message],
             api_visibility="private",
             concurrency_limit=None,
             show_progress="hidden" if quiet else "minimal",
         )
+
+    def _behind_the_check(self, gradio: Any, handler: Handler, outputs: int) -> Callable[..., list[Any]]:
+        def handle(request: Any, *values: Any) -> list[Any]:
+            try:
+                # Gradio hands on the request of the event as it came.
+                came = request.request
+                person = self.researchers.require(came.cookies, handler.__name__)
+                shown, said = handler(Asking(person, f"{came.url.scheme}://{came.url.netloc}"), *values)
+            except RewardkitError as error:
+                return [*(gradio.skip() for _ in range(outputs)), problem(error)]
+            return [*shown, done(said)]
+
+        # Gradio finds out by the annotation that the request is wanted; its class is not known above.
+        handle.__annotations__ = {"request": gradio.Request}
+        return handle
 
 
 def problem(error: RewardkitError) -> str:

@@ -41,8 +41,11 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
 }
-ROLES = {"/work": ("annotator", "admin"), "/admin": ("admin",)}
+RESEARCHERS = ("admin",)
+ROLES = {"/work": ("annotator", "admin"), "/admin": RESEARCHERS}
 LARGEST_FORM = 2_000_000
+LARGEST_ENTRY = 20_000
+"""Bytes of a name and a password, which anybody may send."""
 BESIDE = ("/file", "/proxy", "/upload", "/stream")
 
 
@@ -70,10 +73,9 @@ class Gate:
 
     async def _refusal(self, scope: Scope) -> Response | None:
         path = scope["path"]
-        size = Headers(scope=scope).get("content-length", "" if scope["method"] == "POST" else "0")
-        if path.startswith("/api/") and not (size.isdigit() and int(size) <= LARGEST_FORM):
+        if _too_large(scope):
             return PlainTextResponse("the request is too large, or does not say how large it is", 413)
-        allowed = next((roles for start, roles in ROLES.items() if path == start or path.startswith(start + "/")), None)
+        allowed = next((roles for start, roles in ROLES.items() if _is_under(path, start)), None)
         if allowed is None:
             return None
         person_id = self.sessions.person_of(Request(scope).cookies.get(COOKIE))
@@ -82,9 +84,26 @@ class Gate:
             return RedirectResponse("/login", 303) if scope["method"] == "GET" else PlainTextResponse("log in", 401)
         if person.role not in allowed:
             return PlainTextResponse("this page is for the researchers of the study", 403)
+        if allowed == RESEARCHERS and person.state != "active":
+            return PlainTextResponse("you are paused; ask another researcher of the study", 403)
         if path.startswith("/work/") and not _only_shows(scope):
             return PlainTextResponse("the annotators' page needs nothing of this kind", 403)
         return None
+
+
+def _is_under(path: str, start: str) -> bool:
+    return path == start or path.startswith(start + "/")
+
+
+def _too_large(scope: Scope) -> bool:
+    """Tell whether a request may hold more than is read; how much researchers upload, their page limits itself."""
+    path, headers = scope["path"], Headers(scope=scope)
+    if _is_under(path, "/admin"):
+        return False
+    most = LARGEST_FORM if path.startswith("/api/") else LARGEST_ENTRY
+    size = headers.get("content-length", "" if scope["method"] == "POST" else "0")
+    # What comes in chunks is as long as it likes, whatever length it states beside them.
+    return "transfer-encoding" in headers or not size.isdecimal() or int(size) > most
 
 
 def _only_shows(scope: Scope) -> bool:
