@@ -31,7 +31,7 @@ def erase_person(office: Office, asking: Asking, person_id: Any, *, sure: Any) -
     if sure is not True:
         raise Refused("this cannot be undone", fix="tick the box if you are sure")
     erase(office.store, office.desk.study.name, str(person_id), by=asking.person, at=office.desk.clock())
-    return "Erased. Their labels stay under the pseudonym."
+    return "Erased. Their labels stay under the pseudonym, and prompts that were made of what they said to models."
 
 
 def export_tab(tab: Any, office: Office, wiring: Wiring) -> None:
@@ -43,8 +43,9 @@ def export_tab(tab: Any, office: Office, wiring: Wiring) -> None:
         who = gradio.Dropdown(label="Who", allow_custom_value=True, elem_id="whose")
         link = gradio.HTML(elem_classes="admin", apply_default_css=False)
         sure = gradio.Checkbox(
-            label="Erase who they are and what they wrote in their own words. Their labels stay under the pseudonym. "
-            "This cannot be undone."
+            label="Erase who they are and what they wrote in their own words. Under the pseudonym stay their labels, "
+            "the responses that they improved, and the prompts that were made of what they said to models. They "
+            "cannot come in the same way again. This cannot be undone."
         )
         button = gradio.Button("Erase")
         message = gradio.HTML(elem_classes="admin", apply_default_css=False)

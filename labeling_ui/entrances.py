@@ -6,14 +6,19 @@ Each way ends with a signed cookie and the page. Forms are plain HTML, which wor
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy.engine import Row
 
 from labeling_ui.passwords import Attempts, hash_password, same_password
 from labeling_ui.people import People, Refused, Role
@@ -23,6 +28,8 @@ from rewardkit.types import Annotator, content_id
 
 TEMPLATES = Path(__file__).parent / "templates"
 PROLIFIC_ID = re.compile(r"[0-9A-Za-z]{1,64}")
+MOST_SIGNUPS = 30
+HASHED_AT_ONCE = 2
 NAME = re.compile(r"\S(.{0,78}\S)?")
 
 Field_ = Annotated[str, Form(max_length=300)]
@@ -37,12 +44,16 @@ class Entrances:
         people: Where they are kept.
         sessions: Signs their cookies.
         attempts: Limits how often a password may be guessed.
+        signups: Limits how many names may be made from one address, where a class may sit behind one.
+        hashing: How many passwords are hashed at once: each takes 64 MiB, and a thread that others wait for.
     """
 
     study: Study
     people: People
     sessions: Sessions
     attempts: Attempts = field(default_factory=Attempts)
+    signups: Attempts = field(default_factory=lambda: Attempts(most=MOST_SIGNUPS))
+    hashing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(HASHED_AT_ONCE))
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -65,21 +76,21 @@ class Entrances:
             return self._refuse(request, "This link lacks your Prolific ID. Open the study from Prolific again.")
         if expected is not None and study != expected:
             return self._refuse(request, "This link belongs to another study. Open the study from Prolific again.")
-        return self._enter(request, self._known("prolific", who))
+        return self._let_in(request, partial(self._known, "prolific", who))
 
     def join(self, request: Request, token: str) -> Response:
         """Let somebody in who was invited."""
         name = self.sessions.invited(token)
         if name is None:
             return self._refuse(request, "This invitation is not valid. Ask for a new one.")
-        return self._enter(request, self._known("invitation", name))
+        return self._let_in(request, partial(self._known, "invitation", name))
 
     def persona(self, request: Request, token: str) -> Response:
         """Let a simulated annotator in; only who has the workspace's secret can make such a link."""
         name = self.sessions.persona_of(token)
         if name is None:
             return self._refuse(request, "This link is not valid.")
-        return self._enter(request, self._known("persona", name, simulated=True))
+        return self._let_in(request, partial(self._known, "persona", name, simulated=True))
 
     def researcher(self, request: Request, token: str) -> Response:
         """Let a researcher in."""
@@ -88,35 +99,46 @@ class Entrances:
             return self._refuse(
                 request, "This link is not valid any more. Start `rewardkit label` again for a new one."
             )
-        return self._enter(request, self._known("researcher", name, role="admin"), to="/admin/")
+        return self._let_in(request, partial(self._known, "researcher", name, role="admin"), to="/admin/")
 
     def form(self, request: Request) -> Response:
         """Show the form for a name and a password."""
         return self._page("login.html.j2", request, problem="")
 
-    def login(self, request: Request, name: Field_, password: Field_) -> Response:
+    async def login(self, request: Request, name: Field_, password: Field_) -> Response:
         """Let somebody in by name and password."""
-        keys = f"name {name}", f"address {request.client.host if request.client else ''}"
+        keys = f"name {name}", _address(request)
         try:
             _require_own_form(request)
+            # What is refused anyway does not wait for its turn.
             self.attempts.require(*keys)
-            person = self.people.find("password", name)
-            if not same_password(password, person.details.get("password") if person is not None else None):
-                self.attempts.failed(*keys)
-                raise Refused("name or password is wrong")
+            person = await run_sync(self._person_of, name, password, keys, limiter=self.hashing)
         except Refused as refused:
             return self._page("login.html.j2", request, problem=_sentence(refused), status=403)
-        assert person is not None
         return self._enter(request, person.id, to="/admin/" if person.role == "admin" else "/work/")
 
-    def signup(self, request: Request, name: Field_, password: Field_) -> Response:
+    def _person_of(self, name: str, password: str, keys: Sequence[str]) -> Row[Any]:
+        """Return who has a name and a password.
+
+        Raises:
+            Refused: Nobody, or there were too many attempts.
+        """
+        self.attempts.reserve(*keys)
+        person = self.people.find("password", name)
+        right = same_password(password, person.details.get("password") if person is not None else None)
+        if person is None or not right:
+            raise Refused("name or password is wrong")
+        self.attempts.release(*keys)
+        return person
+
+    async def signup(self, request: Request, name: Field_, password: Field_) -> Response:
         """Make somebody known under a name of their own, where the study is open to all."""
         try:
             _require_own_form(request)
             if not self.study.config.open_signup:
                 raise Refused("this study takes only people who were invited")
-            self.attempts.require(f"address {request.client.host if request.client else ''}")
-            person = self.add_person(name, password)
+            self.signups.reserve(_address(request))
+            person = await run_sync(self.add_person, name, password, limiter=self.hashing)
         except Refused as refused:
             return self._page("login.html.j2", request, problem=_sentence(refused), status=403)
         return self._enter(request, person)
@@ -125,7 +147,7 @@ class Entrances:
         """Make somebody known under a name and a password; return their id.
 
         Raises:
-            Refused: The name is taken or none, or the password too short.
+            Refused: The name is taken, erased or none, or the password too short.
         """
         if not NAME.fullmatch(name):
             raise Refused("a name has 1 to 80 characters", fix="choose another")
@@ -145,6 +167,13 @@ class Entrances:
         answer = RedirectResponse("/login", 303)
         answer.delete_cookie(COOKIE)
         return answer
+
+    def _let_in(self, request: Request, known: Callable[[], str], *, to: str = "/work/") -> Response:
+        try:
+            person = known()
+        except Refused as refused:
+            return self._refuse(request, f"{_capital(_sentence(refused))}.")
+        return self._enter(request, person, to=to)
 
     def _known(self, entry: str, external_id: str, *, role: Role = "annotator", simulated: bool = False) -> str:
         # Labels carry a pseudonym; who that is stands only among the people, whom no export writes.
@@ -173,6 +202,10 @@ def _templates() -> Environment:
     return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
 
 
+def _address(request: Request) -> str:
+    return f"address {request.client.host if request.client else ''}"
+
+
 def _require_own_form(request: Request) -> None:
     """Refuse a form that another site sends: there is no session yet whose token it could carry.
 
@@ -186,3 +219,7 @@ def _require_own_form(request: Request) -> None:
 
 def _sentence(refused: Refused) -> str:
     return f"{refused.what}: {refused.fix}" if refused.fix else refused.what
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

@@ -1,9 +1,14 @@
 """One person's data: all of it as a file, or what tells who they are erased.
 
 Erased are the name under which they came, the password, and what they wrote in their own words (rationales, notes on
-passages, drafts). Choices, ratings, times and better versions of responses stay, under the pseudonym: they are the
-study's data. The id under which they were kept is made from where they came from, and is replaced by one that nobody
-can work out.
+passages, drafts, what they said in conversations). Choices, ratings, times and better versions of responses stay,
+under the pseudonym: they are the study's data. So do the prompts that were made of what they said to models: a prompt
+is what stored responses answer and comparisons are about, its id covers its words, and it names nobody.
+
+The id under which they were kept is made from where they came from, and is replaced by one that nobody can work out.
+The pseudonym is a hash of the same, under the workspace's secret: without the secret it leads to nobody, and with it
+a study recognizes who comes in the same way again. They are refused: what they have labelled is not known any more,
+so that they would label it again, and one person would stand as two where a study counts on different people.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from sqlalchemy.engine import Connection, Row
 
 from labeling_ui.people import Refused
 from labeling_ui.trail import note
-from rewardkit.store.labelling_tables import events, leases, people
+from rewardkit.store.labelling_tables import conversations, events, leases, people
 from rewardkit.store.rows import KINDS, encode
 from rewardkit.store.store import Store, insert
 from rewardkit.store.tables import METADATA, labels, ratings, responses
@@ -69,6 +74,7 @@ def erase(store: Store, study: str, person_id: str, *, by: Row[Any], at: float) 
         new_ids = _without_words(connection, person.annotator_id)
         new = _replaced(connection, person, at)
         _forget_answers(connection, new, new_ids)
+        _forget_messages(connection, new)
         note(connection, "erased", study=study, at=at, person_id=new, by=by.id, records=len(new_ids))
     return new
 
@@ -176,3 +182,10 @@ def _forget_answers(connection: Connection, person_id: str, new_ids: Mapping[str
         records = lease.records and {about: new_ids.get(each, each) for about, each in lease.records.items()}
         values = {"answer": answer, "records": records, "draft": None}
         connection.execute(sa.update(leases).where(leases.c.id == lease.id).values(**values))
+
+
+def _forget_messages(connection: Connection, person_id: str) -> None:
+    """Take out what they said in conversations; what models replied stays."""
+    for row in connection.execute(sa.select(conversations).where(conversations.c.person_id == person_id)).all():
+        messages = [{**said, "content": ""} if said["role"] == "user" else said for said in row.messages]
+        connection.execute(sa.update(conversations).where(conversations.c.id == row.id).values(messages=messages))

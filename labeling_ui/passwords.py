@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
@@ -45,38 +45,58 @@ def _nobody() -> str:
 
 @dataclass
 class Attempts:
-    """Counts failed attempts by name and by address; in memory, as there is one process.
+    """Counts attempts by name and by address; in memory, as there is one process.
 
     Attributes:
-        most: Failures within `seconds` after which no further attempt is looked at.
-        seconds: How long a failure counts.
+        most: Attempts within `seconds` after which no further one is looked at.
+        seconds: How long one counts.
         clock: Seconds.
     """
 
     most: int = 5
     seconds: float = 300.0
     clock: Callable[[], float] = time.monotonic
-    _failed: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
+    _made: dict[str, deque[float]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def require(self, *keys: str) -> None:
-        """Refuse where a key has failed too often.
+        """Refuse where a key has come too often.
 
         Raises:
             Refused: It has.
         """
         with self._lock:
-            if any(len(self._recent(key)) >= self.most for key in keys):
-                raise Refused("too many attempts", fix=f"wait {self.seconds / 60:.0f} minutes")
+            self._require(keys)
 
-    def failed(self, *keys: str) -> None:
-        """Count a failure."""
+    def reserve(self, *keys: str) -> None:
+        """Count an attempt before it is looked at: of many at the same time, no more are than may be.
+
+        Raises:
+            Refused: A key has come too often; this attempt is not counted.
+        """
+        with self._lock:
+            self._require(keys)
+            for key in keys:
+                self._made.setdefault(key, deque()).append(self.clock())
+
+    def release(self, *keys: str) -> None:
+        """Take back an attempt that was right."""
         with self._lock:
             for key in keys:
-                self._recent(key).append(self.clock())
+                if made := self._made.get(key):
+                    made.pop()
+            self._forget()
 
-    def _recent(self, key: str) -> deque[float]:
-        times = self._failed[key]
-        while times and times[0] < self.clock() - self.seconds:
-            times.popleft()
-        return times
+    def _require(self, keys: Sequence[str]) -> None:
+        self._forget()
+        if any(len(self._made.get(key, ())) >= self.most for key in keys):
+            raise Refused("too many attempts", fix=f"wait {self.seconds / 60:.0f} minutes")
+
+    def _forget(self) -> None:
+        """Drop what counts no more, and the keys of which nothing is left."""
+        since = self.clock() - self.seconds
+        for key, made in list(self._made.items()):
+            while made and made[0] < since:
+                made.popleft()
+            if not made:
+                del self._made[key]

@@ -16,6 +16,7 @@ from rewardkit.errors import RewardkitError
 from rewardkit.store.labelling_tables import people
 from rewardkit.store.rows import encode
 from rewardkit.store.store import Store, insert
+from rewardkit.store.tables import annotators
 from rewardkit.types import Annotator, content_id
 
 Role = Literal["annotator", "admin"]
@@ -48,6 +49,9 @@ class People:
             external_id: Who they are there.
             annotator: Under which name their labels are kept.
             role: What they may do.
+
+        Raises:
+            Refused: They were here, and were erased.
         """
         person = content_id("person", self.study, entry, external_id)
         row = {
@@ -62,9 +66,15 @@ class People:
             "details": {},
         }
         with self.store.writing() as connection:
-            insert(connection, [encode(annotator)])
-            if insert_new(connection, people, [row]):
-                note(connection, "joined", study=self.study, at=self.clock(), person_id=person, entry=entry)
+            if gone := _was_erased(connection, self.study, annotator.name):
+                note(connection, "refused", study=self.study, at=self.clock(), entry=entry, why="erased before")
+            else:
+                insert(connection, [encode(annotator)])
+                if insert_new(connection, people, [row]):
+                    note(connection, "joined", study=self.study, at=self.clock(), person_id=person, entry=entry)
+        if gone:
+            what = "the data of whoever came in this way were erased, and they cannot take part again"
+            raise Refused(what, fix="if that was not you, ask for another way in")
         return person
 
     def get(self, person_id: str) -> Row[Any] | None:
@@ -115,6 +125,13 @@ def keep_details(connection: Connection, person: Row[Any], new: Mapping[str, Any
     """Add to what is kept of a person, whose row is locked."""
     changed = sa.update(people).where(people.c.id == person.id).values(details={**person.details, **new})
     connection.execute(changed)
+
+
+def _was_erased(connection: Connection, study: str, pseudonym: str) -> bool:
+    """Tell whether somebody with this pseudonym, which is made from how they came, was erased."""
+    query = sa.select(people.c.details).join_from(people, annotators, people.c.annotator_id == annotators.c.id)
+    rows = connection.execute(query.where(people.c.study == study, annotators.c.name == pseudonym))
+    return any(details.get("erased") for details in rows.scalars())
 
 
 _LOCKED = (

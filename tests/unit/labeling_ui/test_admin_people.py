@@ -16,15 +16,18 @@ from labeling_ui.admin_access import Asking, Researchers
 from labeling_ui.admin_export import erase_person, person_link
 from labeling_ui.admin_people import add_somebody, invitations, set_state
 from labeling_ui.admin_trail import trail_view
+from labeling_ui.answers import ComparisonAnswer
+from labeling_ui.conversations import Conversations
 from labeling_ui.one_person import lines_of
 from labeling_ui.passwords import same_password
 from labeling_ui.people import Refused
 from labeling_ui.quality import annotators_of
 from labeling_ui.server import build
 from labeling_ui.sessions import COOKIE
+from labeling_ui.talk import Reply
 from labeling_ui.trail_pages import PAGE, kinds_of, read_trail
-from rewardkit.label_config import AssignmentConfig
-from rewardkit.store.labelling_tables import events, leases, people
+from rewardkit.label_config import AssignmentConfig, ChatConfig, ProlificConfig
+from rewardkit.store.labelling_tables import conversations, events, leases, people
 from rewardkit.store.store import Store
 from rewardkit.types import Label
 
@@ -145,8 +148,6 @@ def written(desk, settle, stock, comparisons, join, prefer):
     person = join("Ann Onymous")
     said = [prefer(person, "a", rationale=f"I, Ann, think so {number}") for number in range(2)]
     span = {"response": "1", "start": 0, "end": 3, "quote": "one", "sign": "good", "note": "as Ann likes it"}
-    from labeling_ui.answers import ComparisonAnswer
-
     changed = ComparisonAnswer(choice="tie", rationale="Ann again", spans=(span,), reasons=("clearer",))
     desk.revise(said[0].id, person, changed)
     desk.keep_draft(desk.next(person).id, person, {"rationale": "Ann begins"})
@@ -255,3 +256,49 @@ def test_what_somebody_made_of_a_judges_points_stays_without_their_wording(offic
     blind = found.metadata["blind"][first.comparison_id]
     assert blind == found.supersedes != first.id
     assert blind in {label.id for label in store.labels(superseded=True)}
+
+
+def test_what_they_said_to_models_is_erased_and_the_prompts_stay(office, store, join, researcher):
+    person, talk = join("ann"), Conversations(office.desk, ChatConfig(most_turns=3))
+    office.people.keep(person, "consented", lambda _: {"consent": office.desk.study.version})
+    talk.say(person, talk.current(person).pending.token, "I am Ann from Ulm")
+    asked = talk.asked(person, talk.current(person).pending.token)
+    talk.replied(person, asked, [Reply(text, "m", {}) for text in ("one", "two")])
+    talk.pick(person, talk.current(person).pending.token, ComparisonAnswer(choice="first", strength=1))
+    said = erase_person(office, Asking(researcher, ""), person, sure=True)
+    with store.reading() as connection:
+        (left,) = connection.execute(sa.select(conversations)).all()
+    assert [(each["role"], bool(each["content"])) for each in left.messages] == [("user", False), ("assistant", True)]
+    assert left.person_id.startswith("erased-")
+    ((prompt,),) = [each.messages for each in store.prompts()]
+    assert prompt.content == "I am Ann from Ulm" and "prompts" in said
+
+
+@pytest.mark.parametrize("way", ["invitation", "prolific", "signup"])
+def test_whoever_was_erased_does_not_come_in_the_same_way_again(settle, request, office, store, researcher, way):
+    settle(open_signup=True, prolific=ProlificConfig())
+    # Of what is settled by now.
+    serve, sessions = request.getfixturevalue("serve"), office.sessions
+    client, invitation = serve(), sessions.invitation()
+
+    def come():
+        if way == "signup":
+            return client.post("/signup", data={"name": "ann", "password": "a long password"})
+        return client.get(
+            f"/join/{invitation}" if way == "invitation" else "/start?PROLIFIC_PID=5f00000000000000000000aa"
+        )
+
+    assert come().status_code == 303
+    with store.reading() as connection:
+        (known,) = connection.execute(sa.select(people).where(people.c.role == "annotator")).all()
+    erase_person(office, Asking(researcher, ""), known.id, sure=True)
+    client.cookies.clear()
+    again = come()
+    assert again.status_code == 403 and "were erased" in again.text and COOKIE not in client.cookies
+    # Others still come in.
+    assert serve().get(f"/join/{sessions.invitation()}").status_code == 303
+    with store.reading() as connection:
+        found = connection.execute(sa.select(people.c.state).where(people.c.role == "annotator")).scalars().all()
+    assert sorted(found) == ["active", "paused"]
+    ((who, why),) = details(store, "refused")
+    assert who is None and why["why"] == "erased before"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Semaphore
+
 import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
+from labeling_ui import entrances
+from labeling_ui.passwords import same_password
 from labeling_ui.server import build
 from labeling_ui.sessions import COOKIE
 from labeling_ui.stock import add_items
@@ -277,6 +282,37 @@ def test_names_and_passwords(serve):
     for _ in range(4):
         visit.client().post("/login", data={**form, "password": "another password"})
     assert "too many attempts" in visit.client().post("/login", data=form).text
+
+
+def test_of_passwords_guessed_at_the_same_time_five_are_tried_and_two_at_once(serve, monkeypatch):
+    visit, running, most, tried = serve(1, open_signup=True), Semaphore(entrances.HASHED_AT_ONCE), [], []
+    form = {"name": "ann", "password": "a long password"}
+    visit.client().post("/signup", data=form)
+
+    def counted(password, stored):
+        most.append(running.acquire(blocking=False))
+        try:
+            tried.append(password)
+            return same_password(password, stored)
+        finally:
+            running.release()
+
+    monkeypatch.setattr(entrances, "same_password", counted)
+    # Of a server there is one loop.
+    with visit.client() as client, ThreadPoolExecutor(20) as pool:
+        wrong = [{**form, "password": f"wrong password {number}"} for number in range(20)]
+        answers = list(pool.map(lambda each: client.post("/login", data=each).text, wrong))
+    assert all(most) and len(tried) == 5
+    assert sum("is wrong" in each for each in answers) == 5
+    assert sum("too many attempts" in each for each in answers) == 15
+
+
+def test_signups_from_one_address_are_counted(serve, monkeypatch):
+    monkeypatch.setattr(entrances, "MOST_SIGNUPS", 3)
+    client = serve(1, open_signup=True).client()
+    answers = [client.post("/signup", data={"name": f"n{n}", "password": "a long password"}) for n in range(4)]
+    assert [answer.status_code for answer in answers] == [303, 303, 303, 403]
+    assert "too many attempts" in answers[-1].text
 
 
 def test_signup_is_closed_unless_it_is_opened(serve):

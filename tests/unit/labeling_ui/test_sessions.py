@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -84,11 +85,42 @@ def test_guessing_ends_after_five_failures_and_begins_again_later():
     now = [0.0]
     attempts = Attempts(clock=lambda: now[0])
     for _ in range(5):
-        attempts.require("ann", "1.2.3.4")
-        attempts.failed("ann", "1.2.3.4")
+        attempts.reserve("ann", "1.2.3.4")
     for keys in (("ann", "other"), ("ben", "1.2.3.4")):
-        with pytest.raises(Refused, match="too many"):
-            attempts.require(*keys)
+        for look in (attempts.reserve, attempts.require):
+            with pytest.raises(Refused, match="too many"):
+                look(*keys)
     attempts.require("ben", "other")
     now[0] = 301.0
     attempts.require("ann", "1.2.3.4")
+
+
+def test_of_attempts_at_the_same_time_five_are_looked_at_and_right_ones_do_not_count():
+    attempts = Attempts()
+
+    def guess(_):
+        try:
+            attempts.reserve("ann")
+        except Refused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(20) as pool:
+        assert sum(pool.map(guess, range(20))) == 5
+    attempts.release("ann")
+    attempts.reserve("ann")
+    with pytest.raises(Refused):
+        attempts.reserve("ann")
+
+
+def test_names_are_forgotten_with_their_attempts():
+    now = [0.0]
+    attempts = Attempts(clock=lambda: now[0])
+    attempts.reserve("ann")
+    attempts.release("ann")
+    assert not attempts._made
+    for number in range(100):
+        attempts.reserve(f"name {number}")
+    now[0] = 301.0
+    attempts.require("somebody else")
+    assert not attempts._made
