@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labeling_ui.server import Served
     from labeling_ui.study import Study
     from rewardkit.jobs.chat_models import ChatModels
-    from rewardkit.label_config import ChatConfig
+    from rewardkit.label_config import ChatConfig, LabelConfig
 
 Ids = tuple[str, ...]
 KnownRole = Literal["gold", "qualification"]
@@ -122,7 +122,7 @@ def stock(store: Store, study: Study) -> None:
     """
     from labeling_ui.stock import add_items
 
-    if not _comparisons(store, study):
+    if not comparisons_of(store, study.config):
         store.add(_pairs(store, study))
     added = add_items(store, study, _work(store, study), task=study.config.task)
     log(f"label: {added} new items in the study {study.name!r}")
@@ -152,7 +152,7 @@ def _work(store: Store, study: Study) -> list[Ids]:
     config = study.config
     # What researchers added as gold in the page is no work after a restart either.
     known = known_items(store, study.name)
-    sets = sets_of(_comparisons(store, study) or _pairs(store, study), config.task)
+    sets = sets_of(comparisons_of(store, study.config) or _pairs(store, study), config.task)
     work = list(islice((ids for ids in sets if ids not in known), config.limit))
     if not work:
         where = f" of the source {config.source!r}" if config.source else ""
@@ -160,9 +160,8 @@ def _work(store: Store, study: Study) -> list[Ids]:
     return work
 
 
-def _comparisons(store: Store, study: Study) -> list[Comparison]:
+def comparisons_of(store: Store, config: LabelConfig) -> list[Comparison]:
     """Return the comparisons that a study is about: those of its source, or all but what the page itself makes."""
-    config = study.config
     others = {*MADE_BY_THE_PAGE, config.gold.source if config.gold else None, config.qualification.source}
     found = (each.comparison for each in store.comparisons())
     return [each for each in found if (each.source == config.source if config.source else each.source not in others)]

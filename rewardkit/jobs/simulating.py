@@ -18,6 +18,8 @@ import sqlalchemy as sa
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, DataError, JobFailed, NoDatabaseError
 from rewardkit.extras import require_all
+from rewardkit.jobs.labelling import comparisons_of
+from rewardkit.label_config import LabelConfig
 from rewardkit.progress import log, progress
 from rewardkit.simulate_config import SimulateConfig
 from rewardkit.simulation.annotators import form_comparisons, level_of
@@ -195,9 +197,13 @@ def _pairs_in_store(config: JobConfig, simulate: SimulateConfig) -> Pairs | None
 
 
 def _stored(store: Store, config: JobConfig) -> Iterator[tuple[Response, Response]]:
-    source = config.label.source if config.label else None
+    """Yield what is work for the annotators: no gold, and nothing that comes about while people label."""
+    from labeling_ui.choosing import known_items
+
+    label = config.label or LabelConfig()
+    wanted, known = {each.id for each in comparisons_of(store, label)}, known_items(store, label.study or config.name)
     for each in store.comparisons():
-        if source in (None, each.comparison.source):
+        if each.comparison.id in wanted and (each.response_a.id, each.response_b.id) not in known:
             yield each.response_a, each.response_b
 
 

@@ -86,6 +86,20 @@ def test_differences_come_from_the_comparisons_that_would_be_labelled(write, tmp
     assert simulating.size(load_config(config, ["label=null"]))["differences of level"].startswith("4 comparisons")
 
 
+def test_what_the_page_makes_and_what_measures_annotators_is_not_sized(write, tmp_path):
+    fill(tmp_path, [level(0, 2), level(1, 3)])
+    with Store.open(tmp_path / "rewardkit.db") as store:
+        prompts = list(store.prompts())
+        for prompt, source in zip(prompts * 2, ("edits", "chat", "gold", "known"), strict=True):
+            said = {"metadata": {"level": 1}} if source in ("gold", "known") else {}
+            both = [Response.of(prompt.id, f"{source} {side}", **said) for side in "xy"]
+            store.add([*both, Comparison.of(prompt.id, *(each.id for each in both), source=source)])
+        pair = tuple(sorted(each.id for each in both))
+        add_items(store, Study("planned", LabelConfig()), [pair], role="gold", expected={pair: "a"})
+    config = write(simulate={"annotators": HUMANS, "study": STUDY}, label={"gold": {"source": "gold"}})
+    assert simulating.size(load_config(config))["differences of level"].startswith("2 comparisons in ")
+
+
 def test_differences_are_formed_where_nothing_is_compared_yet(write, tmp_path):
     fill(tmp_path, [level(0, 2), level(0, 1), level(1, 1)], compared=False)
     found = simulating.size(load_config(write(simulate={"annotators": HUMANS, "study": STUDY})))
