@@ -73,6 +73,11 @@ class ComparisonAnswer(BaseAnswer):
     strength: Annotated[int, Field(ge=1, le=3)] | None = None
     criteria: dict[Name, Shown] = Field(default_factory=dict, max_length=20)
 
+    @property
+    def abstains(self) -> bool:
+        """Whether nothing could be judged."""
+        return self.choice is None
+
     @model_validator(mode="after")
     def _strength_of_a_preference(self) -> ComparisonAnswer:
         if (self.strength is not None) != (self.choice in ("first", "second")):
@@ -90,6 +95,11 @@ class RankingAnswer(BaseAnswer):
     task: Literal["ranking"] = "ranking"
     ranks: dict[Place, Annotated[int, Field(ge=1, le=8)]] | None
 
+    @property
+    def abstains(self) -> bool:
+        """Whether nothing could be judged."""
+        return self.ranks is None
+
 
 class RatingAnswer(BaseAnswer):
     """How good one response is.
@@ -100,6 +110,11 @@ class RatingAnswer(BaseAnswer):
 
     task: Literal["rating"] = "rating"
     ratings: dict[Name, Annotated[float, Field(allow_inf_nan=False)] | None] = Field(max_length=20)
+
+    @property
+    def abstains(self) -> bool:
+        """Whether nothing could be judged."""
+        return all(value is None for value in self.ratings.values())
 
 
 Answer = Annotated[ComparisonAnswer | RankingAnswer | RatingAnswer, Field(discriminator="task")]

@@ -14,12 +14,14 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
 
 from labeling_ui.answers import ANSWER, Form
+from labeling_ui.breaks import pause, resume
 from labeling_ui.people import Refused
 from labeling_ui.recording import AnyAnswer
 from labeling_ui.reviewing import Decisions
 from labeling_ui.sessions import COOKIE, CSRF_HEADER
 from labeling_ui.steps import checked, step_of
 from labeling_ui.views import Turns, View
+from rewardkit.errors import RewardkitError
 
 LeaseId = Annotated[str, Field(max_length=64)]
 
@@ -108,7 +110,7 @@ class Api:
         person, study = self.changing(request), self.turns.desk.study
         if agreed.version != study.version:
             raise Refused("the guidelines have changed meanwhile", fix="reload the page and read them again")
-        self.turns.people.keep(person, "consented", lambda _: {"consent": study.version})
+        self.turns.people.keep(person, "consented", lambda _: study.agreement)
         return self.turns.turn(person)
 
     def check(self, request: Request, form: CheckAnswers) -> View:
@@ -157,7 +159,7 @@ class Api:
     def take_break(self, request: Request, on: Annotated[bool, Body(embed=True)]) -> View:
         """Begin or end a break; an item in hand waits, and the time for it stands still."""
         person = self.changing(request)
-        (self.turns.desk.pause if on else self.turns.desk.resume)(person)
+        (pause if on else resume)(self.turns.desk, person)
         return self.turns.turn(person)
 
     def person(self, request: Request) -> str:
@@ -184,8 +186,8 @@ class Api:
 
 
 def refused(_: Request, error: Exception) -> JSONResponse:
-    """Answer a request that is not granted."""
-    assert isinstance(error, Refused)
+    """Answer a request that is not granted, or whose text cannot be stored."""
+    assert isinstance(error, RewardkitError)
     return JSONResponse({"problem": error.what, "fix": error.fix}, 409)
 
 

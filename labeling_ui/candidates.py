@@ -90,8 +90,10 @@ class Candidates:
         """Return where the person stands."""
         counted = self.connection.execute(COUNTS, {"person": self.person_id}).one()
         done, turns, answers, repeats, qualified = map(int, counted)
-        if qualified < self.qualifying and self._found("qualification", 1):
-            return Standing(turns, answers, work=False, gold=False, repeat=False, qualification=True)
+        if qualified < self.qualifying:
+            # With none of them left there is nothing: nobody works who has not qualified.
+            owed = bool(self._found("qualification", 1))
+            return Standing(turns, answers, work=False, gold=False, repeat=False, qualification=owed)
         return Standing(
             turns,
             answers,

@@ -53,9 +53,18 @@ def known_answers(store: Store, source: str | None = None) -> dict[Ids, Choice]:
 
 def known_items(store: Store, study: str) -> set[Ids]:
     """Return what is labelled in a study to measure annotators, wherever it came from: it is no work."""
-    query = sa.select(items.c.responses).where(items.c.study == study, items.c.role != "work")
+    return set(_items(store, items.c.study == study, items.c.role != "work"))
+
+
+def work_items(store: Store, study: str) -> dict[Ids, None]:
+    """Return what is labelled in a study already, in its order."""
+    return dict.fromkeys(_items(store, items.c.study == study, items.c.role == "work"))
+
+
+def _items(store: Store, *where: sa.ColumnElement[bool]) -> list[Ids]:
+    query = sa.select(items.c.responses).where(*where).order_by(items.c.position)
     with store.reading() as connection:
-        return {tuple(responses) for responses in connection.execute(query).scalars()}
+        return [tuple(responses) for responses in connection.execute(query).scalars()]
 
 
 def _pages(ids: list[str]) -> Iterator[Ids]:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Row
 from labeling_ui.assignment import wants_another
 from labeling_ui.leases import locked, take_again
 from labeling_ui.people import Refused
-from labeling_ui.recording import Circumstances, Recorded
+from labeling_ui.recording import AnyAnswer, Circumstances, Recorded
 from labeling_ui.study import Study
 from rewardkit.store.labelling_tables import items, leases
 
@@ -55,9 +55,9 @@ def circumstances(
         shown=tuple(map(int, lease.order_shown)),
         repeat=lease.repeat,
         sampling_prob=lease.sampling_prob,
-        seconds=now - (lease.closed_at if about else lease.leased_at),
+        seconds=_seconds(lease, now, after=bool(about)),
         at=now,
-        guideline_version=study.guidelines.version,
+        guideline_version=person.details.get("guidelines"),
         earlier=lease.records or {},
         scale=study.scale,
         rubric_version=study.rubric_version,
@@ -65,16 +65,44 @@ def circumstances(
     )
 
 
-def ask_again(connection: Connection, study: Study, item_id: str, recorded: Recorded) -> None:
-    """Open a further slot for an item that could not be judged, or that annotators disagree on."""
+def _seconds(lease: Row[Any], now: float, *, after: bool) -> float:
+    """Return what an answer took; one that is changed later keeps that, and a review begins with the blind answer."""
+    if lease.state != "done":
+        return float(now - lease.leased_at)
+    return float(now - lease.closed_at if after else lease.closed_at - lease.leased_at)
+
+
+def ask_again(
+    connection: Connection, study: Study, item_id: str, recorded: Recorded, *, before: AnyAnswer | None = None
+) -> None:
+    """Open a further slot for an item that could not be judged, or that annotators disagree on.
+
+    Args:
+        connection: The transaction.
+        study: How many labels are wanted.
+        item_id: What was labelled.
+        recorded: What was made of the answer.
+        before: The answer that it replaces.
+    """
     same = sa.select(items).where(items.c.id == item_id)
     item = connection.execute(same.with_for_update(key_share=True)).one()
-    mine = sa.select(leases.c.choice).where(leases.c.item_id == item_id, leases.c.state == "done")
-    choices = [choice for choice in connection.execute(mine.where(leases.c.repeat == 0)).scalars() if choice]
+    more = _more(connection, study, item, recorded, before)
+    if any(more):
+        slots, wanted = more
+        changed = {"slots": item.slots + slots, "wanted": item.wanted + wanted}
+        connection.execute(sa.update(items).where(items.c.id == item_id).values(**changed))
+
+
+def _more(
+    connection: Connection, study: Study, item: Row[Any], recorded: Recorded, before: AnyAnswer | None
+) -> tuple[int, int]:
+    """Return how many slots are opened, and how many labels are wanted besides."""
+    abstained_before = before is not None and before.abstains
     if recorded.abstained:
-        more = {"slots": items.c.slots + 1}
-    elif wants_another(choices, item.wanted, study.config.assignment):
-        more = {"slots": items.c.slots + 1, "wanted": items.c.wanted + 1}
-    else:
-        return
-    connection.execute(sa.update(items).where(items.c.id == item_id).values(**more))
+        return (0 if abstained_before else 1), 0
+    if abstained_before:
+        # Somebody else was asked in their place: that slot is no longer needed, or a label too many is wanted now.
+        return (-1, 0) if item.slots > 0 else (0, 1)
+    mine = sa.select(leases.c.choice).where(leases.c.item_id == item.id, leases.c.state == "done")
+    choices = [choice for choice in connection.execute(mine.where(leases.c.repeat == 0)).scalars() if choice]
+    return (1, 1) if wants_another(choices, item.wanted, study.config.assignment) else (0, 0)

@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from labeling_ui.answers import ANSWER
 from labeling_ui.closing import RELOAD, answerable, ask_again, circumstances
+from labeling_ui.expiring import expire
 from labeling_ui.giving import Giving
 from labeling_ui.leases import (
     IN_HAND,
     Lease,
-    due,
     end,
     in_hand,
     lease_of,
@@ -31,16 +33,15 @@ from labeling_ui.leases import (
     select_leases,
     uses_slot,
 )
-from labeling_ui.people import Refused, active_person, keep_details
+from labeling_ui.people import Refused, active_person
 from labeling_ui.qualification import settle_qualification
 from labeling_ui.recording import AnyAnswer, Circumstances, Recorded, record
 from labeling_ui.reviewing import Decision, Opinion, Point, opinion_of, points_of, require_decided
 from labeling_ui.steps import step_of
 from labeling_ui.study import Study
 from labeling_ui.subjects import load_subject
-from labeling_ui.talk import wait_later
 from labeling_ui.trail import note
-from rewardkit.store.labelling_tables import leases
+from rewardkit.store.labelling_tables import items, leases
 from rewardkit.store.rows import encode
 from rewardkit.store.store import Store, insert
 
@@ -76,8 +77,11 @@ class Desk:
         Raises:
             Refused: The person is not known here, or paused.
         """
+        expire(self.store, self.study.name, self.clock())
         with self.store.writing() as connection:
-            return self._next(connection, active_person(connection, self.study.name, person_id))
+            person = active_person(connection, self.study.name, person_id)
+            # Nothing else is locked here, so an item that somebody is about to take or to free can be waited for.
+            return self._next(connection, person, wait=True)
 
     def submit(self, lease_id: str, person_id: str, answer: AnyAnswer) -> Recorded:
         """Take an answer in; it is in the store when this returns.
@@ -96,7 +100,9 @@ class Desk:
             Refused: The lease is not this person's, was answered already, has ended and gone to somebody
                 else, the answer came too fast, or it does not fit the item.
         """
-        return self._submit(lease_id, person_id, answer, and_next=True)[1]
+        expire(self.store, self.study.name, self.clock())
+        # Where others were taking what there is, it is asked for once more, and waited for.
+        return self._submit(lease_id, person_id, answer, and_next=True)[1] or self.next(person_id)
 
     def revise(self, lease_id: str, person_id: str, answer: AnyAnswer) -> Recorded:
         """Replace one of the person's latest answers; the earlier one stays in the store, superseded.
@@ -113,6 +119,8 @@ class Desk:
             how = circumstances(self.study, lease, person, self.clock())
             recorded = self._record(connection, lease, answer, how)
             self._keep(connection, lease, answer, recorded, choice=recorded.choice)
+            if uses_slot(lease):
+                ask_again(connection, self.study, lease.item_id, recorded, before=ANSWER.validate_python(lease.answer))
             self._note(connection, "revised", person_id, lease=lease_id, records=sorted(recorded.ids.values()))
         return recorded
 
@@ -166,6 +174,8 @@ class Desk:
             found = connection.execute(mine).first()
             if found is None:
                 raise Refused("this item is not in your hands", fix=RELOAD)
+            if found.role == "qualification":
+                raise Refused("items of the qualification cannot be skipped", fix="answer as well as you can")
             end(connection, found, "returned", self.clock())
             self._note(connection, "returned", person_id, lease=lease_id)
 
@@ -173,54 +183,26 @@ class Desk:
         """Keep an answer that is not finished, for a reload or a crash.
 
         Raises:
-            Refused: The person does not have the item in hand.
+            Refused: The person does not have the item in hand, or the draft is not JSON.
         """
-        mine = sa.update(leases).where(leases.c.id == lease_id, in_hand(person_id)).values(draft=dict(draft))
+        try:
+            kept = orjson.loads(orjson.dumps(draft))
+        except orjson.JSONEncodeError as error:
+            raise Refused(f"the draft cannot be kept ({error})", fix="remove the last signs that you wrote") from error
+        mine = sa.update(leases).where(leases.c.id == lease_id, in_hand(person_id)).values(draft=kept)
         with self.store.writing() as connection:
             if not connection.execute(mine).rowcount:
                 raise Refused("this item is not in your hands", fix=RELOAD)
 
-    def pause(self, person_id: str) -> None:
-        """Begin a break of a person; what they have in hand stays theirs as long as its lease lasts.
-
-        Raises:
-            Refused: The person is not known here, or paused by the researcher.
-        """
-        with self.store.writing() as connection:
-            person = active_person(connection, self.study.name, person_id)
-            if not person.details.get("break"):
-                keep_details(connection, person, {"break": self.clock()})
-                self._note(connection, "break began", person_id)
-
-    def resume(self, person_id: str) -> None:
-        """End a break; the time for what the person has in hand goes on from where it stood.
-
-        Raises:
-            Refused: The person is not known here, or paused by the researcher.
-        """
-        with self.store.writing() as connection:
-            person = active_person(connection, self.study.name, person_id)
-            if began := person.details.get("break"):
-                away = self.clock() - began
-                later = {"leased_at": leases.c.leased_at + away, "expires_at": leases.c.expires_at + away}
-                connection.execute(sa.update(leases).where(in_hand(person_id)).values(**later))
-                wait_later(connection, person_id, away)
-                keep_details(connection, person, {"break": None})
-                self._note(connection, "break ended", person_id)
-
-    def _next(self, connection: Connection, person: Row[Any]) -> Lease | None:
-        if step_of(person.details, self.study) in ("failed", "break"):
+    def _next(self, connection: Connection, person: Row[Any], *, wait: bool = False) -> Lease | None:
+        if step_of(person.details, self.study) != "work":
             return None
         if self._judge and connection.execute(self._open_review(person.id)).first() is not None:
             return None
-        now = self.clock()
-        for lease in due(connection, now):
-            end(connection, lease, "expired", now)
-            self._note(connection, "expired", lease.person_id, lease=lease.id)
         held = connection.execute(IN_HAND, {"person": person.id}).first()
         if held is not None:
             return lease_of(held)
-        return Giving(connection, self.study, person, now, self.typical_seconds).give()
+        return Giving(connection, self.study, person, self.clock(), self.typical_seconds, wait).give()
 
     def _submit(
         self, lease_id: str, person_id: str, answer: AnyAnswer, *, and_next: bool
@@ -288,7 +270,9 @@ class Desk:
         connection.execute(sa.update(leases).where(leases.c.id == lease.id).values(**said, **more))
 
     def _latest(self, connection: Connection, person_id: str) -> Sequence[Row[Any]]:
-        mine = select_leases(leases.c.person_id == person_id, leases.c.state == "done")
+        # A review has an answer of its own, and a qualification is over with its last item.
+        open_to_change = leases.c.review.is_(None) & (items.c.role != "qualification")
+        mine = select_leases(leases.c.person_id == person_id, leases.c.state == "done", open_to_change)
         return connection.execute(mine.order_by(leases.c.closed_at.desc(), leases.c.id).limit(LATEST)).all()
 
     def _note(self, connection: Connection, kind: str, person_id: str, **details: Any) -> None:

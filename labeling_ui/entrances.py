@@ -70,13 +70,22 @@ class Entrances:
 
     def start(self, request: Request) -> Response:
         """Let somebody in who comes from Prolific."""
-        who, study = (request.query_params.get(name, "") for name in ("PROLIFIC_PID", "STUDY_ID"))
+        names = ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID")
+        who, study, session = (request.query_params.get(name, "")[:100] for name in names)
+        if self.study.config.prolific is None:
+            return self._refuse(request, "This study does not take people from Prolific.")
         expected = self.study.config.prolific.study_id
         if not PROLIFIC_ID.fullmatch(who):
             return self._refuse(request, "This link lacks your Prolific ID. Open the study from Prolific again.")
         if expected is not None and study != expected:
             return self._refuse(request, "This link belongs to another study. Open the study from Prolific again.")
-        return self._let_in(request, partial(self._known, "prolific", who))
+
+        def arrived() -> str:
+            person = self._known("prolific", who)
+            self.people.keep(person, "arrived", lambda _: {"prolific": {"study": study, "session": session}})
+            return person
+
+        return self._let_in(request, arrived)
 
     def join(self, request: Request, token: str) -> Response:
         """Let somebody in who was invited."""

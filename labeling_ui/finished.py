@@ -22,6 +22,8 @@ import sqlalchemy as sa
 
 from labeling_ui.progress import Progress, progress_of
 from labeling_ui.trail import note
+from rewardkit.errors import RewardkitError
+from rewardkit.progress import log
 from rewardkit.store.labelling_tables import events
 from rewardkit.store.store import Store
 
@@ -40,14 +42,14 @@ class Finished:
         store: Where it is.
         study: Its name.
         url: Who is told.
-        secret: Signs what is told: HMAC-SHA256 of the body, in hexadecimal, in the header x-rewardkit-signature.
+        key: Signs what is told: HMAC-SHA256 of the body, in hexadecimal, in the header x-rewardkit-signature.
         clock: Seconds since 1970.
     """
 
     store: Store
     study: str
     url: str
-    secret: str
+    key: str
     clock: Callable[[], float] = time.time
 
     def check(self) -> bool:
@@ -78,7 +80,15 @@ class Finished:
     def _watch(self, stop: threading.Event) -> None:
         wait = SECONDS
         while not stop.wait(wait):
-            wait = SECONDS if self.check() else min(2 * wait, MOST_SECONDS)
+            wait = SECONDS if self._checked() else min(2 * wait, MOST_SECONDS)
+
+    def _checked(self) -> bool:
+        try:
+            return self.check()
+        except RewardkitError as error:
+            # A database that is away for a while: the end of the study is told when it is back.
+            log(f"label: whether the study is finished cannot be told now: {error}")
+            return False
 
     def _told(self, progress: Progress) -> bool:
         told = sa.select(events.c.details).where(events.c.study == self.study, events.c.kind == "finished")
@@ -87,7 +97,7 @@ class Finished:
 
     def _send(self, progress: Progress) -> None:
         body = json.dumps({"study": self.study, **vars(progress)}).encode()
-        signature = hmac.digest(self.secret.encode(), body, "sha256").hex()
+        signature = hmac.digest(self.key.encode(), body, "sha256").hex()
         headers = {"content-type": "application/json", SIGNATURE: signature}
         with urllib.request.urlopen(urllib.request.Request(self.url, body, headers), timeout=TIMEOUT) as answer:
             answer.read()

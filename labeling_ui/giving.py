@@ -27,6 +27,7 @@ class Giving:
         person: The person's row, locked.
         now: Seconds since 1970.
         median: Median time for a label lately, in seconds; None where nothing is known.
+        wait: Whether to wait for items that others are taking now, where there is nothing else.
     """
 
     connection: Connection
@@ -34,6 +35,7 @@ class Giving:
     person: Row[Any]
     now: float
     median: float | None
+    wait: bool = False
 
     def give(self) -> Lease | None:
         """Give the person an item, if there is one for them."""
@@ -50,11 +52,13 @@ class Giving:
             return None
         candidates = open_to.of(route)
         first = int(self._number("item", turns) * len(candidates))
-        for candidate in (*candidates[first:], *candidates[:first]):
-            if route != "work" or take_slot(self.connection, candidate.id):
-                given = self._lease(candidate, int(route == "repeat"), chance[route] / len(candidates))
-                self.connection.execute(sa.insert(leases).values(row_of(given, self.person.id)))
-                return given
+        turned = (*candidates[first:], *candidates[:first])
+        for wait in (False, True) if self.wait else (False,):
+            for candidate in turned:
+                if route != "work" or take_slot(self.connection, candidate.id, wait=wait):
+                    given = self._lease(candidate, int(route == "repeat"), chance[route] / len(candidates))
+                    self.connection.execute(sa.insert(leases).values(row_of(given, self.person.id)))
+                    return given
         return None
 
     def _number(self, what: str, turns: int) -> float:

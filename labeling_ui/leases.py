@@ -100,17 +100,18 @@ def select_leases(*where: sa.ColumnElement[bool] | sa.TextClause) -> sa.Select[A
 # Put together once: building them costs more than running them.
 LOCKED = select_leases(leases.c.id == sa.bindparam("lease")).with_for_update(of=leases)
 IN_HAND = select_leases(leases.c.person_id == sa.bindparam("person"), leases.c.state == "open")
-DUE = (
-    # The state is written out and not a parameter: else the index of open leases is not used.
-    select_leases(leases.c.expires_at < sa.bindparam("now"), sa.text("leases.state = 'open'"))
+DUE: sa.Select[Any] = (
+    # Without what people wrote. The state is written out and not a parameter: else the index is not used.
+    sa.select(leases.c.id, leases.c.item_id, leases.c.person_id, leases.c.repeat, items.c.role)
+    .join_from(leases, items, leases.c.item_id == items.c.id)
+    .where(items.c.study == sa.bindparam("study"), leases.c.expires_at < sa.bindparam("now"))
+    .where(sa.text("leases.state = 'open'"))
     .limit(sa.bindparam("most", type_=sa.Integer))
-    .with_for_update(of=leases, skip_locked=True)
 )
-FREE = (
-    sa.select(items.c.id)
-    .where(items.c.id == sa.bindparam("item"), items.c.slots > 0)
-    .with_for_update(skip_locked=True, key_share=True)
-)
+DUE_LOCKED = DUE.with_for_update(of=leases, skip_locked=True)
+_ITEM = sa.select(items.c.id).where(items.c.id == sa.bindparam("item"), items.c.slots > 0)
+FREE = _ITEM.with_for_update(skip_locked=True, key_share=True)
+FREE_LATER = _ITEM.with_for_update(key_share=True)
 TAKE = sa.update(items).where(items.c.id == sa.bindparam("item")).values(slots=items.c.slots - 1)
 
 
@@ -124,9 +125,9 @@ def in_hand(person_id: str) -> sa.ColumnElement[bool]:
     return (leases.c.person_id == person_id) & (leases.c.state == "open")
 
 
-def due(connection: Connection, now: float, *, most: int = 100) -> Sequence[Row[Any]]:
-    """Return leases whose time is over, but for those that somebody else is changing now."""
-    return connection.execute(DUE, {"now": now, "most": most}).all()
+def lock_items(connection: Connection, where: sa.ColumnElement[bool]) -> None:
+    """Lock several items, in an order that is the same for everybody who needs more than one."""
+    connection.execute(sa.select(items.c.id).where(where).order_by(items.c.id).with_for_update(key_share=True)).all()
 
 
 def end(connection: Connection, lease: Row[Any], state: str, now: float) -> None:
@@ -145,9 +146,9 @@ def take_again(connection: Connection, lease: Row[Any]) -> bool:
     return not uses_slot(lease) or take_slot(connection, lease.item_id)
 
 
-def take_slot(connection: Connection, item_id: str) -> bool:
-    """Use up one slot of an item, unless it has none or somebody else is taking it now."""
-    if connection.execute(FREE, {"item": item_id}).first() is None:
+def take_slot(connection: Connection, item_id: str, *, wait: bool = False) -> bool:
+    """Use up one slot of an item, unless it has none, or (without waiting) somebody else is taking it now."""
+    if connection.execute(FREE_LATER if wait else FREE, {"item": item_id}).first() is None:
         return False
     connection.execute(TAKE, {"item": item_id})
     return True

@@ -17,6 +17,7 @@ from labeling_ui.rendering import visible_text
 from labeling_ui.subjects import Subject
 from rewardkit.types import Choice, Comparison, Label, Order, Rating, Record, Response, content_id
 
+EDITED, RATED = "edit ", "rating "
 AnyAnswer = ComparisonAnswer | RankingAnswer | RatingAnswer
 
 
@@ -100,8 +101,9 @@ def record(answer: AnyAnswer, subject: Subject, criteria: Sequence[str], how: Ci
     _check_places(answer, subject)
     _check_criteria(answer, criteria)
     said = list(_said_records(answer, subject, how))
-    records = (*said, *_edits(answer, subject, how))
-    ids = {_about(each): each.id for each in records if isinstance(each, Label | Rating)}
+    made = (*said, *_edits(answer, subject, how))
+    ids = {_about(each): each.id for each in made if isinstance(each, Label | Rating)}
+    records = (*made, *_withdrawn(set(how.earlier) - set(ids), subject, how))
     answers = [each for each in said if isinstance(each, Label | Rating)]
     first = answers[0] if answers else None
     choice = first.choice if isinstance(first, Label) and answer.task == "comparison" else None
@@ -126,8 +128,8 @@ def unshown(choice: Shown, order: Order) -> Choice:
 def _about(each: Label | Rating) -> str:
     """Return what a record is about: of two answers to one item, the later record on it replaces the earlier."""
     if isinstance(each, Rating):
-        return each.criterion
-    return f"edit of {each.metadata['edited']}" if "edited" in each.metadata else each.comparison_id
+        return f"{RATED}{each.criterion}"
+    return f"{EDITED}{each.comparison_id}" if "edited" in each.metadata else each.comparison_id
 
 
 def _comparison(answer: ComparisonAnswer, subject: Subject, how: Circumstances) -> Iterator[Record]:
@@ -183,7 +185,7 @@ def _rating(answer: RatingAnswer, subject: Subject, how: Circumstances) -> Itera
             status="abstained" if value is None else "ok",
             rubric_version=how.rubric_version,
             rationale=said["rationale"],
-            supersedes=how.earlier.get(criterion),
+            supersedes=how.earlier.get(f"{RATED}{criterion}"),
             metadata={**said["metadata"], **({"spans": list(said["spans"])} if said["spans"] else {})},
             **how.common,
         )
@@ -201,11 +203,30 @@ def _edits(answer: BaseAnswer, subject: Subject, how: Circumstances) -> Iterator
         yield comparison
         choice = "a" if comparison.response_a == edited.id else "b"
         metadata = {"lease": how.lease_id, "edited": original.id}
-        yield _label(comparison.id, how, about=f"edit of {original.id}", choice=choice, metadata=metadata)
+        yield _label(comparison.id, how, about=EDITED, choice=choice, metadata=metadata)
 
 
-def _label(comparison_id: str, how: Circumstances, *, about: str | None = None, **fields: Any) -> Label:
-    earlier = how.earlier.get(about or comparison_id)
+def _withdrawn(about: set[str], subject: Subject, how: Circumstances) -> Iterator[Record]:
+    """Yield abstentions in place of what an earlier answer said and this one does not."""
+    metadata = {"lease": how.lease_id, "withdrawn": True}
+    for each in sorted(about):
+        if each.startswith(EDITED):
+            yield _label(each.removeprefix(EDITED), how, about=EDITED, status="abstained", metadata=metadata)
+        elif each.startswith(RATED):
+            yield Rating.of(
+                subject.responses[0].id,
+                how.annotator_id,
+                each.removeprefix(RATED),
+                scale=how.scale,
+                status="abstained",
+                supersedes=how.earlier[each],
+                metadata=metadata,
+                **how.common,
+            )
+
+
+def _label(comparison_id: str, how: Circumstances, *, about: str = "", **fields: Any) -> Label:
+    earlier = how.earlier.get(about + comparison_id)
     return Label.of(comparison_id, how.annotator_id, supersedes=earlier, **fields, **how.common)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 
 from markdown_it import MarkdownIt
 
@@ -39,6 +39,7 @@ def safe_html(text: str, *, breaks: bool = True) -> str:
     return f'<div class="text plain" dir="auto">{_signs(html.escape(text))}</div>'
 
 
+@lru_cache(maxsize=128)
 def visible_text(text: str) -> str:
     """Return the text of `safe_html`, as a browser counts its characters."""
     return _unescaped(safe_html(text))

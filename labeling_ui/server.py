@@ -33,7 +33,7 @@ from labeling_ui.sessions import Sessions
 from labeling_ui.settings import read_settings, settled
 from labeling_ui.study import Study
 from labeling_ui.views import Turns
-from rewardkit.errors import ConfigError
+from rewardkit.errors import ConfigError, DataError
 from rewardkit.extras import require
 from rewardkit.store.store import Store
 
@@ -49,10 +49,12 @@ class Served:
     Attributes:
         app: The ASGI application.
         sessions: Signs links to it.
+        people: Who takes part.
     """
 
     app: FastAPI
     sessions: Sessions
+    people: People
 
 
 def build(store: Store, study: Study, secret: str, *, pages: bool = True, replies: Replies | None = None) -> Served:
@@ -70,6 +72,7 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True, replie
     people = People(store, study.name)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(DataError, refused)
     desk, entrances = Desk(store, study), Entrances(study, people, sessions)
     talk = Conversations(desk, study.config.chat) if study.config.chat else None
     api = Api(Turns(desk, people, sessions, ChatViews(talk) if talk else None))
@@ -86,7 +89,7 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True, replie
     if pages:
         _mount(app, office, researchers)
     app.add_middleware(Gate, people=people, sessions=sessions)
-    return Served(app, sessions)
+    return Served(app, sessions, people)
 
 
 def _mount(app: Any, office: Office, researchers: Researchers) -> None:

@@ -83,6 +83,11 @@ class Sessions:
         """Return the completion code of a person."""
         return hmac.digest(self.secret.encode(), f"code {self.study} {person_id}".encode(), "sha256").hex()[:8].upper()
 
+    @property
+    def webhook_key(self) -> str:
+        """What signs webhooks: whoever checks them must know it, and may not know the secret."""
+        return hmac.digest(self.secret.encode(), f"webhook {self.study}".encode(), "sha256").hex()
+
     def _timed(self, kind: str) -> URLSafeTimedSerializer:
         return URLSafeTimedSerializer(self.secret, salt=f"{kind} {self.study}")
 

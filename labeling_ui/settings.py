@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from labeling_ui.answers import Form
 from labeling_ui.desk import Desk
+from labeling_ui.leases import lock_items
 from labeling_ui.people import Refused
 from labeling_ui.study import Study, page_of
 from labeling_ui.trail import note
@@ -133,4 +134,5 @@ def _adapt(connection: Connection, study: str, old: int, new: int) -> None:
     affected = items.c.wanted < new if new > old else (items.c.wanted <= old) & (items.c.wanted > new)
     used = items.c.wanted - items.c.slots
     wanted = sa.case((used > new, used), else_=new)
+    lock_items(connection, of_work & affected)
     connection.execute(sa.update(items).where(of_work, affected).values(wanted=wanted, slots=wanted - used))

@@ -84,6 +84,11 @@ class Study:
         return f"{self.consent.version}.{self.guidelines.version}"
 
     @property
+    def agreement(self) -> dict[str, str]:
+        """What is kept of somebody who agreed to all of it."""
+        return {"consent": self.version, "guidelines": self.guidelines.version}
+
+    @property
     def scale(self) -> tuple[float, float]:
         """Lowest and highest rating."""
         return self.rubric.scale if self.rubric else (1.0, 5.0)

@@ -179,7 +179,8 @@ class Turns:
     def _completion(self, person: Row[Any]) -> View:
         config = self.desk.study.config
         code = config.completion_code or self.sessions.code(person.id)
-        url = config.prolific.completion_url.format(code=code) if person.entry == "prolific" else None
+        prolific = config.prolific if person.entry == "prolific" else None
+        url = prolific.completion_url.format(code=code) if prolific else None
         return {"code": code, "url": url}
 
 

@@ -154,7 +154,9 @@ class LabelConfig(Section):
     check: CheckConfig = CheckConfig()
     qualification: QualificationConfig = QualificationConfig()
     gold: GoldConfig | None = None
-    prolific: ProlificConfig = ProlificConfig()
+    prolific: ProlificConfig | None = Field(
+        None, description="let people of Prolific in by /start; write {} for its defaults"
+    )
     review: ReviewConfig | None = Field(None, description="only for comparisons")
     chat: ChatConfig | None = Field(None, description="annotators talk with models; nothing has to be imported then")
 

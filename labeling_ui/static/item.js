@@ -43,7 +43,7 @@ export class Item {
       this.marks && { keys: ["M"], what: "mark the selected passage; without one, sentence by sentence (← →)", run: () => this.marks.begin() },
       this.item.may_edit && { keys: ["E"], what: "edit a response into a better one", run: () => this.#edit() },
       { keys: ["Enter"], what: this.earlier ? "save the change" : "submit the answer", run: () => this.submit() },
-      !this.earlier && { keys: ["S"], what: "skip this item", run: () => this.skip() },
+      this.#skippable() && { keys: ["S"], what: "skip this item", run: () => this.skip() },
     ].filter(Boolean);
   }
 
@@ -91,6 +91,10 @@ export class Item {
       }
     }
     return this.app.refused(error);
+  }
+
+  #skippable() {
+    return !this.earlier && !this.item.qualification;
   }
 
   #missing() {
@@ -158,7 +162,7 @@ export class Item {
     this.send = button(text, () => this.submit(), { class: "primary send", "aria-describedby": "missing" });
     const other = this.earlier
       ? button("Cancel", () => this.#cancel(), { class: "quiet" })
-      : button("Skip", () => this.skip(), { keys: "S", class: "quiet" });
+      : this.#skippable() && button("Skip", () => this.skip(), { keys: "S", class: "quiet" });
     return el("section", { class: "dock", "aria-label": "Answer" }, this.item.task === "comparison" && ends(), this.task.control, el("div", { class: "dock-send" }, this.hint, other, this.send));
   }
 

@@ -77,13 +77,13 @@ function asked({ html, options }, at, wrong, take) {
   return el("fieldset", {}, legend, ...rows);
 }
 
-/** A break: nothing runs out. */
+/** A break: the item waits, and its time does not run. */
 export function onBreak(app) {
   const resume = () => app.act("/api/break", { on: false }, "Welcome back.");
   return {
     node: message(
       "Time stands still",
-      ["You are on a break. What you have in hand stays yours, with all that you have written, and the time for it does not run."],
+      ["You are on a break. What you have in hand waits for an hour, with all that you have written, and the time for it does not run."],
       button("Go on", resume, { keys: "P", class: "primary" }),
     ),
     keys: [{ keys: ["P", "Enter"], what: "end the break", run: resume }],

@@ -107,7 +107,7 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
         replies = stack.enter_context(_models(study.config.chat)) if study.config.chat else None
         served = build(store, study, secret_of(config.workspace), replies=replies)
         if study.config.webhook:
-            told = Finished(store, study.name, study.config.webhook, served.sessions.secret)
+            told = Finished(store, study.name, study.config.webhook, served.sessions.webhook_key)
             stack.enter_context(told.watching())
         with listening(study.config.host, study.config.port) as bound:
             _announce(served, study, bound.getsockname()[1], invite)
@@ -147,13 +147,14 @@ def _study(config: JobConfig) -> Study:
 
 def _work(store: Store, study: Study) -> list[Ids]:
     """Return what is to be labelled: comparisons, all responses of a prompt, or single responses."""
-    from labeling_ui.choosing import known_items, sets_of
+    from labeling_ui.choosing import known_items, sets_of, work_items
 
     config = study.config
     # What researchers added as gold in the page is no work after a restart either.
-    known = known_items(store, study.name)
+    known, there = known_items(store, study.name), work_items(store, study.name)
     sets = sets_of(comparisons_of(store, study.config) or _pairs(store, study), config.task)
-    work = list(islice((ids for ids in sets if ids not in known), config.limit))
+    more = (ids for ids in sets if ids not in known and ids not in there)
+    work = [*there, *islice(more, max(0, config.limit - len(there)) if config.limit else None)]
     if not work:
         where = f" of the source {config.source!r}" if config.source else ""
         raise ConfigError(f"there is nothing to label{where}", where="label", fix="import something else first")
@@ -205,9 +206,10 @@ def _announce(served: Served, study: Study, port: int, invite: int) -> None:
     base = (config.public_url or f"http://{config.host}:{port}").rstrip("/")
     log(f"label: serving at {base}/ ; stop with Ctrl-C, nothing is lost")
     log(f"label: researchers: {base}/researcher/{served.sessions.login('researcher')}  (for 12 hours)")
-    log(
-        f"label: Prolific: {base}/start?PROLIFIC_PID={{{{%PROLIFIC_PID%}}}}&STUDY_ID={{{{%STUDY_ID%}}}}"
-        "&SESSION_ID={{%SESSION_ID%}}"
-    )
+    if config.prolific:
+        names = "&".join(f"{name}={{{{%{name}%}}}}" for name in ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID"))
+        log(f"label: Prolific: {base}/start?{names}")
+    if config.webhook:
+        log(f"label: webhook: what is sent is signed with {served.sessions.webhook_key}")
     for _ in range(invite):
         log(f"label: invitation: {base}/join/{served.sessions.invitation()}")

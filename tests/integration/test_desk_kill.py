@@ -34,7 +34,9 @@ from rewardkit.types import Annotator
 url, name = sys.argv[1:]
 with Store.open(url) as store:
     desk = Desk(store, Study("study", LabelConfig.model_validate_json({STUDY.config.model_dump_json()!r})))
-    person = People(store, "study").join("invitation", name, Annotator.of("human", name))
+    people = People(store, "study")
+    person = people.join("invitation", name, Annotator.of("human", name))
+    people.keep(person, "consented", lambda _: desk.study.agreement)
     print("ready", flush=True)
     while lease := desk.next(person):
         try:

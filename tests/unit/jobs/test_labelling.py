@@ -95,6 +95,14 @@ def test_responses_that_nobody_has_paired_are_paired(config, database):
         assert len(item_rows(store)) == store.counts()["comparisons"] == 15
 
 
+def test_a_limit_holds_after_later_imports(config, database):
+    with Store.open(database) as store:
+        for tag in ("", "later "):
+            compare(store, [each[:2] for each in add(store, prompts=6, responses=2, tag=tag)])
+            stock(store, study_of(config(limit=4)))
+            assert len(item_rows(store)) == 4
+
+
 def test_what_people_made_meanwhile_is_no_work(config, database):
     with Store.open(database) as store:
         (made,) = add(store, prompts=1, responses=4)
@@ -102,7 +110,7 @@ def test_what_people_made_meanwhile_is_no_work(config, database):
         compare(store, [(made[1], made[2])], source="edits")
         stock(store, study_of(config()))
         assert len(item_rows(store)) == 1
-        assert plan(config(source="edits")).items == 1
+        assert plan(config(source="edits", study="other")).items == 1
 
 
 def test_gold_and_qualification_are_what_humans_agree_on(config, database):

@@ -70,9 +70,16 @@ def comparisons(store, add_comparisons):
 
 @pytest.fixture
 def join(desk):
-    """Let somebody join the study; return their id."""
+    """Let somebody join the study and, unless they are not to, agree to what it says; return their id."""
     people = People(desk.store, desk.study.name, clock=desk.clock)
-    return lambda name: people.join("invitation", name, Annotator.of("human", name))
+
+    def come(name, *, agreed=True):
+        person = people.join("invitation", name, Annotator.of("human", name))
+        if agreed:
+            people.keep(person, "consented", lambda _: desk.study.agreement)
+        return person
+
+    return come
 
 
 @pytest.fixture

@@ -129,10 +129,13 @@ def test_the_trail_is_paged_and_filtered(office, store, clock, stock, comparison
         prefer(ann, "a")
     prefer(ben, "b")
     first = read_trail(store, "study")
-    assert (first.total, first.first, len(first.rows)) == (PAGE + 8, 1, PAGE) and first.rows[0].person_id == ben
+    assert (first.total, first.first, len(first.rows)) == (PAGE + 10, 1, PAGE) and first.rows[0].person_id == ben
     last = read_trail(store, "study", page=99)
-    assert (last.first, [row.kind for row in last.rows][-2:]) == (PAGE + 1, ["joined", "joined"])
-    assert read_trail(store, "study", person_id=ben).total == 2
+    assert (last.first, [row.kind for row in last.rows][-4:]) == (
+        PAGE + 1,
+        ["consented", "joined"] * 2,
+    )
+    assert read_trail(store, "study", person_id=ben).total == 3
     assert read_trail(store, "study", person_id=ann, kind="answered", page=-3).first == 1
     assert kinds_of(store, "study") == ["answered", "joined"]
     assert read_trail(store, "another study").rows == []

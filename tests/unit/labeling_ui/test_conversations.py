@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from labeling_ui.answers import ComparisonAnswer, RatingAnswer
+from labeling_ui.breaks import pause, resume
 from labeling_ui.conversations import Conversations
 from labeling_ui.people import People, Refused
 from labeling_ui.talk import Asked, Reply
@@ -102,9 +103,9 @@ def test_time_stands_still_in_a_break(talk, person, clock):
     talk.say(person, token(talk, person), "Hello")
     reply(talk, person, "one", "two")
     clock.now += 3.0
-    talk.desk.pause(person)
+    pause(talk.desk, person)
     clock.now += 1000.0
-    talk.desk.resume(person)
+    resume(talk.desk, person)
     clock.now += 4.0
     talk.pick(person, token(talk, person), FIRST)
     assert [label.seconds for label in talk.desk.store.labels()] == [7.0]
@@ -132,7 +133,7 @@ def test_steps_that_are_stale_doubled_or_somebody_elses_are_refused(talk, person
     choice = token(talk, person)
     with pytest.raises(Refused, match="has gone on"):
         talk.end(person, choice)
-    other = join("ben")
+    other = join("ben", agreed=False)
     with pytest.raises(Refused, match="not the time"):
         talk.say(other, choice, "Hello")
     People(desk.store, desk.study.name, desk.clock).keep(other, "consented", lambda _: {"consent": desk.study.version})

@@ -10,8 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from labeling_ui.answers import ComparisonAnswer, RatingAnswer
+from labeling_ui.breaks import pause, resume
+from labeling_ui.expiring import expire
 from labeling_ui.people import People, Refused
 from labeling_ui.progress import Progress, progress_of
+from labeling_ui.study import page_of
 from rewardkit.errors import DataError
 from rewardkit.label_config import AssignmentConfig, QualificationConfig
 from rewardkit.rubric import Rubric
@@ -19,6 +22,7 @@ from rewardkit.store.labelling_tables import events, items, leases
 
 FIRST = ComparisonAnswer(choice="first", strength=2)
 TIE = ComparisonAnswer(choice="tie")
+CANNOT = ComparisonAnswer(choice=None)
 RUBRIC = Rubric(
     name="plain", version="7", description="Which?", criteria=({"name": "tone", "description": "How it sounds."},)
 )
@@ -285,11 +289,11 @@ def test_rankings_and_ratings_go_over_the_same_desk(desk, stock, comparisons, jo
     first = desk.submit(lease.id, person, RatingAnswer(ratings={"tone": 2.0}))
     again = desk.revise(lease.id, person, RatingAnswer(ratings={"tone": 3.0}))
     found = {rating.id: rating for rating in desk.store.records("ratings")}
-    assert found[again.ids["tone"]].supersedes == first.ids["tone"] and len(found) == 2
+    assert found[again.ids["rating tone"]].supersedes == first.ids["rating tone"] and len(found) == 2
 
 
 def test_whoever_has_to_qualify_does_so_first(desk, stock, settle, comparisons, join):
-    settle(assignment=PLAIN, qualification=QualificationConfig(source="known", items=3))
+    settle(assignment=PLAIN, qualification=QualificationConfig(source="known", items=3, passed=0.0))
     stock(comparisons(5).values())
     stock(comparisons(4, tag="known ").values(), role="qualification")
     given = label_all(desk, join("ann"))
@@ -303,3 +307,127 @@ def test_nobody_gets_more_than_they_may(desk, stock, settle, comparisons, join):
     # What is skipped is no answer.
     desk.give_back(desk.next(person).id, person)
     assert len(label_all(desk, person)) == 4
+
+
+def test_nobody_works_who_has_not_qualified(desk, settle, stock, comparisons, join):
+    settle(assignment=PLAIN, qualification=QualificationConfig(source="known", items=3, passed=0.0))
+    stock(comparisons(5).values())
+    # Fewer than are asked for, as after a mistake.
+    stock(comparisons(2, tag="known ").values(), role="qualification")
+    person = join("ann")
+    with pytest.raises(Refused, match="cannot be skipped"):
+        desk.give_back(desk.next(person).id, person)
+    assert [lease.role for lease in label_all(desk, person)] == ["qualification"] * 2
+    assert desk.latest(person) == []
+
+
+def test_a_draft_that_cannot_be_kept_stops_nobody(desk, stock, comparisons, join):
+    stock(comparisons(3).values())
+    ann, ben = join("ann"), join("ben")
+    lease = desk.next(ann)
+    with pytest.raises(Refused, match="cannot be kept"):
+        desk.keep_draft(lease.id, ann, {"rationale": "half an emoji: \ud83d"})
+    desk.keep_draft(lease.id, ann, {"x": float("nan")})
+    assert desk.next(ann).draft == {"x": None}
+    desk.clock.now += 601
+    assert desk.next(ben) and desk.next(ann)
+
+
+def test_guidelines_that_change_are_read_before_the_next_item(desk, settle, stock, comparisons, join):
+    settle(assignment=PLAIN)
+    stock(comparisons(5).values())
+    person, old = join("ann"), desk.study.guidelines.version
+    lease = desk.next(person)
+    desk.study = replace(desk.study, guidelines=page_of("Shorter is better."))
+    # What was begun under the old ones was done under the old ones.
+    assert desk.submit_and_next(lease.id, person, FIRST) is None
+    assert [label.guideline_version for label in desk.store.labels()] == [old]
+    People(desk.store, "study").keep(person, "consented", lambda _: desk.study.agreement)
+    lease = desk.next(person)
+    desk.submit(lease.id, person, FIRST)
+    assert {label.guideline_version for label in desk.store.labels()} == {old, desk.study.guidelines.version}
+
+
+@pytest.mark.parametrize(("first", "then", "wanted"), [(FIRST, CANNOT, 1), (CANNOT, FIRST, 1)])
+def test_a_changed_answer_keeps_the_count(desk, settle, stock, comparisons, join, first, then, wanted):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
+    stock(comparisons(1).values())
+    ann, ben = join("ann"), join("ben")
+    lease = desk.next(ann)
+    desk.submit(lease.id, ann, first)
+    desk.revise(lease.id, ann, then)
+    assert progress(desk).done == (1 if then is FIRST else 0)
+    # Somebody else is asked where nothing could be judged after all, and only there.
+    assert bool(desk.next(ben)) == (then is CANNOT)
+
+
+def test_an_answer_that_is_changed_when_somebody_else_was_asked_already(desk, settle, stock, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
+    stock(comparisons(1).values())
+    ann, ben = join("ann"), join("ben")
+    lease = desk.next(ann)
+    desk.submit(lease.id, ann, CANNOT)
+    other = desk.next(ben)
+    desk.revise(lease.id, ann, FIRST)
+    desk.submit(other.id, ben, FIRST)
+    assert progress(desk) == Progress(items=1, wanted=2, done=2, leased=0)
+
+
+def test_a_changed_answer_took_as_long_as_it_took(desk, clock, stock, comparisons, join):
+    stock(comparisons(2).values())
+    person = join("ann")
+    lease = desk.next(person)
+    clock.now += 20
+    desk.submit(lease.id, person, FIRST)
+    clock.now += 3600
+    desk.revise(lease.id, person, TIE)
+    assert [label.seconds for label in desk.store.labels()] == [20.0]
+
+
+def test_an_item_waits_for_a_break(desk, clock, settle, stock, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
+    stock(comparisons(1).values())
+    ann, ben = join("ann"), join("ben")
+    lease = desk.next(ann)
+    clock.now += 5
+    pause(desk, ann)
+    clock.now += 1200
+    assert desk.next(ann) is None and desk.next(ben) is None
+    resume(desk, ann)
+    assert desk.next(ann).id == lease.id
+    clock.now += 2
+    desk.submit(lease.id, ann, FIRST)
+    assert [label.seconds for label in desk.store.labels()] == [7.0]
+
+
+def test_a_break_without_end_gives_the_item_to_others(desk, clock, settle, stock, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1))
+    stock(comparisons(1).values())
+    ann, ben = join("ann"), join("ben")
+    desk.next(ann)
+    pause(desk, ann)
+    clock.now += 3600 + 601
+    assert desk.next(ben)
+    resume(desk, ann)
+    assert desk.next(ann) is None
+
+
+def test_a_study_ends_only_its_own_leases(desk, clock, stock, comparisons, join):
+    stock(comparisons(2).values())
+    lease = desk.next(join("ann"))
+    clock.now += 601
+    assert expire(desk.store, "another study", clock.now) == 0
+    assert expire(desk.store, "study", clock.now) == 1
+    assert lease and notes(desk)["expired"] == 1
+
+
+def test_many_leases_that_end_at_once_hinder_nobody(desk, clock, settle, stock, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=20, most_overlap=20, repeats=0.0))
+    stock(comparisons(10).values())
+    people = [join(f"p{number}") for number in range(24)]
+    for person in people:
+        assert desk.next(person)
+    clock.now += 601
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(desk.next, people))
+    assert notes(desk)["expired"] == 24

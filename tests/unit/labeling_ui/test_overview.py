@@ -213,7 +213,7 @@ def test_each_annotator_is_measured(desk, stock, settle, clock, comparisons, joi
         if length[lease.responses[0]] != length[lease.responses[1]]
     ]
     assert mine.longer == Share(sum(longer), len(longer)) and longer
-    assert (mine.returned, mine.refused, mine.step, mine.state) == (1, 0, "consent", "active")
+    assert (mine.returned, mine.refused, mine.step, mine.state) == (1, 0, "work", "active")
     assert mine.last_seen == pytest.approx(clock.now - 8.0)
     other = of(ben)
     assert (other.abstained, other.first, other.seconds) == (Share(2, 2), Share(0, 0), 4.0)

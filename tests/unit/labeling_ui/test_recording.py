@@ -67,7 +67,9 @@ def test_a_ranking_that_cannot_be_made_is_an_abstention_on_each_pair():
 
 def test_ratings_are_one_record_a_criterion():
     answer = RatingAnswer(ratings={"wit": 4.0, "care": None}, rationale="fine", reasons=("short",))
-    recorded = record(answer, subject("one"), ["wit", "care"], how(0, rubric_version="3", earlier={"wit": "old"}))
+    recorded = record(
+        answer, subject("one"), ["wit", "care"], how(0, rubric_version="3", earlier={"rating wit": "old"})
+    )
     wit, care = recorded.records
     assert isinstance(wit, Rating) and (wit.criterion, wit.value, wit.status) == ("wit", 4.0, "ok")
     assert (care.value, care.status, care.supersedes) == (None, "abstained", None)
@@ -86,11 +88,15 @@ def test_an_edit_becomes_a_response_that_is_preferred():
     comparison = next(each for each in recorded.records if each.id == about_edit.comparison_id)
     preferred = comparison.response_a if about_edit.choice == "a" else comparison.response_b
     assert preferred == edited.id and about_pair.choice == "tie"
-    assert set(recorded.ids) == {about_pair.comparison_id, f"edit of {pair.responses[0].id}"}
-    again = record(
-        ComparisonAnswer(choice="tie", edits={"2": "better still"}), pair, [], how(1, 0, earlier=recorded.ids)
-    )
-    assert [label.supersedes for label in labels(again)] == [about_pair.id, about_edit.id]
+    assert set(recorded.ids) == {about_pair.comparison_id, f"edit {about_edit.comparison_id}"}
+    later = how(1, 0, earlier=recorded.ids)
+    again = record(ComparisonAnswer(choice="tie", edits={"2": "better still"}), pair, [], later)
+    first, edit, withdrawn = labels(again)
+    # The earlier edit is not what they stand by any more; the new one is another comparison.
+    assert (first.supersedes, edit.supersedes, withdrawn.supersedes) == (about_pair.id, None, about_edit.id)
+    assert (withdrawn.comparison_id, withdrawn.status) == (about_edit.comparison_id, "abstained")
+    same = record(ComparisonAnswer(choice="tie", edits=edits), pair, [], later)
+    assert [label.supersedes for label in labels(same)] == [about_pair.id, about_edit.id]
 
 
 def test_a_text_that_was_not_changed_is_no_edit():
@@ -149,3 +155,11 @@ def test_a_rating_off_the_scale_is_refused():
 def test_forms_that_say_what_they_may_not(form):
     with pytest.raises(ValidationError):
         ANSWER.validate_python(form)
+
+
+def test_a_criterion_that_is_not_rated_any_more_is_withdrawn():
+    first = record(RatingAnswer(ratings={"wit": 4.0, "care": 2.0}), subject("one"), ["wit", "care"], how(0))
+    again = record(RatingAnswer(ratings={"wit": 4.0}), subject("one"), ["wit", "care"], how(0, earlier=first.ids))
+    wit, care = again.records
+    assert (wit.supersedes, care.supersedes) == (first.ids["rating wit"], first.ids["rating care"])
+    assert (care.criterion, care.status, care.value) == ("care", "abstained", None) and set(again.ids) == {"rating wit"}

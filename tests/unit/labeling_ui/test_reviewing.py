@@ -107,6 +107,9 @@ def test_a_blind_answer_is_followed_by_the_review_and_both_are_kept(desk, clock,
         lease = desk.submit_and_next(lease.id, person, TIE)
     clock.now += 30
     assert lease.arm == "review" and desk.submit_and_next(lease.id, person, TIE) is None
+    with pytest.raises(Refused, match="latest 10"):
+        # What was said blind stays what was said blind.
+        desk.revise(lease.id, person, FIRST)
     again, points = desk.reviewing(person)
     assert again.id == lease.id and desk.next(person) is None
     decisions = {point.id: VERIFIED for point in points} | {"verdict": Decision(decision="edited", text="Slightly.")}

@@ -119,6 +119,9 @@ def test_prolific_annotators_come_and_go_by_their_id(serve):
     client.post("/api/consent", json={"version": visit.study.version})
     view = client.post("/api/submit", json={"lease": turn(client)["item"]["lease"], "answer": TIE}).json()
     assert view["url"] == f"https://app.prolific.com/submissions/complete?cc={view['code']}"
+    kept = visit.served.people.find("prolific", "abc123").details["prolific"]
+    assert kept == {"study": "s1", "session": "x"}
+    assert serve(1).client().get("/start?PROLIFIC_PID=abc123&STUDY_ID=s1").status_code == 403
     # The same person again, with nothing lost.
     again = visit.client("/start?PROLIFIC_PID=abc123&STUDY_ID=s1")
     assert turn(again)["progress"]["done"] == 1
@@ -128,7 +131,7 @@ def test_prolific_annotators_come_and_go_by_their_id(serve):
 
 
 def test_labels_carry_a_pseudonym(serve):
-    visit = serve(1)
+    visit = serve(1, prolific=ProlificConfig())
     client = visit.client("/start?PROLIFIC_PID=5f3worker9&STUDY_ID=s")
     client.post("/api/consent", json={"version": visit.study.version})
     client.post("/api/submit", json={"lease": turn(client)["item"]["lease"], "answer": TIE})
