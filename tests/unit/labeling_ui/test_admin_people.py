@@ -137,7 +137,7 @@ def test_the_trail_is_paged_and_filtered(office, store, clock, stock, comparison
     )
     assert read_trail(store, "study", person_id=ben).total == 3
     assert read_trail(store, "study", person_id=ann, kind="answered", page=-3).first == 1
-    assert kinds_of(store, "study") == ["answered", "joined"]
+    assert kinds_of(store, "study") == ["answered", "consented", "joined"]
     assert read_trail(store, "another study").rows == []
     shown, page = trail_view(office, ben, "", 0)
     assert "&lt;i&gt;ben&lt;/i&gt;" in shown and "<i>ben" not in shown and page == 0
