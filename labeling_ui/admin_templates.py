@@ -65,8 +65,11 @@ def percent(value: float | None) -> str:
 
 def share(value: Share) -> str:
     """Return a share with its interval and n, for those who point at it or cannot see it drawn."""
+    if not value.n:
+        return "n = 0"
     low, high = value.interval
-    return f"{value.hits} of {value.n}; 95 % interval {100 * low:.0f} to {100 * high:.0f} %" if value.n else "n = 0"
+    prompts = f"{value.prompts} prompt{'s' if value.prompts > 1 else ''}"
+    return f"{value.hits} of {value.n}, on {prompts}; 95 % interval {100 * low:.0f} to {100 * high:.0f} %"
 
 
 def span(seconds: float | None) -> str:

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 import sqlalchemy as sa
+from scipy import stats
 
 from labeling_ui.answered import Answered, known_people
 from labeling_ui.steps import step_of
 from labeling_ui.study import Study
+from rewardkit.aggregation.anchor import mean_interval
+from rewardkit.aggregation.votes import sigmoid
 from rewardkit.store.labelling_tables import events, leases, people
 from rewardkit.store.store import Store
 from rewardkit.store.tables import annotators
 
-Z95 = 1.959963984540054
+SAME = 1e-12
+"""What is left of rounding is no variation."""
 
 
 @dataclass(frozen=True)
@@ -31,35 +35,55 @@ class Share:
     Attributes:
         hits: How many.
         n: Of how many.
+        prompts: How many prompts these are about; answers to one prompt go together.
+        interval: Clustered by prompt; all that is possible where there are fewer than two.
     """
 
     hits: int
     n: int
+    prompts: int = field(default=0, compare=False)
+    interval: tuple[float, float] = field(default=(0.0, 1.0), compare=False)
 
     @property
     def value(self) -> float | None:
         """The share; None of nothing."""
         return self.hits / self.n if self.n else None
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's interval, which holds its level on small n and near 0 and 1; all that is possible where n is 0.
-
-        References:
-            Wilson (1927), JASA 22; Brown, Cai and DasGupta (2001), Statistical Science 16.
-        """
-        if not self.n:
-            return 0.0, 1.0
-        share, shrink = self.hits / self.n, Z95**2 / self.n
-        middle = (share + shrink / 2) / (1 + shrink)
-        half = Z95 * math.sqrt(share * (1 - share) / self.n + shrink / (4 * self.n)) / (1 + shrink)
-        return max(0.0, middle - half), min(1.0, middle + half)
-
     @classmethod
-    def of(cls, cases: Iterable[bool | None]) -> Share:
-        """Count cases; None is no case."""
-        counted = [case for case in cases if case is not None]
-        return cls(sum(counted), len(counted))
+    def of(cls, cases: Iterable[tuple[str, bool | None]]) -> Share:
+        """Count cases, each with its prompt; None is no case."""
+        counted = [(prompt, float(case)) for prompt, case in cases if case is not None]
+        prompts, hits = [prompt for prompt, _ in counted], [hit for _, hit in counted]
+        return cls(int(sum(hits)), len(hits), len(set(prompts)), rate_interval(hits, prompts))
+
+
+def rate_interval(hits: Sequence[float], units: Sequence[str]) -> tuple[float, float]:
+    """Return the 95 % interval of a share, cluster-robust, with t on the logit scale.
+
+    Where the units do not differ there is no standard error: it is Clopper's and Pearson's then, of each unit as one
+    trial.
+
+    Args:
+        hits: 1 or 0 for each case, (n,).
+        units: What it belongs to, (n,).
+
+    References:
+        Liang and Zeger (1986), Biometrika 73; Franco et al. (2019), Journal of Survey Statistics and Methodology 7;
+        Clopper and Pearson (1934), Biometrika 26.
+    """
+    found = mean_interval(hits, units)
+    if found is None or found.low is None or found.high is None:
+        return 0.0, 1.0
+    share, half = found.value, (found.high - found.low) / 2
+    if half < SAME:
+        return _exact_interval(share * found.n_units, found.n_units)
+    middle, half = math.log(share / (1 - share)), half / (share * (1 - share))
+    return sigmoid(middle - half), sigmoid(middle + half)
+
+
+def _exact_interval(hits: float, n: int) -> tuple[float, float]:
+    low = float(stats.beta.ppf(0.025, hits, n - hits + 1)) if hits > 0 else 0.0
+    return low, float(stats.beta.ppf(0.975, hits + 1, n - hits)) if hits < n else 1.0
 
 
 @dataclass(frozen=True)
@@ -152,14 +176,18 @@ def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
     return {
         "answered": len(answers),
         "work": sum(each.role == "work" for each in once),
-        "abstained": Share.of(each.abstained for each in answers),
+        "abstained": _share(answers, lambda each: each.abstained),
         "seconds": median(each.seconds for each in answers) if answers else None,
         # Not to judge is no right answer either: else one who skips what is hard would look best.
-        "known": Share.of(each.choice == each.expected for each in answers if each.expected is not None),
-        "first": Share.of(each.first_chosen for each in once),
-        "longer": Share.of(each.longer_chosen for each in once),
-        "consistent": Share.of(each.said == before[each.item_id] for each in again),
+        "known": _share(answers, lambda each: None if each.expected is None else each.choice == each.expected),
+        "first": _share(once, lambda each: each.first_chosen),
+        "longer": _share(once, lambda each: each.longer_chosen),
+        "consistent": _share(again, lambda each: each.said == before[each.item_id]),
     }
+
+
+def _share(answers: Iterable[Answered], case: Callable[[Answered], bool | None]) -> Share:
+    return Share.of((each.texts[0].prompt_id, case(each)) for each in answers)
 
 
 def _names(store: Store, study: str) -> dict[str, str]:

@@ -49,7 +49,8 @@ def test_durations_and_shares_as_people_say_them():
         "–", "0.4 s", "7.6 s", "60 s", "119 s", "2 min", "120 min", "2 hours", "48 hours", "2 days",
     ]  # fmt: skip
     assert (ago(None), share(Share(0, 0))) == ("never", "n = 0")
-    assert share(Share(8, 10)) == "8 of 10; 95 % interval 49 to 94 %"
+    eight = Share.of((f"prompt {number // 2}", number < 8) for number in range(10))
+    assert share(eight) == "8 of 10, on 5 prompts; 95 % interval 11 to 99 %"
 
 
 def test_views_escape_what_they_are_given():

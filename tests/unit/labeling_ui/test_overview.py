@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
+from scipy import stats
 
 from labeling_ui.admin_progress import progress_view
 from labeling_ui.answered import AnswerReader
@@ -231,11 +234,37 @@ def test_to_be_paused_is_no_sign_of_life(desk, stock, clock, comparisons, join, 
     assert of(person).last_seen == seen and of(person).state == "paused"
 
 
-def test_wilson_by_hand():
-    # 8 of 10: (0.8 + 0.1921) / 1.3841 = 0.7167, give or take 1.96 · sqrt(0.016 + 0.0096) / 1.3841 = 0.2266.
-    low, high = Share(8, 10).interval
-    assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
-    assert Share(0, 0).interval == (0.0, 1.0) and Share(0, 5).interval[0] == 0.0 and Share(5, 5).interval[1] == 1.0
+def test_intervals_of_shares_by_hand():
+    def interval(hits, prompts):
+        return pytest.approx(Share.of(zip(prompts, hits, strict=True)).interval, abs=1e-4)
+
+    most = [True] * 8 + [False] * 2
+    # On ten prompts the standard error is sqrt(10/9 · 0.016) = 0.1333, t of 9 degrees 2.2622: on the logit scale
+    # 1.3863 give or take 0.3016 / 0.16.
+    assert interval(most, range(10)) == (0.3778, 0.9634)
+    # Pairs of answers go together: sqrt(5/4 · (4 · 0.04² + 0.16²)) = 0.2, and t of 4 degrees is 2.7764.
+    assert interval(most, [number // 2 for number in range(10)]) == (0.1106, 0.9923)
+    # Where nothing varies, 0.025 = (1 − p)^5; one prompt tells nothing of others.
+    assert interval([False] * 5, range(5)) == (0.0, 1 - 0.025**0.2)
+    assert interval([True] * 5, range(5)) == (0.025**0.2, 1.0)
+    assert interval([True, False] * 3, [0, 0, 1, 1, 2, 2]) == tuple(
+        stats.beta.ppf((0.025, 0.975), (1.5, 2.5), (2.5, 1.5))
+    )
+    assert interval([True] * 5, ["one"] * 5) == (0.0, 1.0) and Share(0, 0).interval == (0.0, 1.0)
+
+
+def test_shares_are_clustered_by_the_prompts_of_the_items(store, desk, stock, settle, join, label, of):
+    settle(assignment=PLAIN)
+    sets = []
+    for number in range(2):
+        prompt = Prompt.of((Message(role="user", content=f"request {number}"),))
+        found = [Response.of(prompt.id, f"response {at}") for at in range(4)]
+        store.add([prompt, *found])
+        sets += combinations([each.id for each in found], 2)
+    stock(sets)
+    ann = join("ann")
+    label(ann, lambda lease: ComparisonAnswer(choice="first", strength=1))
+    assert (of(ann).first.n, of(ann).first.prompts) == (12, 2)
 
 
 def test_what_is_new_or_changed_is_read_again_and_nothing_else(
