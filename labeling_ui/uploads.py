@@ -15,6 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from labeling_ui.candidates import ItemRole
 from labeling_ui.choosing import Ids, known_answers, sets_of
 from labeling_ui.people import Refused
@@ -25,6 +27,7 @@ from rewardkit.config import ImportConfig
 from rewardkit.store.importing import ImportSummary, import_files
 from rewardkit.store.importing_detect import Plan, plan_import
 from rewardkit.store.importing_files import read_rows
+from rewardkit.store.labelling_tables import items
 from rewardkit.store.store import Store
 from rewardkit.types import Choice
 
@@ -84,11 +87,13 @@ class Taken:
         summary: Of the import.
         found: What could have become an item.
         added: Items that are new in the study.
+        elsewhere: What was left out, as the study has it in another role.
     """
 
     summary: ImportSummary
     found: int
     added: int
+    elsewhere: int
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,8 @@ class Uploads:
         Args:
             upload: The file.
             study: Gets the items.
-            role: work, or gold: comparisons on which the file's human labels agree, which are the right answers.
+            role: work, or gold: comparisons on which the file's human labels agree, which are the right answers. What
+                the study has in another role stays in that one alone.
             priority: Smaller numbers come first.
             by: The researcher's id.
             at: Now, in seconds since 1970.
@@ -133,8 +139,12 @@ class Uploads:
             DataError: It is of no known format, or every row was rejected.
         """
         look = self.look(upload, study)
-        sets = list(look.answers) if role == "gold" else list(look.sets)
-        _require_some(sets, role, study)
+        held = list(look.answers) if role == "gold" else list(look.sets)
+        _require_some(held, role, study)
+        elsewhere = _in_other_roles(self.store, study.name, role)
+        sets = [ids for ids in held if ids not in elsewhere]
+        if not sets:
+            raise Refused("all that the file holds for this is in the study already, in another role")
         summary = self._import(self.store, upload)
         expected = look.answers if role == "gold" else None
         task = "comparison" if role == "gold" else study.config.task
@@ -143,7 +153,7 @@ class Uploads:
         with self.store.writing() as connection:
             counts = {"records": dict(summary.added), "rejected": summary.rejected}
             note(connection, "imported", study=study.name, at=at, person_id=by, **details, **counts)
-        return Taken(summary, len(sets), added)
+        return Taken(summary, len(sets), added, len(held) - len(sets))
 
     @contextmanager
     def _scratch(self, upload: Upload) -> Iterator[tuple[Store, ImportSummary]]:
@@ -168,6 +178,13 @@ def columns_of(text: str) -> dict[str, str]:
             raise Refused(f"{line.strip()!r} names no column", fix="write field=column, one a line")
         found[field] = column
     return found
+
+
+def _in_other_roles(store: Store, study: str, role: ItemRole) -> set[Ids]:
+    """Return what a study has in other roles: an answer that is given as work would tell what is right as gold."""
+    query = sa.select(items.c.responses).where(items.c.study == study, items.c.role != role)
+    with store.reading() as connection:
+        return {tuple(responses) for responses in connection.execute(query).scalars()}
 
 
 def _require_some(sets: list[Ids], role: ItemRole, study: Study) -> None:

@@ -81,6 +81,18 @@ def test_gold_is_what_humans_agree_on_in_this_file(office, store, desk, bring, j
         take_in(office, researcher.id, bring(CSV + "Three?,yes,no,,\n"), GOLD, 0)
 
 
+@pytest.mark.parametrize(("first", "then", "says"), [(GOLD, WORK, "as gold"), (WORK, GOLD, "to be labelled")])
+def test_no_pair_is_both_gold_and_work(office, store, bring, researcher, first, then, says):
+    one, two = "One?,yes,no,a,\n", "Two?,yes,no,a,\n"
+    take_in(office, researcher.id, bring(CSV + one), first, 0)
+    said = take_in(office, researcher.id, bring(CSV + one + two), then, 0)
+    assert "1 new item" in said and f"1 left out: the study has them {says}" in said
+    assert sorted(row.role for row in of_study(store)) == ["gold", "work"]
+    assert len({tuple(row.responses) for row in of_study(store)}) == 2
+    with pytest.raises(Refused, match="in another role"):
+        take_in(office, researcher.id, bring(CSV + one), then, 0)
+
+
 def test_columns_may_have_other_names(office, bring):
     upload = bring("question,one,two\nWhy?,yes,no\n", columns="prompt = question\n\nresponse_a=one\nresponse_b=two")
     shown = look_view(office, upload)
