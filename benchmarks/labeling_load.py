@@ -11,8 +11,8 @@ sessions    memory of a session that has the page open, over 500 of them
 kills       all items labelled by 3 each from 50 annotators while the server is killed (kill -9) ten times:
             labels too many, lost or doubled
 
-Prints a table and writes benchmarks/results/labeling_load.json with the machine; exit code 1 where a target
-is missed (100 ms, 100 labels a second, 100 KB, none).
+Prints what each part measured and writes benchmarks/results/labeling_load.json with the machine; exit code 1 where
+a target is missed (100 ms, 100 labels a second, 100 KB, none).
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ class Visitor:
     def submit(self, lease: str, answer: Mapping[str, Any]) -> dict[str, Any]:
         """Send an answer; return where the visitor stands then.
 
-        An answer that was stored when the connection was lost is refused as answered already when it is
-        sent again: then it counts, and so does one whose lease has gone to others.
+        An answer that is refused is among `refusals`, and the server is asked where the visitor stands. That is also
+        what becomes of one that was stored when the connection was lost, and is sent again: nobody counts it here.
 
         Raises:
             JobFailed: The server refuses for another reason, or nobody answers.
