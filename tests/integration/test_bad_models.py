@@ -164,7 +164,8 @@ def without(start, here):
 
     def run(hidden, *words):
         path = os.pathsep.join([str(here / "hiding"), os.environ.get("PYTHONPATH", "")])
-        process = start(*words, PYTHONPATH=path, HIDDEN=",".join(hidden))
+        # No bytecode: the folder is compared before and after.
+        process = start(*words, PYTHONPATH=path, HIDDEN=",".join(hidden), PYTHONDONTWRITEBYTECODE="1")
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 

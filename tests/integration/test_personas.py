@@ -103,7 +103,15 @@ def test_personas_do_a_study_and_the_data_show_what_they_are_like(config, addres
     assert mean((x.choice == "a") == (x.order_shown == "ab") for x in theirs["clicker-1"]) == 1.0
 
 
-def test_ctrl_c_ends_a_visit_and_the_same_command_goes_on(config, address, tmp_path):
+@pytest.fixture
+def interruptible():
+    """Let programs that are started be interrupted; what runs in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_a_visit_and_the_same_command_goes_on(config, address, tmp_path, interruptible):
     run = visiting(config, address, "--people", "2", "--speed", "40")
     with Store.open(tmp_path / "rewardkit.db") as store:
         until = time.monotonic() + 60
