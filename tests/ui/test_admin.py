@@ -56,6 +56,7 @@ def label(store, study):
     desk, people = Desk(store, study), People(store, study.name)
     for at, name in enumerate(("ann", "ben", HOSTILE)):
         person = people.join("invitation", name, Annotator.of("human", f"{study.name}-{name[:30]}"))
+        people.keep(person, "consented", lambda _: {"consent": study.version})
         while lease := desk.next(person):
             first = (int(lease.item_id, 16) % 2 == 0 or at == 0) == (lease.shown[0] == 0)
             choice = "first" if first else "second"
