@@ -49,6 +49,7 @@ STUDIES = {
         "assignment": MANY,
         "check": {"questions": QUESTIONS},
         "qualification": {"source": "known", "items": 2, "passed": 0.5},
+        "prolific": {},
     },
     "ranking": {"task": "ranking", "least_seconds": 0.0, "assignment": MANY},
     "rating": {"task": "rating", "rubric": "fiction", "least_seconds": 0.0, "assignment": MANY},
