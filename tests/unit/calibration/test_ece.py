@@ -54,6 +54,7 @@ def _plain(p, y, bins=15):
     return float((np.bincount(index, share - confidence) ** 2 / count).sum() / len(p))
 
 
+@pytest.mark.slow
 def test_unbiased_under_calibration_where_the_plain_one_is_not():
     rng, debiased, plain = np.random.default_rng(5), [], []
     for _ in range(300):
@@ -66,6 +67,7 @@ def test_unbiased_under_calibration_where_the_plain_one_is_not():
     assert np.mean(plain) > 20 * error
 
 
+@pytest.mark.slow
 def test_finds_the_true_error_of_an_overconfident_model():
     # Claims c with c − .1 true throughout: the L2 error is .1.
     rng, squares = np.random.default_rng(6), []
@@ -75,6 +77,7 @@ def test_finds_the_true_error_of_an_overconfident_model():
     assert np.mean(squares) == pytest.approx(0.01, abs=3 * np.std(squares) / np.sqrt(200))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("votes", "agreement"), [(1, 0.0), (3, 0.0), (3, 0.6)])
 def test_a_calibrated_model_lies_in_its_band(votes, agreement):
     rng, inside, runs = np.random.default_rng(8), 0, 120
@@ -97,6 +100,7 @@ def clustered(rng, n_units=60, size=8):
     return confidence, (drawn < confidence).astype(float), [f"u{i // size}" for i in range(n_units * size)]
 
 
+@pytest.mark.slow
 def test_what_moves_together_is_not_taken_for_miscalibration():
     rng, together, apart, inside, runs = np.random.default_rng(10), [], [], 0, 200
     for _ in range(runs):

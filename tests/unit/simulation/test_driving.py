@@ -25,6 +25,8 @@ from rewardkit.store.labelling_tables import leases, people
 from rewardkit.store.store import Store
 from rewardkit.types import Message, Prompt, Response
 
+# A real server and its threads.
+pytestmark = pytest.mark.slow
 SECRET = "s" * 40
 QUESTIONS = tuple(QuestionConfig(text=f"q{n}", options=("a", "b", "c"), right=n % 3 + 1) for n in range(3))
 LEVELS = (0.0, 1.0, 2.0)

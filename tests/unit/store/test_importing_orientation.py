@@ -148,6 +148,7 @@ def turned(row: dict[str, Any]) -> dict[str, Any]:
     return {**{swap.get(name, name): value for name, value in row.items()}, "labels": labels}
 
 
+@pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     prompt=st.text("pq", max_size=3),
