@@ -41,10 +41,9 @@ def _unseen(role: ItemRole) -> sa.Select[Any]:
     # One list for all items, where a subquery for each would look through the person's leases each time.
     had = sa.select(leases.c.item_id).where(leases.c.person_id == PERSON, leases.c.state != "expired")
     query = sa.select(items).where(items.c.study == STUDY, items.c.role == role, items.c.id.not_in(had))
-    if role == "work":
-        # Written out and not as a parameter: else the index of open items is not used.
-        query = query.where(sa.text("items.slots > 0"))
-    return query.order_by(items.c.priority, items.c.position).limit(WINDOW)
+    # Of what has a right answer the one slot is never used up. Written out and not as a parameter: else the index
+    # of open items is not used.
+    return query.where(sa.text("items.slots > 0")).order_by(items.c.priority, items.c.position).limit(WINDOW)
 
 
 def _repeats() -> sa.Select[Any]:

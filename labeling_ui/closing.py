@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from labeling_ui.assignment import wants_another
-from labeling_ui.leases import locked, take_again
+from labeling_ui.leases import HELD, locked, take_again
 from labeling_ui.people import Refused
 from labeling_ui.recording import AnyAnswer, Circumstances, Recorded
 from labeling_ui.study import Study
@@ -103,6 +103,6 @@ def _more(
     if abstained_before:
         # Somebody else was asked in their place: that slot is no longer needed, or a label too many is wanted now.
         return (-1, 0) if item.slots > 0 else (0, 1)
-    mine = sa.select(leases.c.choice).where(leases.c.item_id == item.id, leases.c.state == "done")
+    mine = sa.select(leases.c.choice).where(leases.c.item_id == item.id, leases.c.state == "done", HELD)
     choices = [choice for choice in connection.execute(mine.where(leases.c.repeat == 0)).scalars() if choice]
     return (1, 1) if wants_another(choices, item.wanted, study.config.assignment) else (0, 0)

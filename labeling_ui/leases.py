@@ -18,7 +18,8 @@ from sqlalchemy.engine import Connection, Row
 from labeling_ui.subjects import Task
 from rewardkit.store.labelling_tables import items, leases
 
-HELD = leases.c.state.in_(("open", "done"))
+# Written out and not as parameters, as in the index of leases by item: else it is not used.
+HELD = sa.text("leases.state IN ('open', 'done')")
 
 
 @dataclass(frozen=True)

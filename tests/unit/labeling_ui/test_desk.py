@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from labeling_ui.answers import ComparisonAnswer, RatingAnswer
 from labeling_ui.breaks import pause, resume
+from labeling_ui.candidates import SELECTED
 from labeling_ui.expiring import expire
 from labeling_ui.people import People, Refused
 from labeling_ui.progress import Progress, progress_of
@@ -239,13 +240,13 @@ def test_the_first_priority_comes_first(desk, stock, settle, comparisons, join):
 
 
 @pytest.mark.parametrize("new_database", ["sqlite"], indirect=True)
-def test_the_open_items_are_found_by_their_index(desk, stock, comparisons):
+@pytest.mark.parametrize("route", ["work", "gold", "qualification"])
+def test_the_open_items_are_found_by_their_index(desk, stock, comparisons, route):
     # PostgreSQL's plan depends on the tables' sizes.
     stock(comparisons(50).values())
-    open_items = sa.select(items.c.id).where(items.c.study == "study", items.c.role == "work", sa.text("slots > 0"))
-    ordered = open_items.order_by(items.c.priority, items.c.position).limit(32)
+    values = {"study": "study", "person": "ann", "window": 32}
     with desk.store.reading() as connection:
-        text = str(ordered.compile(connection, compile_kwargs={"literal_binds": True}))
+        text = str(SELECTED[route].params(values).compile(connection, compile_kwargs={"literal_binds": True}))
         plan = " ".join(str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
     assert "ix_items_open" in plan and "TEMP B-TREE" not in plan
 
