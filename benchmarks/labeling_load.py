@@ -250,8 +250,10 @@ def main() -> int:
             else:
                 found[part] = sessions(server) if part == "sessions" else kills(server, database, chosen.items)
         print(part, found[part], flush=True)
-    write_json(chosen.out, {"parts": found, "targets": TARGETS, "command": "python benchmarks/labeling_load.py",
-                            "machine": machine()})  # fmt: skip
+    # Parts that are not run now stay as they are, each with the machine that it ran on.
+    kept = json.loads(chosen.out.read_text())["parts"] if chosen.out.exists() else {}
+    all_parts = {**kept, **{name: {**part, "machine": machine()} for name, part in found.items()}}
+    write_json(chosen.out, {"parts": all_parts, "targets": TARGETS, "command": "python benchmarks/labeling_load.py"})
     return 0 if all(reached(found)) else 1
 
 

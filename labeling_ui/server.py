@@ -40,6 +40,8 @@ from rewardkit.store.store import Store
 STATIC = Path(__file__).parent / "static"
 LARGEST_UPLOAD = 512 * 2**20
 LAST_SECONDS = 3
+IDLE_SECONDS = 75
+"""For which a connection is kept while somebody reads: opening a new one would be felt at each answer."""
 
 
 @dataclass(frozen=True)
@@ -134,5 +136,5 @@ def serve(served: Served, bound: socket.socket) -> None:
     import uvicorn
 
     # Replies on their way do not hold up the end: their message stays, and is replied to anew.
-    config = uvicorn.Config(served.app, log_level="warning", access_log=False, timeout_graceful_shutdown=LAST_SECONDS)
-    uvicorn.Server(config).run([bound])
+    ends = {"timeout_graceful_shutdown": LAST_SECONDS, "timeout_keep_alive": IDLE_SECONDS}
+    uvicorn.Server(uvicorn.Config(served.app, log_level="warning", access_log=False, **ends)).run([bound])

@@ -89,13 +89,15 @@ class Visitor:
     def _request(self, method: str, path: str, body: Any = None) -> tuple[int, http.client.HTTPMessage, bytes]:
         until = time.monotonic() + self.patience
         while True:
+            kept = self._connection is not None
             try:
                 return self._once(method, path, body)
             except LOST as error:
                 self.leave()
                 if time.monotonic() > until:
                     raise JobFailed(f"the server does not answer ({error})", where=self.link) from error
-                time.sleep(0.1)
+                # One that was kept open may have been closed meanwhile, as it is on browsers: a new one is not.
+                time.sleep(0.0 if kept else 0.1)
 
     def _once(self, method: str, path: str, body: Any) -> tuple[int, http.client.HTTPMessage, bytes]:
         if self._connection is None:
