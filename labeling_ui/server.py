@@ -136,5 +136,11 @@ def serve(served: Served, bound: socket.socket) -> None:
     import uvicorn
 
     # Replies on their way do not hold up the end: their message stays, and is replied to anew.
-    ends = {"timeout_graceful_shutdown": LAST_SECONDS, "timeout_keep_alive": IDLE_SECONDS}
-    uvicorn.Server(uvicorn.Config(served.app, log_level="warning", access_log=False, **ends)).run([bound])
+    config = uvicorn.Config(
+        served.app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=LAST_SECONDS,
+        timeout_keep_alive=IDLE_SECONDS,
+    )
+    uvicorn.Server(config).run([bound])
