@@ -84,7 +84,10 @@ class Turns:
             return self.turn(person_id)
         if review := self._review(person_id):
             return review
-        return {"step": "done", "progress": self.progress(person_id), **self._completion(person)}
+        progress = self.progress(person_id)
+        # A code is worth money: nobody has earned one who has answered nothing.
+        completion = self._completion(person) if progress["done"] else {"code": None, "url": None}
+        return {"step": "done", "progress": progress, **completion}
 
     def item(self, lease: Lease) -> View:
         """Return what is to be labelled, in the order that was drawn for this annotator."""

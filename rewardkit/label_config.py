@@ -147,7 +147,10 @@ class LabelConfig(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(7860, description="0 takes any free port")
     public_url: str | None = Field(None, description="address under which annotators reach the page, if another")
     webhook: str | None = Field(
-        None, pattern=r"^https?://", description="address that is told (POST, JSON, signed) when all labels are there"
+        None,
+        pattern=r"^https?://",
+        description="address that is told when all labels are there: POST of JSON (study, items, wanted, done, leased) "
+        "with the header x-rewardkit-signature, the HMAC-SHA256 of the body in hex; `label` prints its key, a text",
     )
     open_signup: bool = Field(False, description="whether anybody who knows the address may join under a name")
     assignment: AssignmentConfig = AssignmentConfig()

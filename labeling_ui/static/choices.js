@@ -23,7 +23,8 @@ const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
  * @param {Option[]} options to choose from
  * @param {{value: ?string, pick: function(?string), clears: boolean, class: string}} how what is taken now, what to
  *   do when that changes, and whether the taken one can be let go
- * @returns {{node: Element, set: function(?string)}} the row, and a way to show another choice
+ * @returns {{node: Element, set: function(?string), focus: function()}} the row, and ways to show another choice and to
+ *   put the focus on it
  */
 export function choices(label, options, { value, pick, clears = false, ...attributes }) {
   const cells = options.map((option) => cell(option, () => take(option.value)));
@@ -55,8 +56,13 @@ export function choices(label, options, { value, pick, clears = false, ...attrib
     pick(taken);
   }
 
+  /** Put the focus on what is taken, wherever it was: Enter then sends it. */
+  function focus() {
+    cells.find((each) => each.getAttribute("aria-checked") === "true")?.focus({ preventScroll: true });
+  }
+
   set(value);
-  return { node, set };
+  return { node, set, focus };
 }
 
 function cell(option, click) {

@@ -43,6 +43,7 @@ export function comparison(item, state, { changed, announce }) {
     ...each,
     run: (key) => {
       row.set(key);
+      row.focus();
       pick(key);
     },
   }));

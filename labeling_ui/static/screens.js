@@ -113,7 +113,12 @@ export function unknown() {
 
 /** Nothing is left. */
 export function done(app, turn) {
+  const again = button("Look for more items", () => app.reload(""), { class: "quiet" });
   const { done: answered } = turn.progress;
+  if (!turn.code) {
+    const texts = ["Others have labelled everything already, or are at it. There is no completion code for this: please return the submission, or look again later."];
+    return { node: message("There is nothing for you to label now", texts, again), keys: [] };
+  }
   const code = el("output", { class: "code" }, turn.code);
   const copy = button("Copy the code", () => copied(app, code));
   const url = turn.url && el("a", { class: "primary", href: turn.url, rel: "noreferrer" }, "Finish on Prolific");
@@ -121,7 +126,6 @@ export function done(app, turn) {
     `You have answered ${count(answered, "item")}. Everything is saved.`,
     turn.url ? "Finish on Prolific, or enter this code there:" : "This is your completion code:",
   ];
-  const again = button("Look for more items", () => app.reload(""), { class: "quiet" });
   return { node: message("Thank you", texts, el("div", { class: "code-row" }, code, copy), url, again), keys: [] };
 }
 

@@ -151,7 +151,8 @@ def _work(store: Store, study: Study) -> list[Ids]:
 
     config = study.config
     # What researchers added as gold in the page is no work after a restart either.
-    known, there = known_items(store, study.name), work_items(store, study.name)
+    known = known_items(store, study.name).union(*_known(store, study).values())
+    there = work_items(store, study.name)
     sets = sets_of(comparisons_of(store, study.config) or _pairs(store, study), config.task)
     more = (ids for ids in sets if ids not in known and ids not in there)
     work = [*there, *islice(more, max(0, config.limit - len(there)) if config.limit else None)]

@@ -22,6 +22,7 @@ from rewardkit.registry import lookup
 from rewardkit.runs import atomic_writer, make_folder
 from rewardkit.store.exporting_contract import Exporter, ExportSummary
 from rewardkit.store.exporting_tables import export_parquet, write_preferences
+from rewardkit.store.importing_files import LABELS, MAJORITIES
 from rewardkit.store.rows import KINDS, ComparisonTexts
 from rewardkit.store.store import Store
 from rewardkit.types import Annotator, Label, Message, Record
@@ -148,9 +149,9 @@ def export_dataset(store: Store, path: Path) -> ExportSummary:
         raise OutputError("there is something already", where=str(path), expected="a new or empty folder")
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        labels = export_parquet(store, draft / "data" / "labels.parquet")
+        labels = export_parquet(store, draft / "data" / LABELS)
         skipped = Counter[str]()
-        won = write_preferences(draft / "data" / "preferences.parquet", _preferences(store, skipped))
+        won = write_preferences(draft / "data" / MAJORITIES, _preferences(store, skipped))
         with atomic_writer(draft / "README.md") as file:
             file.write(CARD.encode())
         make_folder(path.parent)

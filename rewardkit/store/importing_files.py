@@ -16,6 +16,8 @@ STATE = "state.json"
 # Files with about one row a line: a CSV's header is one more, and its cells may hold lines.
 LINES = {".jsonl", ".ndjson", ".csv"}
 DESCRIPTIONS = {INDEX, STATE, "dataset_info.json"}
+# Tables of an exported dataset.
+LABELS, MAJORITIES = "labels.parquet", "preferences.parquet"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def _data_files(folder: Path) -> Iterator[Path]:
             yield _inside(folder, entry["filename"] if isinstance(entry, dict) else entry)
     else:
         files = (path for path in folder.rglob("*") if path.is_file() and path.name not in DESCRIPTIONS)
-        yield from sorted(path for path in files if _suffix(path) and not path.name.startswith("."))
+        found = {path for path in files if _suffix(path) and not path.name.startswith(".")}
+        # Of a folder that rewardkit exported: what the majority said is no further label.
+        yield from sorted(path for path in found if path.name != MAJORITIES or path.with_name(LABELS) not in found)
 
 
 def _description(path: Path, key: str) -> list[object]:

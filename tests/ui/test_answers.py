@@ -48,6 +48,16 @@ def test_nothing_is_sent_before_there_is_something_to_send(visit):
     assert visitor.heading() == "Item 1" and not visitor.site.labels(visitor.name)
 
 
+def test_enter_sends_what_a_key_chose_wherever_the_focus_was(visit):
+    visitor = visit("compare")
+    chip = visitor.page.get_by_role("button", name="funnier")
+    chip.click()
+    visitor.press("2")
+    visitor.send("Item 2")
+    (label,) = visitor.site.labels(visitor.name)
+    assert label.strength == 2 and label.metadata["reasons"] == ["funnier"]
+
+
 @pytest.mark.parametrize("how", ["keys", "clicks"])
 def test_a_burst_writes_one_label(visit, how):
     visitor = visit("compare")

@@ -95,6 +95,16 @@ def test_responses_that_nobody_has_paired_are_paired(config, database):
         assert len(item_rows(store)) == store.counts()["comparisons"] == 15
 
 
+def test_gold_is_no_work_before_the_study_begins_either(config, database):
+    with Store.open(database) as store:
+        (made,) = add(store, prompts=1, responses=4)
+        person = Annotator.of("human", "ann")
+        (gold,) = compare(store, [add(store, prompts=1, responses=2, tag="gold ")[0]], source="gold")
+        store.add([person, Label.of(gold.id, person.id, choice="a")])
+    said = plan(config(gold={"source": "gold"}, pairs_per_prompt=6))
+    assert len(made) == 4 and (said.items, said.known) == (6, {"gold": 1})
+
+
 def test_a_limit_holds_after_later_imports(config, database):
     with Store.open(database) as store:
         for tag in ("", "later "):

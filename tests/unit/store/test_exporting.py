@@ -264,6 +264,20 @@ def test_labels_as_a_table_are_read_again_by_the_import(tmp_path: Path) -> None:
         assert [(each.name, each.rater_group) for each in again.annotators().values()] == [("ann", "crowd")]
 
 
+def test_an_exported_dataset_gives_its_labels_once(tmp_path: Path) -> None:
+    prompt = Prompt.of((Message(role="user", content="Write a line."),))
+    one, other = Response.of(prompt.id, "one"), Response.of(prompt.id, "other")
+    comparison = Comparison.of(prompt.id, one.id, other.id)
+    ann = Annotator.of("human", "ann")
+    with Store.open(tmp_path / "s.db") as store, Store.open(tmp_path / "again.db") as again:
+        store.add([prompt, one, other, comparison, ann, Label.of(comparison.id, ann.id, choice="a")])
+        assert export(store, tmp_path / "set", "dataset").written == {"labels": 1, "comparisons": 1}
+        import_files(again, [tmp_path / "set"], ImportConfig(files=("-",)), rejects=tmp_path / "rejects.jsonl")
+        assert [(label.choice, again.annotators()[label.annotator_id].name) for label in again.labels()] == [
+            ("a", "ann")
+        ]
+
+
 def test_a_dataset_is_a_folder_that_names_its_tables(tmp_path: Path) -> None:
     with Store.open(tmp_path / "s.db") as store:
         summary = export(store, tmp_path / "set", "dataset")
