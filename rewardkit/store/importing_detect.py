@@ -44,6 +44,8 @@ class Plan:
             yield f"columns that are not used: {_listed(unused)}"
         if self.format is FORMATS["comparisons"] and not VERDICTS.intersection(self.found):
             yield f"no labels in it: it has none of the columns {', '.join(sorted(VERDICTS))}"
+        if self.format is FORMATS["responses"]:
+            yield "responses about which nothing is said yet; `rewardkit label` pairs those of one prompt"
         if self.format is FORMATS["trl"] and "prompt" not in self.found:
             yield "no column prompt: what chosen and rejected have in common at their start is taken as the prompt"
 
@@ -73,9 +75,12 @@ def renamed(data: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
 
 
 def missing_columns(data: Mapping[str, Any], format_: Format) -> str:
-    """Return which columns a row lacks, or nothing."""
+    """Return which columns a row lacks, or has and may not have; nothing where it fits."""
     missing = [name for name in format_.needs if name not in data]
-    return f"the row has no {' and no '.join(missing)}" if missing else ""
+    if missing:
+        return f"the row has no {' and no '.join(missing)}"
+    more = sorted(set(data) - {*format_.needs, *format_.takes}) if format_.only else []
+    return f"the row also has {', '.join(more)}, which a row of responses has not" if more else ""
 
 
 def _plan(path: Path, source: Source, columns: Mapping[str, str]) -> Plan:
@@ -121,8 +126,8 @@ def _unknown(path: Path, found: Sequence[str], columns: Mapping[str, str], head:
         what = f"no row can be read: line {head[0].line}: {head[0].problem}" if head else "the file holds no rows"
         return DataError(what, where=str(path), expected=_expected())
     names = list(renamed(dict.fromkeys(found), columns))
-    # Nobody maps columns onto our own export.
-    mappable = [format_ for name, format_ in FORMATS.items() if name != "export"]
+    # Nobody maps columns onto our own export, and what is like a response alone is more like something else.
+    mappable = [format_ for name, format_ in FORMATS.items() if name not in ("export", "responses")]
     nearest = max(mappable, key=lambda format_: _likeness(names, format_))
     return DataError(
         f"no row has the columns of a known format; found {_listed(found)}",

@@ -52,12 +52,14 @@ class Format:
         takes: Further columns that it understands.
         parse: From a row to records; raises RowError for a bad one.
         complete: Whether a row carries all the records that it names.
+        only: Whether no other columns may stand beside these: what they say would be lost.
     """
 
     needs: tuple[str, ...]
     takes: tuple[str, ...]
     parse: Parser
     complete: bool = True
+    only: bool = False
 
 
 def parse_comparison(row: dict[str, Any], context: RowContext) -> list[Encoded]:
@@ -148,6 +150,11 @@ def parse_rating(row: dict[str, Any], context: RowContext) -> list[Encoded]:
     return rows + context.external(row, "response", response.id)
 
 
+def parse_response(row: dict[str, Any], context: RowContext) -> list[Encoded]:
+    """Read a row with one response about which nothing is said yet."""
+    return parse_rating({**row, "scores": []}, context)
+
+
 def _ratings(entry: dict[str, Any], response_id: str, annotator_id: str) -> Iterator[Rating]:
     criteria, scale = entry.get("criteria"), entry.get("scale")
     if not isinstance(criteria, dict):
@@ -219,6 +226,8 @@ FORMATS: Mapping[str, Format] = {
         parse_comparison,
     ),
     "ratings": Format(("prompt", "response", "scores"), (*SHARED, "model"), parse_rating),
+    # A column of numbers beside them would be a rating, which has another layout.
+    "responses": Format(("prompt", "response"), (*SHARED, "model"), parse_response, only=True),
     "trl": Format(
         ("chosen", "rejected"), ("prompt", "score_chosen", "score_rejected", *FLAT_LABEL, *SHARED), parse_trl
     ),
