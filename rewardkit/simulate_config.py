@@ -10,6 +10,7 @@ from rewardkit.section import Count, Fraction, Positive, Section
 
 NotNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+MESSAGES = ("Tell me a joke about the weather.", "Another one, please, and shorter.", "Now two lines that rhyme.")
 
 
 class SimulatedAnnotatorConfig(Section):
@@ -34,6 +35,15 @@ class SimulatedAnnotatorConfig(Section):
     seconds_spread: NotNegative = Field(0.5, description="standard deviation of the logarithm of that time")
     understanding: Fraction = Field(
         1.0, description="probability that a question of the page's comprehension check is answered right"
+    )
+    deference: Fraction = Field(
+        0.3,
+        description="probability that a judge's choice, where another than the blind one, is taken over in a review; "
+        "the default is an assumption: about what people's estimates weigh of others' advice (Yaniv and Kleinberger, "
+        "2000, Organizational Behavior and Human Decision Processes 83)",
+    )
+    messages: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        MESSAGES, min_length=1, description="what is said to a model, one message a turn; after the last they end it"
     )
 
 

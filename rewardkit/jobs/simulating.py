@@ -86,15 +86,20 @@ def gather(config: JobConfig, url: str, *, people: int | None = None, speed: flo
     if config.label is None:
         raise ConfigError("the config has no section 'label'", fix="give the config that the page was started with")
     page, study = _address(url), config.label.study or config.name
-    with Store.open(config.database, create=False) as store:
-        worth = _worth(store, study, simulate.level)
-        standing = progress_of(store, study)
     humans = sum(each.kind == "human" for each in simulate.annotators)
     personas = visitors_of(simulate.annotators, people or humans, config.seed)
+    chat = config.label.chat
+    with Store.open(config.database, create=False) as store:
+        # Nobody knows what a reply is worth that a model has yet to write.
+        worth = Worth({}) if chat else _worth(store, study, simulate.level)
+        standing = progress_of(store, study)
     sessions = Sessions(secret_of(config.workspace), study)
     links = {each.name: f"{page}/persona/{sessions.persona(each.name)}" for each in personas}
     right = tuple(question.right for question in config.label.check.questions)
     wanted = standing.wanted - standing.done
+    if chat:
+        turns = [min(chat.most_turns, max(chat.least_turns, len(each.settings.messages))) for each in personas]
+        wanted = chat.conversations * sum(turns)
     return Party(page, personas, links, House(worth, right, speed), wanted)
 
 
@@ -227,6 +232,8 @@ def _summary(tours: Sequence[Tour], seconds: float) -> Summary:
         "seconds each (median)": round(median(each), 3) if each else None,
         "answer to next item, ms (median)": round(1000 * median(answers), 1) if answers else None,
         "refused": sum(len(tour.visitor.refusals) for tour in tours),
+        "reviews": sum(tour.reviews for tour in tours),
+        "reviews in which the judge's choice was taken over": sum(tour.followed for tour in tours),
         "by annotator": {tour.persona.name: tour.labels for tour in tours},
         "where they ended": {tour.persona.name: "problem" if tour.problem else tour.step for tour in tours},
     }

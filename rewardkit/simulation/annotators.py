@@ -19,7 +19,7 @@ from rewardkit.simulation.personas import Persona, strength_of
 from rewardkit.types import Annotator, Comparison, Label, Order, Response
 
 # They came later, and are stated only where they are not their defaults: an annotator's id is a hash of its settings.
-LATER = ("fatigue", "spam", "seconds", "seconds_spread", "understanding")
+LATER = ("fatigue", "spam", "seconds", "seconds_spread", "understanding", "deference", "messages")
 
 
 class ComparedResponses(Protocol):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from rewardkit.errors import JobFailed
 
+T = TypeVar("T")
 LOST = (ConnectionError, http.client.HTTPException, TimeoutError)
 
 
@@ -70,11 +71,37 @@ class Visitor:
         Raises:
             JobFailed: The server refuses for another reason, or nobody answers.
         """
-        status, _, text = self._request("POST", "/api/submit", {"lease": lease, "answer": answer})
-        if status != 409:
-            return _read(status, text, "/api/submit")
-        self.refusals.append(str(json.loads(text)["problem"]))
-        return self.ask("/api/turn")
+        return self.act("/api/submit", lease=lease, answer=answer)
+
+    def act(self, path: str, **said: Any) -> dict[str, Any]:
+        """Take a step that can be refused: as `submit`.
+
+        Raises:
+            JobFailed: The server refuses for another reason, or nobody answers.
+        """
+        status, _, text = self._request("POST", path, said)
+        return self._turn(status, text, path)
+
+    def lines(self, path: str, **said: Any) -> Generator[dict[str, Any], None, None]:
+        """Yield what a stream says, line by line; who stops listening closes the connection.
+
+        Where it is refused there is one line: the turn that the visitor stands at.
+
+        Raises:
+            JobFailed: The server refuses for another reason, or nobody answers.
+        """
+        answer = self._patiently(lambda: self._once("POST", path, said))
+        if answer.status != 200:
+            yield {"turn": self._turn(answer.status, answer.read(), path)}
+            return
+        try:
+            yield from (_object(json.loads(line)) for line in answer if line.strip())
+        except LOST:
+            # It ends in the middle, which its last line shows.
+            return
+        finally:
+            if not answer.isclosed():
+                self.leave()
 
     def leave(self) -> None:
         """Close the connection."""
@@ -82,16 +109,29 @@ class Visitor:
             self._connection.close()
             self._connection = None
 
+    def _turn(self, status: int, text: bytes, path: str) -> dict[str, Any]:
+        if status != 409:
+            return _read(status, text, path)
+        self.refusals.append(str(json.loads(text)["problem"]))
+        return self.ask("/api/turn")
+
     def _json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         status, _, text = self._request(method, path, body)
         return _read(status, text, path)
 
     def _request(self, method: str, path: str, body: Any = None) -> tuple[int, http.client.HTTPMessage, bytes]:
+        def whole() -> tuple[int, http.client.HTTPMessage, bytes]:
+            answer = self._once(method, path, body)
+            return answer.status, answer.headers, answer.read()
+
+        return self._patiently(whole)
+
+    def _patiently(self, request: Callable[[], T]) -> T:
         until = time.monotonic() + self.patience
         while True:
             kept = self._connection is not None
             try:
-                return self._once(method, path, body)
+                return request()
             except LOST as error:
                 self.leave()
                 if time.monotonic() > until:
@@ -99,7 +139,7 @@ class Visitor:
                 # One that was kept open may have been closed meanwhile, as it is on browsers: a new one is not.
                 time.sleep(0.0 if kept else 0.1)
 
-    def _once(self, method: str, path: str, body: Any) -> tuple[int, http.client.HTTPMessage, bytes]:
+    def _once(self, method: str, path: str, body: Any) -> http.client.HTTPResponse:
         if self._connection is None:
             place = urlsplit(self.link)
             kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
@@ -110,13 +150,15 @@ class Visitor:
             data = json.dumps(body).encode()
             headers["content-type"] = "application/json"
         self._connection.request(method, path, data, headers)
-        answer = self._connection.getresponse()
-        return answer.status, answer.headers, answer.read()
+        return self._connection.getresponse()
 
 
 def _read(status: int, text: bytes, path: str) -> dict[str, Any]:
     if status != 200:
         raise JobFailed(f"the server refuses ({status}): {text.decode('utf-8', 'replace')[:200]}", where=path)
-    found = json.loads(text)
+    return _object(json.loads(text))
+
+
+def _object(found: Any) -> dict[str, Any]:
     assert isinstance(found, dict)
     return found

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
+from contextlib import contextmanager
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -16,7 +21,7 @@ import sqlalchemy as sa
 
 from rewardkit.store.labelling_tables import people
 from rewardkit.store.store import Store
-from rewardkit.types import Comparison, Message, Prompt, Response
+from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Response
 
 pytestmark = pytest.mark.slow
 ITEMS, OVERLAP = 30, 3
@@ -28,33 +33,34 @@ PERSONAS = [
 ]
 
 
-@pytest.fixture
-def config(tmp_path):
-    """A study of comparisons whose levels differ by one; its file."""
-    with Store.open(tmp_path / "rewardkit.db") as store:
+def fill(folder, *, judge=None):
+    """Add comparisons whose levels differ by one; a judge may have preferred the worse of each."""
+    with Store.open(folder / "rewardkit.db") as store:
         for number in range(ITEMS):
             prompt = Prompt.of((Message(role="user", content=f"request {number}"),))
             worse, better = (
                 Response.of(prompt.id, f"answer {number} {level}", metadata={"level": level}) for level in (1, 2)
             )
-            store.add([prompt, worse, better, Comparison.of(prompt.id, worse.id, better.id, source="made")])
-    question = {"text": "Which text is better?", "options": ["the longer", "the one I would rather read"], "right": 2}
-    label = {
-        "least_seconds": 0.0,
-        "port": 0,
-        "assignment": {"overlap": OVERLAP, "most_overlap": OVERLAP, "repeats": 0.0},
-        "check": {"questions": [question], "tries": 5},
-    }
-    settings = {"name": "staffed", "workspace": str(tmp_path), "label": label, "simulate": {"annotators": PERSONAS}}
-    file = tmp_path / "staffed.yaml"
+            pair = Comparison.of(prompt.id, worse.id, better.id, source="made")
+            store.add([prompt, worse, better, pair])
+            if judge:
+                choice = "a" if pair.response_a == worse.id else "b"
+                store.add([judge, Label.of(pair.id, judge.id, choice=choice, rationale="It scans.\nIt is short.")])
+
+
+def written(folder, annotators, **label):
+    """Write the config of a study; return its file."""
+    label = {"least_seconds": 0.0, "port": 0, **label}
+    settings = {"name": "staffed", "workspace": str(folder), "label": label, "simulate": {"annotators": annotators}}
+    file = folder / "staffed.yaml"
     file.write_text(json.dumps(settings))
     return file
 
 
-@pytest.fixture
-def address(config, tmp_path):
-    """Serve the study with its pages; return where, and end the process."""
-    log = tmp_path / "server.log"
+@contextmanager
+def serving(config):
+    """Serve a study with its pages; yields where, and ends the process."""
+    log = config.parent / "server.log"
     with log.open("w") as out:
         server = subprocess.Popen([sys.executable, "-m", "rewardkit", "label", str(config)], stdout=out, stderr=out)
     try:
@@ -66,6 +72,21 @@ def address(config, tmp_path):
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(30)
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A study of comparisons with a check; its file."""
+    fill(tmp_path)
+    question = {"text": "Which text is better?", "options": ["the longer", "the one I would rather read"], "right": 2}
+    policy = {"overlap": OVERLAP, "most_overlap": OVERLAP, "repeats": 0.0}
+    return written(tmp_path, PERSONAS, assignment=policy, check={"questions": [question], "tries": 5})
+
+
+@pytest.fixture
+def address(config):
+    with serving(config) as page:
+        yield page
 
 
 def visiting(config, address, *options):
@@ -128,3 +149,97 @@ def test_ctrl_c_ends_a_visit_and_the_same_command_goes_on(config, address, tmp_p
         rest = json.loads(again.communicate()[0])
         # Two people can give two of the three labels.
         assert kept + rest["labels (gold and repeats included)"] == store.counts()["labels"] == 2 * ITEMS
+
+
+def test_reviews_show_who_defers_to_a_judge(tmp_path):
+    fill(tmp_path, judge=Annotator.of("judge", "contrary"))
+    # All are right with .982, so that the judge, who never is, says something else nearly always.
+    traits = {"stays": 0.0, "half": 0.5, "follows": 1.0}
+    annotators = [{"name": name, "reliability": 4.0, "seconds": 5, "deference": each} for name, each in traits.items()]
+    config = written(
+        tmp_path,
+        annotators,
+        assignment={"overlap": OVERLAP, "most_overlap": OVERLAP, "repeats": 0.0},
+        review={"judge": "contrary", "share": 0.6},
+    )
+    with serving(config) as page:
+        run = visiting(config, page, "--speed", "2000")
+        out, problems = run.communicate(timeout=120)
+    assert run.returncode == 0, problems
+    result = json.loads(out)
+    assert result["labels (gold and repeats included)"] == ITEMS * OVERLAP and result["refused"] == 0
+    with Store.open(tmp_path / "rewardkit.db") as store:
+        judged = {each.comparison_id: each.choice for each in store.labels() if not each.metadata.get("arm")}
+        names = {each.id: each.name for each in store.annotators().values()}
+        with store.reading() as connection:
+            theirs = {row.annotator_id: row.external_id[:-2] for row in connection.execute(sa.select(people))}
+        versions = defaultdict(list)
+        for each in store.labels(superseded=True):
+            if each.annotator_id in theirs:
+                versions[theirs[each.annotator_id], each.comparison_id].append(each)
+    assert len(judged) == ITEMS and "contrary" in names.values() and len(versions) == ITEMS * OVERLAP
+    pairs = {key: sorted(given, key=lambda each: each.supersedes is not None) for key, given in versions.items()}
+    assert all(len(given) == (2 if given[0].metadata["arm"] == "review" else 1) for given in pairs.values())
+    moved = defaultdict(list)
+    for (name, comparison), (blind, *reviewed) in pairs.items():
+        if reviewed and blind.choice != judged[comparison]:
+            moved[name].append(reviewed[0].choice == judged[comparison])
+    assert result["reviews"] == sum(len(given) == 2 for given in pairs.values()) > 0.4 * ITEMS * OVERLAP
+    assert sum(map(sum, moved.values())) == result["reviews in which the judge's choice was taken over"]
+    assert min(map(len, moved.values())) >= 8
+    assert (mean(moved["stays"]), mean(moved["follows"])) == (0.0, 1.0)
+    assert mean(moved["half"]) == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(len(moved["half"])))
+    # What was said blind is as right in one arm as in the other: nobody had seen the judge yet.
+    for arm in ("blind", "review"):
+        right = [x[0].choice != judged[key[1]] for key, x in pairs.items() if x[0].metadata["arm"] == arm]
+        assert mean(right) > 0.85
+
+
+def test_personas_talk_with_a_model_and_pick_by_taste(tmp_path):
+    talking = runpy.run_path(str(Path(__file__).parents[1] / "talking.py"))
+
+    class Wordy(talking["Asked"]):
+        """One of two models says four times as much."""
+
+        def reply(self, said, model):
+            number = next(self.server.numbers)
+            self.pieces([f"{number:03d} ", "so it is. " * (4 if model == talking["MODELS"][1] else 1)])
+            self.line("[DONE]")
+
+    likes = {"seconds": 2, "messages": ["Hello.", "And then?"]}
+    annotators = [
+        {"name": "brief", "length_bias": -9.0, **likes},
+        {"name": "lavish", "length_bias": 9.0, **likes},
+        {"name": "clicker", "spam": "first", **likes},
+    ]
+    with talking["Model"]() as model:
+        model.RequestHandlerClass = Wordy
+        threading.Thread(target=model.serve_forever, daemon=True).start()
+        # Fewer streams than people: who finds none free asks again.
+        chat = {"url": model.url, "models": talking["MODELS"], "conversations": 2, "streams": 1}
+        config = written(tmp_path, annotators, chat=chat)
+        with serving(config) as page:
+            run = visiting(config, page, "--speed", "500")
+            out, problems = run.communicate(timeout=120)
+        model.shutdown()
+    assert run.returncode == 0, problems
+    result = json.loads(out)
+    assert result["by annotator"] == dict.fromkeys(("brief-1", "lavish-1", "clicker-1"), 4) and result["refused"] == 0
+    assert set(result["where they ended"].values()) == {"done"}
+    with Store.open(tmp_path / "rewardkit.db") as store:
+        with store.reading() as connection:
+            names = {row.annotator_id: row.external_id[:-2] for row in connection.execute(sa.select(people))}
+        models = {each.id: each.model for each in store.responses()}
+        found = {each.comparison.id: each for each in store.comparisons()}
+        assert all(each.simulated for each in store.annotators().values())
+        picked = defaultdict(list)
+        for label in store.labels():
+            pair = found[label.comparison_id].comparison
+            chosen = models[pair.response_a if label.choice == "a" else pair.response_b]
+            first = (label.choice == "a") == (label.order_shown == "ab")
+            picked[names[label.annotator_id]].append((chosen, first))
+    short, long = talking["MODELS"]
+    assert {model for model, _ in picked["brief"]} == {short} and {model for model, _ in picked["lavish"]} == {long}
+    assert [first for _, first in picked["clicker"]] == [True] * 4
+    said = {message.content for each in found.values() for message in each.prompt.messages if message.role == "user"}
+    assert said == {"Hello.", "And then?"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event
 
 import pytest
@@ -208,13 +211,13 @@ def test_answers_that_are_refused_are_counted_and_not_sent_for_ever(store, page)
     class Hasty(Visitor):
         """Answers a lease that it was never given."""
 
-        def submit(self, lease, answer):
-            return super().submit("another", answer)
+        def act(self, path, **said):
+            return super().act(path, **{**said, "lease": "another"})
 
     tours[0].visitor = Hasty(tours[0].visitor.link)
     drive(tours, Event())
     assert tours[0].labels == 0 and len(tours[0].visitor.refusals) == 3
-    assert "the page refuses answers: this item was not given to you" in tours[0].problem
+    assert "the page refuses what is said: this item was not given to you" in tours[0].problem
 
 
 def test_a_visit_that_is_stopped_keeps_what_was_said_and_goes_on_where_it_was(store, page):
@@ -245,3 +248,90 @@ def test_no_answer_comes_before_the_page_takes_one(store, page):
     drive(tours, Event())
     assert tours[0].labels == 2 and not tours[0].visitor.refusals
     assert isinstance(tours[0], Tour) and min(tours[0].each_seconds) >= 0.3
+
+
+class Page(BaseHTTPRequestHandler):
+    """A page whose streams end as `streams` says, one after the other; it waits for the first points of a review."""
+
+    protocol_version = "HTTP/1.1"
+    shown = {"lease": "l", "responses": [{"text": "one"}, {"text": "two"}], "answer": {"choice": "first"}}
+    waiting = {"step": "review", "points": None, "item": shown}
+    there = {**waiting, "points": [{"id": "verdict", "text": "Response 1 is better."}]}
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if self.path == "/join/me":
+            self.send_response(303)
+            self.send_header("set-cookie", "who=me; Path=/")
+            self.send_header("content-length", "0")
+            return self.end_headers()
+        self.whole({"csrf": "c"} if self.path == "/api/me" else self.waiting)
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.told.append((self.path, body))
+        if self.path == "/api/review":
+            return self.whole({"step": "done"})
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for line in self.server.streams.pop(0):
+            data = json.dumps(line).encode() + b"\n"
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            if line.get("broken"):
+                self.close_connection = True
+                return
+        self.wfile.write(b"0\r\n\r\n")
+
+    def whole(self, said):
+        data = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@contextmanager
+def streaming(*streams):
+    """Serve a page whose streams are these; yields a persona's way to it, and what it was told."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    server.daemon_threads, server.streams, server.told = True, list(streams), []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    link = f"http://127.0.0.1:{server.server_address[1]}/join/me"
+    tours = tours_of({"p-1": link}, visitors_of([somebody()], 1, 0), House(Worth({}), (), 1e6), lambda: None, Event())
+    try:
+        yield tours[0], server.told
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_points_that_come_as_a_stream_are_waited_for_and_asked_for_again():
+    problem, broken = [{"text": "Resp"}, {"problem": "The judge is busy."}], [{"text": "Re", "broken": True}]
+    with streaming(problem, broken, [{}, {"text": "Response 1"}, {"turn": Page.there}]) as (tour, told):
+        drive([tour], Event())
+    assert tour.problem == "" and (tour.step, tour.reviews, tour.labels) == ("done", 1, 0)
+    assert [path for path, _ in told] == ["/api/review/points"] * 3 + ["/api/review"]
+    assert told[0][1] == {"lease": "l"} and told[-1][1]["points"] == {"verdict": {"decision": "verified"}}
+
+
+def test_a_stream_that_gives_nothing_is_one_clear_error(monkeypatch):
+    monkeypatch.setattr("rewardkit.simulation.driving.QUEUE", 0.0)
+    with streaming([{"problem": "The judge is away."}]) as (tour, _):
+        drive([tour], Event())
+    assert "what was waited for does not come: The judge is away." in tour.problem
+    with streaming([{"turn": Page.waiting}]) as (tour, _):
+        drive([tour], Event())
+    assert "does not come: the page still waits for it" in tour.problem
+
+
+def test_a_visit_that_is_stopped_leaves_a_stream():
+    stop = Event()
+    with streaming([{"text": "Re"}, {"turn": Page.there}]) as (tour, told):
+        tour.stop = stop
+        asked = tour.visitor.lines
+        tour.visitor.lines = lambda *args, **said: (stop.set() or line for line in asked(*args, **said))
+        drive([tour], stop)
+    assert tour.problem == "" and [path for path, _ in told] == ["/api/review/points"]

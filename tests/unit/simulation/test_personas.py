@@ -62,7 +62,16 @@ def test_annotators_who_state_nothing_new_keep_their_ids_and_their_labels():
 
 
 @pytest.mark.parametrize(
-    "new", [{"fatigue": 0.1}, {"spam": "first"}, {"seconds": 5}, {"seconds_spread": 0.1}, {"understanding": 0.5}]
+    "new",
+    [
+        {"fatigue": 0.1},
+        {"spam": "first"},
+        {"seconds": 5},
+        {"seconds_spread": 0.1},
+        {"understanding": 0.5},
+        {"deference": 0.5},
+        {"messages": ("Hello.",)},
+    ],
 )
 def test_who_states_something_new_is_somebody_else(new):
     plain, other = (SimulatedAnnotatorConfig(name="h", **more) for more in ({}, new))
