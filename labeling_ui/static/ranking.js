@@ -1,10 +1,12 @@
 /**
- * Ranking several responses: they are placed one after the other, the best first, and moved afterwards.
+ * Ranking several responses: they are placed one after the other, the best first, and moved afterwards: by buttons, by
+ * keys, or by dragging.
  *
  * Nothing is placed at the beginning: an order that stood there already would be an answer that nobody gave.
  */
 
 import { button, count, el } from "./dom.js";
+import { Dragging } from "./dragging.js";
 
 /** Return what an answer says, in words. */
 export function rankingInWords(answer) {
@@ -43,6 +45,10 @@ class Ladder {
     this.list = el("ol", { class: "ladder", "aria-label": "Best first", keydown: (event) => this.#key(event) });
     this.none = button("Cannot judge", () => this.giveUp(), { keys: "C", class: "quiet" });
     this.node = el("section", { class: "ranking", "aria-label": "Your ranking" }, el("h3", {}, "Your ranking"), this.pool, this.list, this.none);
+    this.dragging = new Dragging(this.node, this.list, {
+      drop: (place, to) => this.#drop(place, to),
+      stays: (place) => page.announce(`Response ${place} stays where it was`),
+    });
     this.#draw();
   }
 
@@ -74,6 +80,21 @@ class Ladder {
     if (to < 0 || to >= this.rows.length) return;
     // Ties belong to the steps of the ladder, not to the responses: they stay where they are.
     [this.rows[from].place, this.rows[to].place] = [this.rows[to].place, this.rows[from].place];
+    this.#changed(place);
+  }
+
+  /** Put a response at a step of the ladder; what stood there and below goes down. */
+  #drop(place, to) {
+    const from = this.#at(place);
+    if (from < 0) {
+      // Between two that are tied, it is tied with both.
+      this.rows.splice(to, 0, { place, tied: this.rows[to]?.tied ?? false });
+    } else {
+      // Ties stay where they are, as they do with keys.
+      const places = this.rows.map((row) => row.place);
+      places.splice(to, 0, ...places.splice(from, 1));
+      places.forEach((each, at) => (this.rows[at].place = each));
+    }
     this.#changed(place);
   }
 
@@ -123,21 +144,30 @@ class Ladder {
   }
 
   #draw() {
+    this.dragging.cancel();
     const nothing = this.state.ranks === null;
     const left = this.left();
     const hint = nothing ? "You cannot judge these." : left.length ? `Place the ${this.rows.length ? "next best" : "best"}:` : "All are placed.";
-    const buttons = left.map((place) => button(`Response ${place}`, () => this.place(place), { keys: place }));
+    const buttons = left.map((place) => this.#unplaced(place));
     this.pool.replaceChildren(el("p", {}, hint), ...(nothing ? [] : buttons));
     this.list.replaceChildren(...this.rows.map((row, at) => this.#row(row, at)));
     this.none.setAttribute("aria-pressed", String(nothing));
   }
 
+  #unplaced(place) {
+    const node = button(`Response ${place}`, () => this.place(place), { keys: place });
+    // A finger taps it, and scrolls.
+    node.addEventListener("pointerdown", (event) => event.pointerType !== "touch" && this.dragging.grab(event, place, node));
+    return node;
+  }
+
   #row({ place, tied }, at) {
     const name = `Response ${place}`;
     const act = (text, label, run, more) => button(text, run, { class: "small", "aria-label": `${label}: ${name}`, ...more });
-    return el(
+    const row = el(
       "li",
       { "data-place": place, tabindex: "-1", class: tied ? "tied" : null },
+      el("span", { class: "grip", "aria-hidden": "true" }),
       el("span", { class: "rank" }, String(ranksOf(this.rows)[place])),
       el("span", { class: "who" }, name),
       act("↑", "Move up", () => this.#move(place, -1), { "aria-disabled": String(at === 0) }),
@@ -145,6 +175,12 @@ class Ladder {
       act("= above", "= above, tied", () => this.#tie(place), { "aria-pressed": String(tied), "aria-disabled": String(at === 0) }),
       act("✕", "Take out", () => this.#takeOut(place)),
     );
+    row.addEventListener("pointerdown", (event) => {
+      // A finger on the row itself scrolls the page.
+      const held = event.target.closest(event.pointerType === "touch" ? ".grip" : "li, button");
+      if (held && held.tagName !== "BUTTON") this.dragging.grab(event, place, row);
+    });
+    return row;
   }
 }
 
