@@ -1,4 +1,4 @@
-"""Comparisons on which annotators disagree, and the researcher's word on them.
+"""The researcher's word on comparisons on which annotators disagree.
 
 The decision is a label like others, of an annotator in the rater group "adjudicator": what the annotators said stays,
 and whoever aggregates sees who said what.
@@ -6,8 +6,6 @@ and whoever aggregates sees who said what.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -15,9 +13,8 @@ from typing import Any, get_args
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
-from labeling_ui.answered import Answered
+from labeling_ui.disputes import ADJUDICATOR, Dispute, by_adjudicators
 from labeling_ui.office import Office
-from labeling_ui.overview import is_work
 from labeling_ui.people import Refused
 from labeling_ui.subjects import Subject, load_subject
 from labeling_ui.trail import note
@@ -27,33 +24,7 @@ from rewardkit.store.store import Store, insert
 from rewardkit.store.tables import annotators, labels
 from rewardkit.types import Annotator, Choice, Comparison, Label
 
-ADJUDICATOR = "adjudicator"
 LONGEST_REASON = 5_000
-
-
-@dataclass(frozen=True)
-class Dispute:
-    """An item on which annotators disagree.
-
-    Attributes:
-        item_id: Of the item.
-        comparison_id: What the decision is about.
-        answers: What the annotators said.
-    """
-
-    item_id: str
-    comparison_id: str
-    answers: tuple[Answered, ...]
-
-    @property
-    def choices(self) -> Counter[str]:
-        """How often each choice was made."""
-        return Counter(each.choice for each in self.answers if each.choice is not None)
-
-    @property
-    def leading(self) -> float:
-        """Share of the leading choice."""
-        return max(self.choices.values()) / self.choices.total()
 
 
 @dataclass(frozen=True)
@@ -69,23 +40,6 @@ class Decision:
     choice: Choice
     strength: int | None = None
     why: str = ""
-
-
-def disputes(store: Store, answers: Iterable[Answered]) -> list[Dispute]:
-    """Return the comparisons on which annotators disagree and nobody has decided, the most disputed first.
-
-    Args:
-        store: Holds the decisions.
-        answers: All that was answered in the study.
-    """
-    by_item: dict[str, list[Answered]] = defaultdict(list)
-    for answer in answers:
-        if is_work(answer) and answer.task == "comparison":
-            by_item[answer.item_id].append(answer)
-    several = {item: said for item, said in by_item.items() if len({each.choice for each in said} - {None}) > 1}
-    decided = _decided(store)
-    found = (Dispute(item, _comparison_of(said[0]), tuple(said)) for item, said in several.items())
-    return sorted((each for each in found if each.comparison_id not in decided), key=lambda d: (d.leading, d.item_id))
 
 
 def subject_of(store: Store, dispute: Dispute) -> Subject:
@@ -114,7 +68,7 @@ def decide(office: Office, by: Row[Any], item_id: str, decision: Decision) -> La
             raise Refused("there is no such item in this study", fix="reload the page")
         subject = load_subject(connection, item.responses)
         comparison = Comparison.of(subject.prompt.id, *item.responses)
-        if connection.execute(_by_adjudicators().where(labels.c.comparison_id == comparison.id)).first():
+        if connection.execute(by_adjudicators().where(labels.c.comparison_id == comparison.id)).first():
             raise Refused("somebody has decided this meanwhile", fix="go on with the next one")
         name = connection.execute(sa.select(annotators.c.name).where(annotators.c.id == by.annotator_id)).scalar_one()
         annotator = Annotator.of("human", name, rater_group=ADJUDICATOR)
@@ -146,18 +100,3 @@ def _require_whole(decision: Decision) -> None:
 
 def _one(study: str, item_id: str) -> sa.Select[Any]:
     return sa.select(items).where(items.c.id == item_id, items.c.study == study, items.c.task == "comparison")
-
-
-def _comparison_of(answer: Answered) -> str:
-    a, b = answer.responses
-    return Comparison.identity(answer.texts[0].prompt_id, a, b)
-
-
-def _decided(store: Store) -> set[str]:
-    with store.reading() as connection:
-        return set(connection.execute(_by_adjudicators()).scalars())
-
-
-def _by_adjudicators() -> sa.Select[Any]:
-    query = sa.select(labels.c.comparison_id).join_from(labels, annotators, labels.c.annotator_id == annotators.c.id)
-    return query.where(annotators.c.rater_group == ADJUDICATOR)

@@ -7,9 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from labeling_ui.adjudication import Decision, Dispute, decide, disputes, subject_of
+from labeling_ui.adjudication import Decision, decide, subject_of
 from labeling_ui.admin_access import Asking, Wiring
 from labeling_ui.admin_templates import view
+from labeling_ui.disputes import Dispute
 from labeling_ui.office import Office
 from labeling_ui.people import Refused
 from rewardkit.extras import require
@@ -27,19 +28,6 @@ DECISIONS: dict[str, tuple[Any, int | None]] = {
     "Response 2 is much better": ("b", 3),
 }
 SAID = {"a": "Response 1", "b": "Response 2", "tie": "equally good", "both_bad": "both bad", None: "cannot judge"}
-
-
-def next_dispute(office: Office, after: str = "") -> tuple[Dispute | None, int]:
-    """Return the next comparison to be decided, and how many there are.
-
-    Args:
-        office: Of the study.
-        after: The item that was shown last, if it is to be passed over.
-    """
-    found = disputes(office.store, office.reader.read())
-    ids = [each.item_id for each in found]
-    at = ids.index(after) + 1 if after in ids else 0
-    return (found[at % len(found)] if found else None), len(found)
 
 
 def dispute_view(office: Office, dispute: Dispute | None, count: int) -> str:
@@ -80,7 +68,7 @@ def disagreements_tab(tab: Any, office: Office, wiring: Wiring) -> None:
         message = gradio.HTML(elem_classes="admin", apply_default_css=False)
 
     def show(after: str = "") -> list[Any]:
-        dispute, count = next_dispute(office, after)
+        dispute, count = office.counts.dispute(after)
         return [dispute_view(office, dispute, count), dispute.item_id if dispute else "", None, ""]
 
     def opened(_: Asking) -> tuple[Sequence[Any], str]:

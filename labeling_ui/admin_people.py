@@ -11,7 +11,7 @@ from labeling_ui.admin_access import Asking, Wiring
 from labeling_ui.admin_templates import view
 from labeling_ui.office import Office
 from labeling_ui.people import Refused, State
-from labeling_ui.quality import Annotated, annotators_of
+from labeling_ui.quality import Annotated
 from rewardkit.extras import require
 
 MOST_INVITATIONS = 200
@@ -21,7 +21,12 @@ ROLES = {"annotator": "annotator", "researcher": "admin"}
 
 def rows_of(office: Office) -> list[Annotated]:
     """Return how everybody works."""
-    return annotators_of(office.store, office.desk.study, office.reader.read())
+    return office.counts.annotators(office.desk.study)
+
+
+def people_view(rows: Sequence[Annotated]) -> str:
+    """Return the HTML of how annotators work; researchers are among them where they have labelled."""
+    return view("annotators", rows=[each for each in rows if each.role == "annotator" or each.answered])
 
 
 def choices_of(rows: Sequence[Annotated]) -> list[tuple[str, str]]:
@@ -91,7 +96,7 @@ def people_tab(tab: Any, blocks: Any, office: Office, wiring: Wiring) -> None:  
 
     def people(_: Asking) -> tuple[Sequence[Any], str]:
         rows = rows_of(office)
-        return [view("annotators", rows=rows), gradio.update(choices=choices_of(rows))], ""
+        return [people_view(rows), gradio.update(choices=choices_of(rows))], ""
 
     def changing(state: State) -> Any:
         def change(asking: Asking, person_id: Any, reason: Any) -> tuple[Sequence[Any], str]:

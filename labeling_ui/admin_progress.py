@@ -8,48 +8,26 @@ from typing import Any
 from labeling_ui import figures
 from labeling_ui.admin_access import Asking, Wiring
 from labeling_ui.admin_templates import view
-from labeling_ui.answered import known_people
 from labeling_ui.office import Office
-from labeling_ui.overview import (
-    DAY,
-    agreement_by_task,
-    agreement_over_time,
-    agreements,
-    main_agreement,
-    pace_of,
-    throughput,
-)
-from labeling_ui.progress import progress_of
+from labeling_ui.overview import DAY
 from rewardkit.extras import require
 
-AT_WORK = 900.0
 REFRESHED = 60.0
 
 
 def progress_view(office: Office) -> str:
     """Return the HTML of the tab."""
-    now, study = office.desk.clock(), office.desk.study.name
-    answers, progress = office.reader.read(), progress_of(office.store, study)
-    bars, moments = throughput(answers, now), agreement_over_time(answers)
-    people = [person for person in known_people(office.store, study) if person.role == "annotator"]
+    now = office.desk.clock()
+    found = office.counts.overview(now)
+    progress, bars, moments = found.progress, found.bars, found.agreed.moments
     return view(
         "progress",
-        progress=progress,
+        found=found,
         done=progress.done / progress.wanted if progress.wanted else None,
-        answered=len(answers),
-        abstained=sum(each.abstained for each in answers),
-        pace=pace_of(answers, progress, now),
-        whole=main_agreement(answers),
-        joined=len(people),
-        paused=sum(person.state == "paused" for person in people),
-        at_work=len({each.person_id for each in answers if each.at > now - AT_WORK}),
-        bars=bars,
         unit="day" if bars and bars[0].seconds == DAY else "hour",
         columns=figures.columns(bars),
-        moments=moments,
         points=figures.points(moments),
-        questions=agreements(answers),
-        tasks=agreement_by_task(answers),
+        old=now - found.agreed_at > REFRESHED,
     )
 
 

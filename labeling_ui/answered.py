@@ -122,6 +122,8 @@ class Answered:
 class AnswerReader:
     """Reads the answers of one study; what was read before is kept, and only what is new or changed is read again.
 
+    Where nothing is, the same list is returned again: what was counted of it still holds.
+
     The audit trail says what that is: it names the lease of every answer and of every change, in the transaction
     that makes it.
 
@@ -134,16 +136,23 @@ class AnswerReader:
     study: str
     _texts: dict[str, Text] = field(default_factory=dict)
     _answers: dict[str, Answered] = field(default_factory=dict)
+    _conversed: Sequence[Answered] = ()
+    _all: Sequence[Answered] | None = None
     _read_to: int | None = None
     _lock: Lock = field(default_factory=Lock)
 
-    def read(self) -> list[Answered]:
+    def read(self) -> Sequence[Answered]:
         """Return all answers, the earliest first."""
         with self._lock:
-            rows = self._new_rows()
-            texts = self._known({each for row in rows for each in row.responses})
-            self._answers.update((row.id, _answered(row, texts)) for row in rows)
-            return sorted([*self._answers.values(), *self._talked()], key=lambda each: (each.at, each.lease_id))
+            read = self._read_new()
+            new = {lease: each for lease, each in read.items() if self._answers.get(lease) != each}
+            conversed = self._talked()
+            if self._all is None or new or conversed != self._conversed:
+                self._answers.update(new)
+                self._conversed = conversed
+                every = (*self._answers.values(), *conversed)
+                self._all = sorted(every, key=lambda each: (each.at, each.lease_id))
+            return self._all
 
     def _talked(self) -> list[Answered]:
         """Return the answers in conversations, of which there are few: they are read anew each time."""
@@ -152,22 +161,27 @@ class AnswerReader:
         texts = self._known({each for fields in found for each in fields["responses"]})
         return [Answered(**fields, texts=tuple(texts[each] for each in fields["responses"])) for fields in found]
 
-    def _new_rows(self) -> Sequence[sa.Row[Any]]:
-        """Return the leases that were answered or changed since the last time; all of them the first time."""
+    def _read_new(self) -> dict[str, Answered]:
+        """Return, by lease, what was answered or changed since the last time; everything the first time."""
         after = None if self._read_to is None else self._read_to - OVERLAP
+        read: dict[str, Answered] = {}
         with self.store.reading() as connection:
             found = connection.execute(_noted(self.study, after)).all()
             if self._read_to is None or any(row.kind == "erased" and row.number > self._read_to for row in found):
                 # What was erased stands under another person now, wherever it was.
                 self._answers.clear()
-                rows = connection.execute(_done(self.study)).all()
+                self._all = None
+                queries = [_done(self.study)]
             else:
                 ids = sorted({lease for row in found if (lease := row.details.get("lease"))})
                 parts = [ids[start : start + AT_A_TIME] for start in range(0, len(ids), AT_A_TIME)]
-                asked = (_done(self.study).where(leases.c.id.in_(part)) for part in parts)
-                rows = [row for query in asked for row in connection.execute(query)]
+                queries = [_done(self.study).where(leases.c.id.in_(part)) for part in parts]
+            for query in queries:
+                for rows in connection.execute(query.execution_options(yield_per=AT_A_TIME)).partitions():
+                    texts = self._known({each for row in rows for each in row.responses})
+                    read.update({row.id: _answered(row, texts) for row in rows})
         self._read_to = max([self._read_to or 0, *(row.number for row in found)])
-        return rows
+        return read
 
     def _known(self, ids: Iterable[str]) -> Mapping[str, Text]:
         new = sorted(each for each in ids if each not in self._texts)
@@ -190,9 +204,16 @@ def _noted(study: str, after: int | None) -> sa.Select[Any]:
     return query.where(events.c.number > after)
 
 
+# No others: drafts and records are decoded for nothing.
+_READ = (
+    *(leases.c[name] for name in ("id", "item_id", "person_id", "repeat", "order_shown", "leased_at", "closed_at")),
+    *(leases.c[name] for name in ("choice", "answer")),
+    *(items.c[name] for name in ("task", "role", "expected", "responses")),
+)
+
+
 def _done(study: str) -> sa.Select[Any]:
-    columns = sa.select(leases, items.c.task, items.c.role, items.c.expected, items.c.responses)
-    query = columns.join_from(leases, items, leases.c.item_id == items.c.id)
+    query = sa.select(*_READ).join_from(leases, items, leases.c.item_id == items.c.id)
     return query.where(items.c.study == study, leases.c.state == "done")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from weakref import finalize
 
-from labeling_ui.answered import AnswerReader
+from labeling_ui.counted import Counts
+from labeling_ui.counting import Elsewhere
 from labeling_ui.desk import Desk
 from labeling_ui.entrances import Entrances
 from labeling_ui.people import People
@@ -26,7 +27,7 @@ class Office:
         people: Who takes part.
         sessions: Makes invitations.
         entrances: Makes people known under a name and a password.
-        reader: Reads what was answered.
+        counts: Counts what was answered, away from the annotators' requests.
         uploads: Takes files in.
         folder: Where files lie that are made for a download, until the server stops.
     """
@@ -35,12 +36,12 @@ class Office:
     people: People
     sessions: Sessions
     entrances: Entrances
-    reader: AnswerReader = field(init=False)
+    counts: Counts = field(init=False)
     uploads: Uploads = field(init=False)
     folder: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reader = AnswerReader(self.desk.store, self.desk.study.name)
+        self.counts = Elsewhere(self.desk.store.url, self.desk.study.name)
         self.folder = Path(mkdtemp(prefix="rewardkit-label-"))
         finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.uploads = Uploads(self.desk.store, self.folder)

@@ -83,6 +83,23 @@ class Moment:
     found: Agreement
 
 
+@dataclass(frozen=True)
+class Agreed:
+    """How far annotators agree, in every way that is shown.
+
+    Attributes:
+        whole: On what the study asks first.
+        questions: On every question.
+        tasks: On what the study asks first, for each task that prompts name.
+        moments: The same, over time.
+    """
+
+    whole: Agreement
+    questions: Sequence[Measured]
+    tasks: Sequence[Measured]
+    moments: Sequence[Moment]
+
+
 def throughput(answers: Sequence[Answered], now: float) -> list[Bar]:
     """Count answers by the hour, or by the day where hours would be too many; hours without any are there too.
 
@@ -126,13 +143,32 @@ def agreements(answers: Iterable[Answered]) -> list[Measured]:
     return [Measured(name, gathered.measured(level)) for (name, level), gathered in said.items()]
 
 
+def agreed_on(answers: Sequence[Answered]) -> Agreed:
+    """Measure agreement in every way; what is the same question twice is measured once."""
+    questions, tasks = agreements(answers), _by_task(answers)
+    main = {"comparison": CHOICE, "ranking": ORDER}
+    asked = {main.get(each.task) for each in answers if is_work(each)}
+    known = next((each.found for each in questions if {each.name} == asked), None)
+    whole = known or main_agreement(answers)
+    by_task = agreement_by_task(answers) if len(tasks) > 1 else [Measured(_named(task), whole) for task in tasks]
+    return Agreed(whole, questions, by_task, agreement_over_time(answers))
+
+
 def agreement_by_task(answers: Iterable[Answered]) -> list[Measured]:
     """Measure agreement on the main question for each task that prompts name."""
+    return [Measured(_named(task), main_agreement(theirs)) for task, theirs in _by_task(answers).items()]
+
+
+def _by_task(answers: Iterable[Answered]) -> dict[str, list[Answered]]:
     by_task: dict[str, list[Answered]] = defaultdict(list)
     for each in answers:
         if is_work(each):
             by_task[each.texts[0].task].append(each)
-    return [Measured(task or "no task named", main_agreement(by_task[task])) for task in sorted(by_task)]
+    return {task: by_task[task] for task in sorted(by_task)}
+
+
+def _named(task: str) -> str:
+    return task or "no task named"
 
 
 def main_agreement(answers: Iterable[Answered], *, resamples: int = 1_000) -> Agreement:

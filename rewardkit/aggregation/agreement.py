@@ -119,7 +119,7 @@ class _Answers:
     Attributes:
         unit: Of each answer, (answers,).
         value: Of each answer, (answers,).
-        numbers: The values, sorted, (values,); their places where they are words.
+        numbers: The values, sorted, (values,); any numbers where they are words.
         cluster: Of each unit, (units,).
         annotators: How many gave these answers.
         single: Units that were left out.
@@ -175,25 +175,26 @@ def _answers(
     if not len(units) == len(annotators) == len(values) == len(clusters):
         raise DataError("the lists differ in length", where="agreement", expected="one entry for each answer")
     unit, who, cluster = (_places(words) for words in (units, annotators, clusters))
-    if len(set(zip(unit.tolist(), who.tolist(), strict=True))) < len(units):
+    if len(np.unique(unit * (who.max(initial=0) + 1) + who)) < len(units):
         raise DataError("an annotator answers the same unit twice", where="agreement", fix="leave repeats out")
     given = np.bincount(unit)
     kept = given[unit] > 1
     names, value = np.unique(_array(values, level)[kept], return_inverse=True)
     places = np.unique(unit[kept], return_inverse=True)[1].astype(np.int64)
-    numbers = np.arange(len(names), dtype=np.float64) if level == "nominal" else names.astype(np.float64)
+    numbers = names.astype(np.float64)
     single, people = int((given == 1).sum()), len(np.unique(who[kept]))
     return _Answers(places, value.astype(np.int64), numbers, _of_units(places, cluster[kept]), people, single)
 
 
 def _places(words: Sequence[str]) -> Ints:
     known = {word: place for place, word in enumerate(dict.fromkeys(words))}
-    return np.fromiter((known[word] for word in words), dtype=np.int64, count=len(words))
+    return np.fromiter(map(known.__getitem__, words), dtype=np.int64, count=len(words))
 
 
 def _array(values: Sequence[str | float], level: Level) -> npt.NDArray[Any]:
     if level == "nominal":
-        return np.asarray(values, dtype=str)
+        # As places: thousands of words would be sorted for nothing.
+        return _places([str(value) for value in values])
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except ValueError as error:

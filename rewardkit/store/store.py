@@ -88,6 +88,11 @@ class Store:
         return cls(engine, where)
 
     @property
+    def url(self) -> str:
+        """By which another process opens the same database; it may hold a password."""
+        return self._engine.url.render_as_string(hide_password=False)
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The database's file and those that SQLite keeps beside it, links resolved; none of a server."""
         if self._engine.dialect.name != "sqlite":

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from labeling_ui.answers import ComparisonAnswer
+from labeling_ui.counted import Counted
 from labeling_ui.desk import Desk
 from labeling_ui.entrances import Entrances
 from labeling_ui.office import Office
@@ -86,7 +87,10 @@ def join(desk):
 def office(desk):
     """The study as researchers see it."""
     people, sessions = People(desk.store, desk.study.name, clock=desk.clock), Sessions("s" * 40, desk.study.name)
-    return Office(desk, people, sessions, Entrances(desk.study, people, sessions))
+    made = Office(desk, people, sessions, Entrances(desk.study, people, sessions))
+    # Here, where a test can look at it; tests of `labeling_ui.counting` let it count elsewhere.
+    made.counts = Counted(desk.store, desk.study.name)
+    return made
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from labeling_ui.adjudication import Decision, decide, disputes
-from labeling_ui.admin_disagreements import DECISIONS, decision_of, dispute_view, next_dispute
+from labeling_ui.adjudication import Decision, decide
+from labeling_ui.admin_disagreements import DECISIONS, decision_of, dispute_view
+from labeling_ui.answered import AnswerReader
+from labeling_ui.disputes import disputes
 from labeling_ui.people import Refused
-from labeling_ui.quality import annotators_of
 from rewardkit.label_config import AssignmentConfig
 
 
@@ -32,15 +33,15 @@ def prefer(prefer, desk):
     return prefer
 
 
-def test_what_is_disputed_most_comes_first(office, store, disputed):
-    found = disputes(store, office.reader.read())
+def test_what_is_disputed_most_comes_first(store, disputed):
+    found = disputes(store, AnswerReader(store, "study").read())
     assert [each.item_id for each in found] == sorted(disputed[1:])
     assert [each.leading for each in found] == [pytest.approx(2 / 3)] * 2
     assert disputed[0] not in [each.item_id for each in found]
 
 
 def test_a_decision_is_a_label_and_shortens_the_list(office, store, disputed, researcher):
-    dispute, count = next_dispute(office)
+    dispute, count = office.counts.dispute("")
     assert count == 2
     before = {label.id for label in store.labels()}
     decide(office, researcher, dispute.item_id, decision_of("Response 2 is much better", " It is kinder. "))
@@ -49,14 +50,14 @@ def test_a_decision_is_a_label_and_shortens_the_list(office, store, disputed, re
     assert (label.comparison_id, label.metadata) == (dispute.comparison_id, {"adjudicates": True})
     annotator = store.annotators()[label.annotator_id]
     assert (annotator.kind, annotator.name, annotator.rater_group) == ("human", "study-rae", "adjudicator")
-    other, left = next_dispute(office)
+    other, left = office.counts.dispute("")
     assert left == 1 and other.item_id != dispute.item_id
     # It is nobody's answer to an item, and no annotator's number changes.
-    assert [each.answered for each in annotators_of(store, office.desk.study, office.reader.read())] == [3, 3, 3, 0]
+    assert [each.answered for each in office.counts.annotators(office.desk.study)] == [3, 3, 3, 0]
     with pytest.raises(Refused, match="meanwhile"):
         decide(office, researcher, dispute.item_id, Decision("a", 1))
     decide(office, researcher, other.item_id, Decision("tie"))
-    assert next_dispute(office) == (None, 0)
+    assert office.counts.dispute("") == (None, 0)
     assert "nothing to decide" in dispute_view(office, None, 0)
 
 
@@ -76,16 +77,16 @@ def test_what_cannot_be_a_decision(office, disputed, researcher):
     for chosen in (None, "", "Response 3 is better", ["a"]):
         with pytest.raises(Refused, match="no decision"):
             decision_of(chosen, "")
-    assert next_dispute(office)[1] == 2 and len(DECISIONS) == 8
+    assert office.counts.dispute("")[1] == 2 and len(DECISIONS) == 8
 
 
 def test_to_pass_over_shows_the_next_and_comes_round(office, disputed):
-    first, _ = next_dispute(office)
-    second, _ = next_dispute(office, first.item_id)
-    assert second.item_id != first.item_id and next_dispute(office, second.item_id)[0].item_id == first.item_id
+    first, _ = office.counts.dispute("")
+    second, _ = office.counts.dispute(first.item_id)
+    assert second.item_id != first.item_id and office.counts.dispute(second.item_id)[0].item_id == first.item_id
 
 
 def test_what_annotators_wrote_is_shown_and_does_not_act(office, disputed):
-    shown = dispute_view(office, *next_dispute(office))
+    shown = dispute_view(office, *office.counts.dispute(""))
     assert "&lt;b&gt;ann&lt;/b&gt; says <em>so</em>" in shown and "<b>ann" not in shown
     assert "2 to decide" in shown and shown.count('<article class="response">') == 2

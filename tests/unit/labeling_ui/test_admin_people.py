@@ -14,14 +14,13 @@ from starlette.testclient import TestClient
 from labeling_ui.admin import admin_page
 from labeling_ui.admin_access import Asking, Researchers
 from labeling_ui.admin_export import erase_person, person_link
-from labeling_ui.admin_people import add_somebody, invitations, set_state
+from labeling_ui.admin_people import add_somebody, choices_of, invitations, people_view, rows_of, set_state
 from labeling_ui.admin_trail import trail_view
 from labeling_ui.answers import ComparisonAnswer
 from labeling_ui.conversations import Conversations
 from labeling_ui.one_person import lines_of
 from labeling_ui.passwords import same_password
 from labeling_ui.people import Refused
-from labeling_ui.quality import annotators_of
 from labeling_ui.server import build
 from labeling_ui.sessions import COOKIE
 from labeling_ui.talk import Reply
@@ -94,6 +93,20 @@ def test_a_pause_has_a_reason_and_loses_nothing(office, store, join, researcher,
     for wrong, why in (("", "x"), (None, "x"), ("nobody", "x"), (researcher.id, "x"), (person, "x" * 501), ([], "x")):
         with pytest.raises(Refused):
             set_state(office, researcher, wrong, state="paused", why=why)
+
+
+def test_researchers_are_among_the_annotators_only_where_they_label(
+    office, join, researcher, stock, comparisons, prefer, settle
+):
+    settle(assignment=PLAIN)
+    stock(comparisons(2).values())
+    join("ann")
+    assert "study-rae" not in people_view(rows_of(office)) and ">ann<" in people_view(rows_of(office))
+    # They may still be paused.
+    assert researcher.id in [person for _, person in choices_of(rows_of(office))]
+    office.people.keep(researcher.id, "consented", lambda _: office.desk.study.agreement)
+    prefer(researcher.id, "a")
+    assert "study-rae" in people_view(rows_of(office))
 
 
 def test_invitations_are_links_that_let_different_people_in(office):
@@ -193,7 +206,7 @@ def test_an_erased_person_leaves_labels_and_no_words(office, store, written, res
         word in kept for word in ("Ann Onymous", "Ann again", "Ann begins", "Ann, think", "Ann likes", written)
     )
     assert (left.state, left.id == left.external_id, office.people.get(written)) == ("paused", True, None)
-    (answered,) = [each for each in annotators_of(store, office.desk.study, office.reader.read()) if each.answered]
+    (answered,) = [each for each in office.counts.annotators(office.desk.study) if each.answered]
     assert (answered.answered, answered.external_id, answered.state) == (2, "", "paused")
     assert details(store, "erased") == [(left.id, {"by": researcher.id, "records": 3})]
     # Records that were replaced are still what their ids say: an export of them can be imported.

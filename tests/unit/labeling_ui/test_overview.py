@@ -268,12 +268,12 @@ def test_shares_are_clustered_by_the_prompts_of_the_items(store, desk, stock, se
 
 
 def test_what_is_new_or_changed_is_read_again_and_nothing_else(
-    office, desk, stock, settle, comparisons, join, label, read, monkeypatch
+    desk, stock, settle, comparisons, join, label, read, monkeypatch
 ):
     monkeypatch.setattr("labeling_ui.answered.OVERLAP", 0)
     settle(assignment=PLAIN)
     stock(comparisons(6).values())
-    reader, ann = office.reader, join("ann")
+    reader, ann = AnswerReader(desk.store, desk.study.name), join("ann")
     assert reader.read() == []
     first, second = label(ann, lambda lease: answer_for(lease, "a"), most=2)
     before = reader.read()
