@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from labeling_ui.biases import Correlation
 from labeling_ui.quality import Share
 from labeling_ui.rendering import safe_html, safe_line
 
@@ -43,6 +44,7 @@ def _environment() -> Environment:
         guide=lambda text: Markup(safe_html(text, breaks=False)),  # noqa: S704
         percent=percent,
         share=share,
+        correlation=correlation,
         two=lambda value: NONE if value is None else f"{value:.2f}".replace("-", "−"),
         span=span,
         when=when,
@@ -68,8 +70,20 @@ def share(value: Share) -> str:
     if not value.n:
         return "n = 0"
     low, high = value.interval
-    prompts = f"{value.prompts} prompt{'s' if value.prompts > 1 else ''}"
-    return f"{value.hits} of {value.n}, on {prompts}; 95 % interval {100 * low:.0f} to {100 * high:.0f} %"
+    return f"{value.hits} of {value.n}, on {_prompts(value)}; 95 % interval {100 * low:.0f} to {100 * high:.0f} %"
+
+
+def correlation(value: Correlation) -> str:
+    """Return a correlation with its interval and n, as `share` does a share."""
+    if value.value is None:
+        return f"n = {value.n}: too few, or all alike"
+    low, high = value.interval
+    found = f"r = {value.value:.2f} of {value.n} ratings with the logarithm of the length, on {_prompts(value)}"
+    return f"{found}; 95 % interval {low:.2f} to {high:.2f}".replace("-", "−")
+
+
+def _prompts(value: Share | Correlation) -> str:
+    return f"{value.prompts} prompt{'s' if value.prompts > 1 else ''}"
 
 
 def span(seconds: float | None) -> str:

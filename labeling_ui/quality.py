@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from scipy import stats
 
 from labeling_ui.answered import Answered, known_people
+from labeling_ui.biases import Correlation, first_cases, length_correlation, longer_cases
 from labeling_ui.steps import step_of
 from labeling_ui.study import Study
 from rewardkit.aggregation.anchor import mean_interval
@@ -106,8 +107,9 @@ class Annotated:
         refused: Answers of theirs that were refused, such as ones that came too fast.
         seconds: Median for an answer; None of none.
         known: Right answers among items whose answer is known (gold and qualification).
-        first: The response shown first, among preferences.
+        first: The response shown first, among preferences; a ranking has one for each pair that is not tied.
         longer: The longer response, among preferences between responses of different length.
+        longer_rated: How far ratings grow with length; None where nothing was rated.
         consistent: Repeats that were answered as the first time.
         last_seen: Seconds since 1970; None where they never did anything.
     """
@@ -129,6 +131,7 @@ class Annotated:
     known: Share
     first: Share
     longer: Share
+    longer_rated: Correlation | None
     consistent: Share
     last_seen: float | None
 
@@ -180,14 +183,20 @@ def _measured(answers: Sequence[Answered]) -> dict[str, Any]:
         "seconds": median(each.seconds for each in answers) if answers else None,
         # Not to judge is no right answer either: else one who skips what is hard would look best.
         "known": _share(answers, lambda each: None if each.expected is None else each.choice == each.expected),
-        "first": _share(once, lambda each: each.first_chosen),
-        "longer": _share(once, lambda each: each.longer_chosen),
+        "first": _shares(once, first_cases),
+        "longer": _shares(once, longer_cases),
+        "longer_rated": length_correlation(once),
         "consistent": _share(again, lambda each: each.said == before[each.item_id]),
     }
 
 
 def _share(answers: Iterable[Answered], case: Callable[[Answered], bool | None]) -> Share:
-    return Share.of((each.texts[0].prompt_id, case(each)) for each in answers)
+    return _shares(answers, lambda each: [case(each)])
+
+
+def _shares(answers: Iterable[Answered], cases: Callable[[Answered], Iterable[bool | None]]) -> Share:
+    """Count cases, of which an answer may have several; they all stand under its prompt."""
+    return Share.of((each.texts[0].prompt_id, case) for each in answers for case in cases(each))
 
 
 def _names(store: Store, study: str) -> dict[str, str]:
