@@ -21,6 +21,7 @@ from labeling_ui.leases import lock_items
 from labeling_ui.people import Refused
 from labeling_ui.study import Study, page_of
 from labeling_ui.trail import note
+from rewardkit.complaints import complaint
 from rewardkit.label_config import AssignmentConfig
 from rewardkit.store.labelling_tables import items, studies
 from rewardkit.store.store import Store
@@ -68,7 +69,7 @@ def settled(study: Study, settings: Settings) -> Study:
     except ValidationError as error:
         first = error.errors()[0]
         where = " ".join(str(part).replace("_", " ") for part in first["loc"])
-        raise Refused(f"{where}: {first['msg']}".removeprefix(": "), fix="correct the settings") from error
+        raise Refused(f"{where}: {complaint(first)}".removeprefix(": "), fix="correct the settings") from error
     config = study.config.model_copy(update={"assignment": policy})
     guidelines = study.guidelines if settings.guidelines is None else page_of(settings.guidelines)
     return replace(study, config=config, guidelines=guidelines)
@@ -94,7 +95,7 @@ def change_settings(desk: Desk, by: str, changes: Mapping[str, Any]) -> dict[str
         try:
             new = Settings.model_validate({**old.model_dump(), **changes})
         except ValidationError as error:
-            raise Refused(f"the settings cannot be used: {error.errors()[0]['msg']}", fix="correct them") from error
+            raise Refused(f"the settings cannot be used: {complaint(error.errors()[0])}", fix="correct them") from error
         after = settled(study, new)
         different = _differences(study, after)
         values = {"settings": new.model_dump(mode="json", exclude_defaults=True), "updated_at": desk.clock()}

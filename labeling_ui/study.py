@@ -9,6 +9,7 @@ from pathlib import Path
 from labeling_ui.rendering import safe_html
 from rewardkit.errors import ConfigError
 from rewardkit.label_config import LabelConfig
+from rewardkit.paths import looked_in
 from rewardkit.rubric import Rubric, load_rubric
 from rewardkit.types import content_id
 
@@ -114,5 +115,8 @@ def _text(path: str, key: str) -> str:
         return ""
     try:
         return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        fix = f"correct {key}{looked_in(path)}"
+        raise ConfigError(f"there is no such file: {path}", where=key, fix=fix) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the file cannot be read ({error})", where=key, fix=f"correct {key}") from error

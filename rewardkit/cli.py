@@ -8,8 +8,7 @@ user can fix, 130 interrupted (the same command resumes). Jobs are imported insi
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ import typer
 
 from rewardkit import __version__
 from rewardkit.errors import ConfigError, RewardkitError
+from rewardkit.options import checked_options, mapping_of
 from rewardkit.printing import print_plan, print_result
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def import_(  # noqa: PLR0913 - one parameter for each option
     from rewardkit.config import ImportConfig, PairsConfig
     from rewardkit.jobs.labels import import_into, summarise
 
-    with _checked_options():
+    with checked_options():
         formed = PairsConfig(criterion=pairs, block_size=block_size, min_difference=min_difference) if pairs else None
-        config = ImportConfig(files=tuple(files), map=_mapping(mapping or ()), source=source, task=task, pairs=formed)
+        config = ImportConfig(files=tuple(files), map=mapping_of(mapping or ()), source=source, task=task, pairs=formed)
     place = rejects or Path(Path(files[0].rstrip("/")).name + ".rejects.jsonl")
     print_result(summarise(import_into(to, config, place)), as_json)
 
@@ -137,18 +137,29 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     config: Config,
     overrides: Overrides = None,
     visit: Annotated[
-        str | None, typer.Option(metavar="URL", help="Label in the page that runs there, as people would.")
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Label in the page that runs there, as people would. What is wanted grows on the way, by gold, "
+            "repeats and items on which people disagree; no answer is faster than label.least_seconds.",
+        ),
     ] = None,
     people: Annotated[
         int | None, typer.Option(min=1, help="With --visit: how many; one of each simulated human if absent.")
     ] = None,
-    speed: Annotated[float, typer.Option(min=0.01, help="With --visit: how many times faster than people.")] = 1.0,
+    speed: Annotated[
+        float | None, typer.Option(min=0.01, help="With --visit: how many times faster than people; 1 if absent.")
+    ] = None,
     size: Annotated[bool, typer.Option("--size", help="Tell what the planned study's labels would be worth.")] = False,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Label comparisons by simulated annotators of stated reliability and bias."""
+    for option, given in (("--people", people), ("--speed", speed)):
+        if given is not None and visit is None:
+            fix = "add --visit URL, or leave it out; how many people --size plans with is simulate.study.people"
+            raise ConfigError("it counts only for those who visit a page", where=option, fix=fix)
     job = _load(config, overrides)
     if visit is None and not size:
         _run_stage("simulate", job, force=force, dry_run=dry_run, as_json=as_json)
@@ -158,12 +169,14 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
     from rewardkit.jobs import simulating
 
     if visit is not None:
-        party = simulating.gather(job, visit, people=people, speed=speed)
+        party = simulating.gather(job, visit, people=people, speed=speed or 1.0)
         print_result(party.plan() if dry_run else simulating.visit(party), as_json)
     elif as_json:
         print_result(simulating.size(job), True)
     else:
-        typer.echo(simulating.as_table(simulating.size(job)))
+        from rewardkit.jobs.sized_table import as_table
+
+        typer.echo(as_table(simulating.size(job)))
 
 
 for _name, _help in STAGE_VERBS.items():
@@ -184,7 +197,8 @@ def label(  # noqa: PLR0913 - one parameter for each option
     from rewardkit.jobs import labelling
 
     if dry_run:
-        print_result(vars(labelling.plan(job)), as_json)
+        planned = labelling.plan(job)
+        print_result(vars(planned) if as_json else planned.shown(), as_json)
     elif progress:
         print_result(labelling.progress(job), as_json)
     else:
@@ -270,28 +284,3 @@ def _load(config: Path, overrides: Sequence[str] | None) -> JobConfig:
     from rewardkit.config import load_config
 
     return load_config(config, overrides or ())
-
-
-@contextmanager
-def _checked_options() -> Iterator[None]:
-    """Name the option from which a value came that its section of a config refuses."""
-    from pydantic import ValidationError
-
-    try:
-        yield
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise ConfigError(
-            f"{first['msg']}, got {first['input']!r}", where=option, fix=f"correct {option}: rewardkit import --help"
-        ) from error
-
-
-def _mapping(items: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for item in items:
-        field, separator, column = item.partition("=")
-        if not separator or not field or not column:
-            raise ConfigError(f"cannot read {item!r}", where="--map", expected="field=column")
-        found[field] = column
-    return found

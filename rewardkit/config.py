@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from rewardkit.config_errors import config_error
 from rewardkit.errors import ConfigError
 from rewardkit.label_config import LabelConfig
 from rewardkit.section import Count, Fraction, Positive, Section
@@ -152,14 +152,22 @@ class EvaluateConfig(Section):
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(0.95, description="level of the intervals")
     report: str = Field(
-        "report.html", pattern=r"^[^/\\]+\.html$", description="name of the page in the stage's folder, NAME.html"
+        "report.html",
+        pattern=r"^[^/\\]+\.html$",
+        examples=["report.html"],
+        description="name of the page in the stage's folder, NAME.html",
     )
 
 
 class JobConfig(Section):
     """A whole job. A verb needs its own section (and shared settings); `run` runs all that are there."""
 
-    name: str = Field("default", pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", description="name of the run's folder")
+    name: str = Field(
+        "default",
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$",
+        examples=["poems-2"],
+        description="name of the run's folder",
+    )
     workspace: Path = Field(Path("."), description="folder that holds the database and runs/")
     db: str | None = Field(None, description="database file or URL; WORKSPACE/rewardkit.db if absent")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of all draws; numpy takes no larger one")
@@ -216,7 +224,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
     try:
         return JobConfig.model_validate(data)
     except ValidationError as error:
-        raise _config_error(str(path), error, overrides) from error
+        raise config_error(JobConfig, str(path), error, overrides) from error
 
 
 def _override(data: dict[str, Any], item: str) -> None:
@@ -230,51 +238,3 @@ def _override(data: dict[str, Any], item: str) -> None:
             raise ConfigError(f"{parent!r} is not a section", where=f"--set {item}", fix="set the key itself")
         data = inner
     data[last] = parse_yaml(value, where=f"--set {item}", fix="put the value into quotes")
-
-
-def _config_error(path: str, error: ValidationError, overrides: Sequence[str]) -> ConfigError:
-    """Turn pydantic's first complaint into one line that names the key and the nearest right one."""
-    # What is misspelt is often missing too, and is what the user has to look at.
-    first = next((each for each in error.errors() if each["type"] == "extra_forbidden"), error.errors()[0])
-    where = ".".join(str(part) for part in first["loc"])
-    path = next((f"--set {item}" for item in overrides if item.partition("=")[0] == where), path)
-    if first["type"] == "extra_forbidden":
-        names = _fields_at(first["loc"][:-1])
-        close = get_close_matches(str(first["loc"][-1]), names, n=1, cutoff=0.5)
-        return ConfigError(
-            f"unknown key {where!r}",
-            where=path,
-            expected=", ".join(names),
-            fix=f"did you mean {close[0]!r}?" if close else "",
-        )
-    others = len(error.errors()) - 1
-    more = f" (and {others} more)" if others else ""
-    if first["type"] == "missing":
-        return ConfigError(f"the key {where!r} is missing{more}", where=path, fix=f"add {where}")
-    wrong = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
-    return ConfigError(f"{where}: {first['msg']}{wrong}{more}", where=path, fix=f"correct {where}")
-
-
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that the section at a location takes."""
-    section: type[BaseModel] = JobConfig
-    for part in location:
-        if isinstance(part, int):
-            continue
-        field = next((f for n, f in section.model_fields.items() if part in (n, f.alias)), None)
-        found = _section_of(field.annotation) if field else None
-        if found is None:
-            return []
-        section = found
-    return [field.alias or name for name, field in section.model_fields.items()]
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """Return the config section inside an annotation such as `Section | None` or `tuple[Section, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _section_of(inner)
-        if found is not None:
-            return found
-    return None

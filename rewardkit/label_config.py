@@ -92,13 +92,17 @@ class ChatConfig(Section):
     url: str | None = Field(
         None,
         pattern=r"^https?://[^\s@]+$",
+        examples=["http://127.0.0.1:8000/v1"],
         description="base of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1; models here if absent",
     )
     models: tuple[str, ...] = Field(
         ("smollm2-135m",), min_length=1, max_length=2, description="one that replies twice, or two that reply once"
     )
     key_variable: str | None = Field(
-        None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="environment variable that holds the server's API key"
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        examples=["OPENAI_API_KEY"],
+        description="environment variable that holds the server's API key",
     )
     system: str = Field("", description="instructions that the models get and annotators do not see")
     temperature: Annotated[float, Field(gt=0.0, le=2.0)] = 0.9
@@ -149,6 +153,7 @@ class LabelConfig(Section):
     webhook: str | None = Field(
         None,
         pattern=r"^https?://",
+        examples=["https://example.org/finished"],
         description="address that is told when all labels are there: POST of JSON (study, items, wanted, done, leased) "
         "with the header x-rewardkit-signature, the HMAC-SHA256 of the body in hex; `label` prints its key, a text",
     )

@@ -18,6 +18,7 @@ from typing import Any
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.hardware import quiet_loading
+from rewardkit.paths import looked_in
 from rewardkit.progress import log
 from rewardkit.runs import make_folder
 
@@ -97,10 +98,11 @@ def resolve(name: str, *, fetch: bool = True) -> ModelFolder:
         return _folder(str(path.resolve()), path)
     if path.suffix == ".gguf":
         if not path.is_file():
-            raise ModelError("the GGUF file does not exist", where=name, fix="check the path")
+            raise ModelError("the GGUF file does not exist", where=name, fix=f"check the path{looked_in(path)}")
         return _from_gguf(str(path.resolve()), path, fetch=fetch)
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError("no such model folder", where=name, expected=_accepted())
+        fix = f"check the path{looked_in(path)}"
+        raise ModelError("no such model folder", where=name, expected=_accepted(), fix=fix)
     return _from_hub(name, name, fetch=fetch)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from rewardkit.complaints import complaint
 from rewardkit.errors import ConfigError
 from rewardkit.registry import suggestion
 from rewardkit.types import Finite, content_id
@@ -85,7 +86,7 @@ def load_rubric(name: str) -> Rubric:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        what = f"{key}: {first['msg']}" if key else first["msg"]
+        what = f"{key}: {complaint(first)}" if key else complaint(first)
         raise ConfigError(
             f"not a valid rubric: {what}", where=str(path), fix=f"correct {key or 'the file'}; see configs/rubrics"
         ) from error
@@ -104,7 +105,7 @@ def _find(name: str) -> Path:
     known = rubric_names()
     raise ConfigError(
         f"no rubric is called {name!r}",
-        where=str(FOLDER),
+        where=str(FOLDER.absolute()),
         expected=f"{', '.join(known) or 'no rubric is there'}, or a path ending in .yaml",
         fix=suggestion(name, dict.fromkeys(known)),
     )

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from rewardkit.errors import ConfigError
+from rewardkit.paths import looked_in
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -53,7 +54,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError("the config file does not exist", where=str(path), fix="check the path") from error
+        fix = f"check the path{looked_in(path)}"
+        raise ConfigError("the config file does not exist", where=str(path), fix=fix) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"the config file cannot be read: {error}", where=str(path), expected="a text file in UTF-8"

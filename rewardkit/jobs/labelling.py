@@ -46,6 +46,11 @@ class Plan:
     known: dict[KnownRole, int]
     hours: float
 
+    def shown(self) -> dict[str, object]:
+        """Return it for people to read, with what the hours are worked out from."""
+        hours = f"{self.hours:g}, if a label takes {SECONDS_EACH:g} s (an assumption; measure it with a few people)"
+        return {**vars(self), "hours": hours if self.labels else None}
+
 
 def plan(config: JobConfig) -> Plan:
     """Tell what a study asks for, and change nothing.
@@ -89,18 +94,20 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
         invite: How many invitations are printed.
 
     Raises:
-        ConfigError: The section is missing, or names what is not there.
+        ConfigError: The section is missing, names what is not there, or the study is served already.
         NoDatabaseError: Nothing has been imported yet.
         ModelError: A model with which people are to talk cannot be loaded.
         MissingExtraError: A package of the extra ui is not installed.
     """
     study = _study(config)
+    from labeling_ui.alone import alone
     from labeling_ui.finished import Finished
     from labeling_ui.server import build, listening, serve
     from labeling_ui.sessions import secret_of
     from labeling_ui.settings import read_settings, settled
 
     with Store.open(config.database, create=study.config.chat is not None) as store, ExitStack() as stack:
+        told_where = stack.enter_context(alone(config.workspace, study.name))
         study = settled(study, read_settings(store, study.name))
         if study.config.chat is None:
             stock(store, study)
@@ -110,7 +117,7 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
             told = Finished(store, study.name, study.config.webhook, served.sessions.webhook_key)
             stack.enter_context(told.watching())
         with listening(study.config.host, study.config.port) as bound:
-            _announce(served, study, bound.getsockname()[1], invite)
+            told_where(_announce(served, study, bound.getsockname()[1], invite))
             serve(served, bound)
 
 
@@ -201,8 +208,8 @@ def _answers(store: Store, source: str, key: str) -> dict[Ids, Choice]:
     return answers
 
 
-def _announce(served: Served, study: Study, port: int, invite: int) -> None:
-    """Say where people come in; the links hold what lets them in, and go to standard error only."""
+def _announce(served: Served, study: Study, port: int, invite: int) -> str:
+    """Say where people come in, and return it; the links hold what lets them in, and go to standard error only."""
     config = study.config
     base = (config.public_url or f"http://{config.host}:{port}").rstrip("/")
     log(f"label: serving at {base}/ ; stop with Ctrl-C, nothing is lost")
@@ -214,3 +221,4 @@ def _announce(served: Served, study: Study, port: int, invite: int) -> None:
         log(f"label: webhook: what is sent is signed with {served.sessions.webhook_key}")
     for _ in range(invite):
         log(f"label: invitation: {base}/join/{served.sessions.invitation()}")
+    return base

@@ -14,6 +14,7 @@ from rewardkit.config import ImportConfig
 from rewardkit.errors import DataError
 from rewardkit.jobs.costs import JUDGING, Work
 from rewardkit.jobs.stages import Job, Stage, Summary, given, model_revision
+from rewardkit.paths import looked_in
 from rewardkit.progress import Advance, log, progress
 from rewardkit.store.exporting import export
 from rewardkit.store.importing import ImportSummary, import_files
@@ -42,7 +43,7 @@ def import_into(database: str, config: ImportConfig, rejects: Path) -> ImportSum
     """
     for file in config.files:
         if not Path(file).exists():
-            raise DataError("no such file or folder", where=file, fix="check the path")
+            raise DataError("no such file or folder", where=file, fix=f"check the path{looked_in(file)}")
     # All of this is refused before a database is made.
     plans = plan_import(config.files, config.source, config.map)
     runs.make_folder(rejects.parent)
@@ -67,13 +68,24 @@ def summarise(summary: ImportSummary) -> Summary:
     """Return an import's counts as plain values."""
     return {
         "added": dict(summary.added),
-        "already there or given twice": dict(summary.known),
+        "already there or given twice": _again(summary),
         "rejected": summary.rejected,
         "rejected most often because": summary.reason or None,
         "rejects": str(summary.rejects) if summary.rejects else None,
         "responses without another to compare": summary.alone or None,
         "seconds": round(summary.seconds, 2),
     }
+
+
+def _again(summary: ImportSummary) -> dict[str, int]:
+    """Count what rows say that was there: labels and ratings, else comparisons, else responses.
+
+    That rows share a prompt, a response or a comparison is how labels come, and no row of them is lost.
+    """
+    for said in (("labels", "ratings"), ("comparisons",), ("responses",)):
+        if any(kind in counts for kind in said for counts in (summary.added, summary.known)):
+            return {kind: count for kind in said if (count := summary.known.get(kind))}
+    return {}
 
 
 def _import(job: Job, folder: runs.StageFolder) -> Summary:
@@ -88,7 +100,7 @@ def _import(job: Job, folder: runs.StageFolder) -> Summary:
 def _import_inputs_exist(job: Job) -> None:
     for file in given(job.config.import_).files:
         if not Path(file).exists():
-            fix = "check the path, or import.files; relative paths are relative to the folder in which you run"
+            fix = f"check the path, or import.files{looked_in(file)}"
             raise DataError("no such file or folder", where=file, fix=fix)
 
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from rewardkit import runs
 from rewardkit.errors import DataError, OutputError
+from rewardkit.paths import looked_in
 from rewardkit.store.importing_readers import cannot_read, read_parquet
 
 ROWS_AT_A_TIME = 256
@@ -35,7 +36,7 @@ def read_chunks(file: str) -> Iterator[Chunk]:
     path = Path(file)
     try:
         if not path.is_file():
-            raise DataError("no such file", where=file, fix="check the path; - is standard input")
+            raise DataError("no such file", where=file, fix=f"check the path{looked_in(file)} (- is standard input)")
         yield from _chunks(_parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path))
     except OSError as error:
         raise cannot_read(path, error) from error

@@ -47,6 +47,7 @@ class Party:
         links: Where each of them comes in, by name.
         house: What they know.
         wanted: Labels that the page still wants.
+        least: Seconds before which the page takes no answer.
     """
 
     page: str
@@ -54,11 +55,13 @@ class Party:
     links: dict[str, str]
     house: House
     wanted: int
+    least: float = 0.0
 
     def plan(self) -> Summary:
         """Tell what a visit would be, without one."""
-        dwell = fmean((each.settings.seconds or TYPICAL_SECONDS) for each in self.personas)
-        minutes = self.wanted * dwell / len(self.personas) / self.house.speed / 60
+        each_takes = ((each.settings.seconds or TYPICAL_SECONDS) / self.house.speed for each in self.personas)
+        dwell = fmean(max(seconds, self.least) for seconds in each_takes)
+        minutes = self.wanted * dwell / len(self.personas) / 60
         names = ", ".join(each.name for each in self.personas)
         return {"page": self.page, "people": names, "labels wanted": self.wanted, "minutes, about": round(minutes, 1)}
 
@@ -100,7 +103,7 @@ def gather(config: JobConfig, url: str, *, people: int | None = None, speed: flo
     if chat:
         turns = [min(chat.most_turns, max(chat.least_turns, len(each.settings.messages))) for each in personas]
         wanted = chat.conversations * sum(turns)
-    return Party(page, personas, links, House(worth, right, speed), wanted)
+    return Party(page, personas, links, House(worth, right, speed), wanted, config.label.least_seconds)
 
 
 def visit(party: Party) -> Summary:
@@ -111,6 +114,10 @@ def visit(party: Party) -> Summary:
         KeyboardInterrupt: It was interrupted; what they had said by then is kept.
     """
     _require_server(party.page)
+    log(
+        f"simulate: {party.wanted} labels are wanted now; gold, repeats and items on which people disagree come on "
+        f"top, and nobody answers in less than {party.least:g} s (label.least_seconds)"
+    )
     stop, start = Event(), time.monotonic()
     with progress("simulate", party.wanted) as advance:
         tours = tours_of(party.links, party.personas, party.house, advance, stop)
@@ -159,32 +166,6 @@ def size(config: JobConfig) -> Summary:
         "left out": f"who has less than {study.least_gold_accuracy:g} of the gold right; their labels are not replaced",
         "designs": [asdict(each) for each in designs],
     }
-
-
-def as_table(sized: Summary) -> str:
-    """Return what `size` found as lines for people."""
-    heads = ("overlap", "gold", "items", "labels", "cost", "hours", "accuracy", "without who fails", "left out")
-    rows = [heads, *(_row(design) for design in sized["designs"])]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(heads))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    said = [f"{name}: {value}" for name, value in sized.items() if name != "designs"]
-    notes = "accuracy: mean [where 95 % of the studies lie] n = items with a better response in each\n"
-    notes += "left out: rightly + wrongly (should have been, and were not), people in the mean study"
-    return "\n".join([*said, "", *lines, "", notes])
-
-
-def _row(design: Summary) -> tuple[str, ...]:
-    out = design["left_out"]
-    left = f"{out['rightly']:.1f} + {out['wrongly']:.1f} ({out['missed']:.1f})" if out else ""
-    counts = (f"{design['items']}", f"{design['labels']}", f"{design['cost']:.2f}", f"{design['hours']:.1f}")
-    shares = (_interval(design["accuracy"]), _interval(design["accuracy_without"]))
-    return (f"{design['overlap']}", f"{design['gold']:.0%}", *counts, *shares, left)
-
-
-def _interval(share: Summary | None) -> str:
-    if share is None:
-        return ""
-    return f"{share['value']:.3f} [{share['low']:.3f}, {share['high']:.3f}] n = {share['n_items']}"
 
 
 def _pairs_in_store(config: JobConfig, simulate: SimulateConfig) -> Pairs | None:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceEr
 
 from rewardkit.errors import DataError, NoDatabaseError, OutputError, StoreError, UserError
 from rewardkit.extras import require
+from rewardkit.paths import looked_in
 from rewardkit.runs import make_folder
 from rewardkit.store.tables import VERSION_TABLE
 
@@ -143,7 +144,9 @@ def _prepare_file(path: Path, *, create: bool) -> None:
 
 def no_database(where: str) -> NoDatabaseError:
     """Return the error for a place at which nothing has been stored yet."""
-    return NoDatabaseError("there is no database here", where=where, fix="import something first: rewardkit import")
+    looked = "" if "://" in where else looked_in(where)
+    fix = f"import something first: rewardkit import{looked}"
+    return NoDatabaseError("there is no database here", where=where, fix=fix)
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from rewardkit.complaints import complaint
 from rewardkit.config import ImportConfig
 from rewardkit.errors import DataError
 from rewardkit.progress import Advance, log, progress
@@ -161,7 +162,7 @@ class _FileImport:
 def _first_complaint(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]
+    return f"{where}: {complaint(first)}" if where else complaint(first)
 
 
 def _once_each(counts: Counts, annotators: int) -> Counts:

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from rewardkit.errors import DataError
+from rewardkit.paths import looked_in
 from rewardkit.store.importing_readers import CHUNK, READERS, Row, cannot_read
 
 INDEX = "dataset_dict.json"
@@ -45,7 +46,7 @@ def find_source(given: str | Path, name: str | None = None) -> Source:
     """
     path = Path(given)
     if not path.exists():
-        raise DataError("there is no such file or folder", where=str(path), fix="check the path")
+        raise DataError("there is no such file or folder", where=str(path), fix=f"check the path{looked_in(path)}")
     paths = tuple(_data_files(path)) if path.is_dir() else (path,)
     for file in paths:
         if _suffix(file) not in READERS:

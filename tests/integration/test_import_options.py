@@ -87,6 +87,26 @@ def test_an_import_says_what_it_did_not_use_and_why_it_rejected(rewardkit, here)
     assert "rejected most often because: response_b is empty (1 times)" in ended.out
 
 
+def test_what_came_again_is_labels_and_not_what_they_share(rewardkit, here):
+    rows = [
+        {"prompt": f"p{n}", "response_a": "x", "response_b": "y", "preference": "a", "annotator": who}
+        for n in range(5)
+        for who in ("ann", "ben")
+    ]
+    (here / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    again = "already there or given twice"
+    first = rewardkit("import", "rows.jsonl", "--to", "my.db")
+    assert "labels 10" in first.out and again not in first.out
+    assert f"{again}: labels 10\n" in rewardkit("import", "rows.jsonl", "--to", "my.db").out
+    # Where nobody has labelled, it is comparisons; where nothing is compared, responses.
+    bare = [{name: row[name] for name in ("prompt", "response_a", "response_b")} for row in rows]
+    (here / "bare.jsonl").write_text("\n".join(map(json.dumps, bare)))
+    assert f"{again}: comparisons 5\n" in rewardkit("import", "bare.jsonl", "--to", "bare.db").out
+    single = [{"prompt": "p", "response": text} for text in "aab"]
+    (here / "single.jsonl").write_text("\n".join(map(json.dumps, single)))
+    assert f"{again}: responses 1\n" in rewardkit("import", "single.jsonl", "--to", "single.db").out
+
+
 def test_an_implicit_prompt_is_told(rewardkit, here):
     (here / "pairs.jsonl").write_text(json.dumps({"chosen": "Say x: yes", "rejected": "Say x: no"}))
     assert "no column prompt" in rewardkit("import", "pairs.jsonl", "--to", "my.db").err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rewardkit.config import JobConfig, SplitConfig, TrainConfig, load_config
+from rewardkit.config_errors import _section_of
 from rewardkit.errors import ConfigError
 from rewardkit.yaml_files import read_yaml
 
@@ -96,6 +98,16 @@ def test_what_is_misspelt_is_named_before_what_is_missing_and_where_it_came_from
         ("aggregate: {split: {train: 0.9}}", "must sum to 1, and sum to 1.3"),
         ("seed: a\ntrain: {epochs: b}", "(and 1 more)"),
         ("judge: {orders: [aa]}", "judge.orders.0"),
+        # A key that stands further below is meant before one that is like it.
+        ("label: {overlap: 3}", "did you mean 'label.assignment.overlap'?"),
+        ("overlap: 3", "did you mean 'simulate.study.overlap' or 'label.assignment.overlap'?"),
+        ("simulate: {annotators: [{name: x}], spam: first}", "did you mean 'simulate.annotators[].spam'?"),
+        ("label: {assignment: {task: rating}}", "'label.task'"),
+        ("calibrate: {loss: x}", "did you mean 'train.loss'?"),
+        # In our own words, and with a form that people know.
+        ("evaluate: {report: report.pdf}", "form that is expected, got 'report.pdf'\n  expected: such as report.html"),
+        ("label: {webhook: ftp://x}", "such as https://example.org/finished"),
+        ("aggregate: {split: {train: 0.9}}", "aggregate.split: the four fractions"),
     ],
 )
 def test_a_wrong_config_is_named_where_it_is_wrong(save, text, says):
@@ -119,6 +131,23 @@ def test_a_wrong_config_is_named_where_it_is_wrong(save, text, says):
 )
 def test_a_file_that_is_no_config(save, content, says):
     assert says in refusal(save(content))
+
+
+def test_every_form_that_is_checked_has_an_example():
+    def fields(section):
+        for field in section.model_fields.values():
+            yield field
+            inner = _section_of(field.annotation)
+            yield from fields(inner) if inner else ()
+
+    checked = [(field, rule.pattern) for field in fields(JobConfig) for rule in field.metadata if _pattern_of(rule)]
+    assert len(checked) >= 4
+    for field, pattern in checked:
+        assert field.examples and all(re.search(pattern, each) for each in field.examples)
+
+
+def _pattern_of(rule):
+    return getattr(rule, "pattern", None)
 
 
 def test_a_missing_file_and_a_folder(tmp_path):

@@ -62,6 +62,7 @@ def test_what_a_study_asks_for_is_said_before(config, database):
     assert (said.study, said.items, said.labels) == ("study", 3, 15)
     # Fifteen labels of half a minute.
     assert said.hours == round(15 * 30 / 3600, 1)
+    assert said.shown()["hours"].startswith("0.1, if a label takes 30 s")
     with Store.open(database) as store:
         assert item_rows(store) == []
 

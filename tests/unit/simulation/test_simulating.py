@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -64,6 +65,10 @@ def test_a_study_is_sized_before_there_is_anything(write, rewardkit):
         ["3", "10%", "36", "120", "12.00"],
     ]
     assert "1.000 [1.000, 1.000] n = 40" in ended.out
+    # Every column is explained below the table.
+    heads, *_, legend = ended.out.split("\n\n")[1:]
+    names = re.split(r"\s{2,}", heads.splitlines()[0])
+    assert [re.split(r"\s{2,}", line)[0] for line in legend.splitlines()] == names and len(names) == 9
 
 
 def test_sizes_as_json_say_their_n_and_what_they_rest_on(write, rewardkit):
@@ -181,6 +186,21 @@ def test_an_address_where_nobody_answers_is_one_error(write, tmp_path, rewardkit
     fill(tmp_path, [level(0, 1)], study="planned")
     ended = rewardkit("simulate", write(simulate={"annotators": HUMANS}, label={}), "--visit", "http://127.0.0.1:9")
     assert ended.code == 1 and "does not answer" in ended.err and ended.err.count("error") == 1
+
+
+@pytest.mark.parametrize("words", [("--people", 3), ("--speed", 2), ("--people", 3, "--size"), ("--speed", 1)])
+def test_who_visits_is_stated_with_a_visit_only(write, rewardkit, words):
+    ended = rewardkit("simulate", write(simulate={"annotators": HUMANS, "study": STUDY}), *words)
+    assert ended.code == 2 and f"{words[0]}: it counts only for those who visit" in ended.err
+    assert "--visit URL" in ended.err and "simulate.study.people" in ended.err
+
+
+def test_a_page_that_takes_no_fast_answer_is_planned_for(write, tmp_path):
+    fill(tmp_path, [level(0, 1), level(1, 2)], study="planned")
+    config = load_config(write(simulate={"annotators": HUMANS}, label={"least_seconds": 20}))
+    # Six labels by three people at 20 s each, as 60 s at a hundred times the speed would be too fast.
+    party = simulating.gather(config, "http://127.0.0.1:9", people=3, speed=100)
+    assert party.plan()["minutes, about"] == round(6 * 20 / 3 / 60, 1)
 
 
 def test_visit_and_size_exclude_each_other(write, rewardkit):
