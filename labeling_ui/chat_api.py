@@ -13,11 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from labeling_ui.answers import Form
 from labeling_ui.api import Api, read_answer
 from labeling_ui.chatting import Chat, Stream
+from labeling_ui.streaming import LINES, UNBUFFERED
 from labeling_ui.views import View
 
 Token = Annotated[str, Field(max_length=64)]
-# Proxies that collect what they pass on would make a stream wait for its end.
-UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 class Said(Form):
@@ -70,7 +69,7 @@ class ChatApi:
         person = self.api.changing(request)
         asked = await run_in_threadpool(self.chat.conversations.asked, person, form.token)
         stream = Stream(self.chat, person, asked)
-        return StreamingResponse(stream.lines(), media_type="application/x-ndjson", headers=UNBUFFERED)
+        return StreamingResponse(stream.lines(), media_type=LINES, headers=UNBUFFERED)
 
     def pick(self, request: Request, form: Pick) -> View:
         """Take in which reply is better, and go on from it."""

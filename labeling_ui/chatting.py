@@ -9,8 +9,7 @@ models' work; the message stays, and is replied to anew.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -19,17 +18,14 @@ from starlette.concurrency import run_in_threadpool
 
 from labeling_ui.conversations import Conversations
 from labeling_ui.people import Refused
+from labeling_ui.streaming import Line, LineStream
 from labeling_ui.talk import Asked, Reply
 from rewardkit.errors import RewardkitError
 from rewardkit.types import Message
 
 LONGEST_REPLY = 100_000
 """Characters; a model that says more has lost itself."""
-SILENCE = 10.0
-"""Seconds after which a page that waits is told that it still does."""
 AGAIN = "Your message is kept. Try again."
-
-Line = Mapping[str, Any]
 
 
 class Piece(NamedTuple):
@@ -75,7 +71,7 @@ class Replies(Protocol):
 
 
 @dataclass(eq=False)
-class Stream:
+class Stream(LineStream):
     """One message's replies on their way.
 
     Attributes:
@@ -87,45 +83,24 @@ class Stream:
     chat: Chat
     person_id: str
     asked: Asked
-    _lines: asyncio.Queue[Line | None] = field(default_factory=asyncio.Queue)
-
-    async def lines(self) -> AsyncIterator[bytes]:
-        """Yield what the page is told; the models' work ends when nobody listens any more."""
-        work = asyncio.create_task(self._work())
-        work.add_done_callback(lambda _: self._put(None))
-        try:
-            while (line := await self._next()) is not None:
-                # A piece may end in the middle of a character, which only escapes can carry.
-                yield json.dumps(line).encode() + b"\n"
-            if work.done():
-                # What nobody foresaw is raised here.
-                work.result()
-        finally:
-            work.cancel()
-            await asyncio.wait([work])
 
     def give_way(self) -> None:
         """End for another page of the same person."""
-        self._put(_problem("The conversation goes on in another window.", "Reload this page to go on here."))
-        self._put(None)
+        self.tell(_problem("The conversation goes on in another window.", "Reload this page to go on here."))
+        self.end()
 
-    async def _next(self) -> Line | None:
-        try:
-            return await asyncio.wait_for(self._lines.get(), SILENCE)
-        except TimeoutError:
-            return {}
-
-    async def _work(self) -> None:
+    async def work(self) -> None:
+        """Pass the replies on, store them when they are whole, and tell where the annotator stands then."""
         try:
             with self.chat.place(self):
                 replies = await self._replies()
                 await run_in_threadpool(self.chat.conversations.replied, self.person_id, self.asked, replies)
-            self._put({"turn": await run_in_threadpool(self.chat.turn, self.person_id)})
+            self.tell({"turn": await run_in_threadpool(self.chat.turn, self.person_id)})
         except ChatFailed as failed:
-            self._put(_problem(failed.what, failed.fix))
+            self.tell(_problem(failed.what, failed.fix))
             await run_in_threadpool(self.chat.conversations.failed, self.person_id, self.asked.conversation, failed.why)
         except Refused as refused:
-            self._put(_problem(refused.what, refused.fix))
+            self.tell(_problem(refused.what, refused.fix))
 
     async def _replies(self) -> list[Reply]:
         """Pass the replies on while they come, and return them whole."""
@@ -139,7 +114,7 @@ class Stream:
             ):
                 async for piece in pieces:
                     texts[piece.reply].append(piece.text)
-                    self._put({"place": places[piece.reply], "text": piece.text})
+                    self.tell({"place": places[piece.reply], "text": piece.text})
                     lengths[piece.reply] += len(piece.text)
                     if lengths[piece.reply] > LONGEST_REPLY:
                         raise ChatFailed("A reply became too long.", why=f"{models[piece.reply]}: endless reply")
@@ -149,9 +124,6 @@ class Stream:
         return [
             Reply(_whole("".join(text), model), model, generation) for text, model in zip(texts, models, strict=True)
         ]
-
-    def _put(self, line: Line | None) -> None:
-        self._lines.put_nowait(line)
 
 
 @dataclass(eq=False)

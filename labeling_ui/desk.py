@@ -36,7 +36,8 @@ from labeling_ui.leases import (
 from labeling_ui.people import Refused, active_person
 from labeling_ui.qualification import settle_qualification
 from labeling_ui.recording import AnyAnswer, Circumstances, Recorded, record
-from labeling_ui.reviewing import Decision, Opinion, Point, opinion_of, points_of, require_decided
+from labeling_ui.reviewing import Decision, LiveJudge, Point, require_decided
+from labeling_ui.reviews import Reviews
 from labeling_ui.steps import step_of
 from labeling_ui.study import Study
 from labeling_ui.subjects import load_subject
@@ -57,11 +58,13 @@ class Desk:
         store: Where everything is.
         study: What is asked, and how items are handed out.
         clock: Seconds since 1970.
+        judge: Asked while annotators wait, in a study whose reviews are live.
     """
 
     store: Store
     study: Study
     clock: Callable[[], float] = time.time
+    judge: LiveJudge | None = None
 
     def __post_init__(self) -> None:
         self._durations: deque[float] = deque(maxlen=RECENT)
@@ -129,13 +132,16 @@ class Desk:
         with self.store.reading() as connection:
             return [lease_of(row) for row in self._latest(connection, person_id)]
 
-    def reviewing(self, person_id: str) -> tuple[Lease, list[Point]] | None:
-        """Return an answer of the person that a judge's points follow now, and these; None where there is none."""
-        if self.study.config.review is None:
+    def reviewing(self, person_id: str) -> tuple[Lease, list[Point] | None] | None:
+        """Return an answer that the person is to review now, with a judge's points; None where there is none.
+
+        The points are None as long as the judge has not been asked.
+        """
+        if not self.reviews.judge:
             return None
         with self.store.reading() as connection:
-            row = connection.execute(self._open_review(person_id)).first()
-            return None if row is None else (lease_of(row), self._points(connection, row))
+            row = self.reviews.open_of(connection, person_id)
+            return None if row is None else (lease_of(row), self.reviews.points(connection, row))
 
     def review(
         self, lease_id: str, person_id: str, answer: AnyAnswer, decisions: Mapping[str, Decision]
@@ -150,12 +156,15 @@ class Desk:
             lease = locked(connection, lease_id)
             if lease is None or lease.person_id != person_id or lease.review != "open":
                 raise Refused("there is nothing to review now", fix=RELOAD)
+            said = self.reviews.points(connection, lease)
+            if said is None:
+                raise Refused("the model has not answered yet", fix=RELOAD)
             try:
-                require_decided(self._points(connection, lease), decisions)
+                require_decided(said, decisions)
             except ValueError as error:
                 raise Refused(str(error), fix="decide each point") from error
             points = {name: said.model_dump(exclude_defaults=True) for name, said in decisions.items()}
-            about = {"judge": self._judge, "points": points, "blind": lease.records}
+            about = {"judge": self.reviews.judge, "points": points, "blind": lease.records}
             how = circumstances(self.study, lease, person, self.clock(), about=about)
             recorded = self._record(connection, lease, answer, how)
             # The choice that decides whether others are asked too stays the blind one.
@@ -197,7 +206,7 @@ class Desk:
     def _next(self, connection: Connection, person: Row[Any], *, wait: bool = False) -> Lease | None:
         if step_of(person.details, self.study) != "work":
             return None
-        if self._judge and connection.execute(self._open_review(person.id)).first() is not None:
+        if self.reviews.open_of(connection, person.id) is not None:
             return None
         held = connection.execute(IN_HAND, {"person": person.id}).first()
         if held is not None:
@@ -225,22 +234,9 @@ class Desk:
             raise
 
     @property
-    def _judge(self) -> str:
-        return self.study.config.review.judge if self.study.config.review else ""
-
-    def _open_review(self, person_id: str) -> sa.Select[Any]:
-        return select_leases(leases.c.person_id == person_id, leases.c.state == "done", leases.c.review == "open")
-
-    def _opinion(self, connection: Connection, lease: Row[Any]) -> Opinion | None:
-        """Return what the judge said of an item whose annotator is to see it."""
-        if lease.arm != "review":
-            return None
-        return opinion_of(connection, self._judge, load_subject(connection, lease.responses))
-
-    def _points(self, connection: Connection, lease: Row[Any]) -> list[Point]:
-        opinion = self._opinion(connection, lease)
-        shown = tuple(map(int, lease.order_shown))
-        return points_of(opinion, load_subject(connection, lease.responses), shown) if opinion else []
+    def reviews(self) -> Reviews:
+        """The study's assisted reviews."""
+        return Reviews(self.study.config.review, self.judge)
 
     def _record(self, connection: Connection, lease: Row[Any], answer: AnyAnswer, how: Circumstances) -> Recorded:
         """Store what an answer says."""
@@ -255,7 +251,7 @@ class Desk:
 
     def _close(self, connection: Connection, lease: Row[Any], answer: AnyAnswer, recorded: Recorded) -> None:
         now = self.clock()
-        review = "open" if self._opinion(connection, lease) is not None else None
+        review = "open" if self.reviews.begins(connection, lease) else None
         choice = {"choice": recorded.choice, "review": review}
         self._keep(connection, lease, answer, recorded, state="done", closed_at=now, draft=None, **choice)
         if uses_slot(lease):

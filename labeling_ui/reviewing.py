@@ -2,16 +2,17 @@
 
 Who reviews what is drawn at random and recorded (the arm), and both answers are kept, so that it can be
 measured how far the judge's words move people. What the judge said is read from the store: labels and
-ratings of the judge whom the config names.
+ratings of the judge whom the config names, or of one that is asked while the annotator waits
+(`labeling_ui.live_review`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import sqlalchemy as sa
 from pydantic import Field
@@ -23,7 +24,7 @@ from labeling_ui.subjects import Subject
 from rewardkit.label_config import ReviewConfig
 from rewardkit.store.rows import KINDS
 from rewardkit.store.tables import annotators, labels, ratings
-from rewardkit.types import Choice, Comparison, Label, Rating
+from rewardkit.types import Annotator, Choice, Comparison, Label, Order, Rating
 
 Arm = Literal["review", "blind"]
 MOST_POINTS = 12
@@ -70,6 +71,35 @@ class Opinion:
 
     labels: Sequence[Label]
     ratings: Sequence[Rating]
+
+
+class Words(NamedTuple):
+    """Some of what a judge says, while it says it: the number of the part that they belong to, and a text."""
+
+    part: int
+    text: str
+
+
+class LiveJudge(Protocol):
+    """A judge that is asked while an annotator waits."""
+
+    @property
+    def annotator(self) -> Annotator:
+        """The judge as an annotator."""
+
+    def opinion(self, subject: Subject, order: Order) -> AsyncGenerator[Words | Opinion, None]:
+        """Yield what it says as it comes, and at the end the records of it.
+
+        Args:
+            subject: A comparison.
+            order: In which the annotator sees the responses; the judge calls the first one A.
+
+        Raises:
+            ChatFailed: It cannot be reached, or broke off.
+        """
+
+    def failed(self, subject: Subject, order: Order, why: str) -> Opinion:
+        """Return the record of a judge that said nothing that can be used."""
 
 
 def arm_of(config: ReviewConfig, study: str, item_id: str, person_id: str) -> Arm:
@@ -130,8 +160,8 @@ def _verdict(said: Sequence[Label], names: Mapping[str, str]) -> list[Point]:
     if not known:
         return []
     p_a = mean(known)
-    if p_a == 0.5:
-        return [Point("verdict", "Both responses are equally good.")]
+    if round(p_a, 2) == 0.5:
+        return [Point("verdict", "Both responses are about equally good.")]
     side, share = ("a", p_a) if p_a > 0.5 else ("b", 1 - p_a)
     sure = "" if share == 1 else f" ({share:.0%} sure)"
     return [Point("verdict", f"{names[side]} is better{sure}.")]
@@ -177,9 +207,7 @@ def _ratings(rated: Sequence[Rating], subject: Subject, names: Mapping[str, str]
         if rating.value is not None:
             values[rating.criterion][sides[rating.response_id]].append(rating.value)
     return [
-        Point(
-            f"rating {name}", f"{name}: " + ", ".join(f"{who} {mean(found):.3g}" for who, found in sorted(of.items()))
-        )
+        Point(f"rating {name}", f"{name}: " + ", ".join(f"{mean(of[who]):.3g} for {who}" for who in sorted(of)))
         for name, of in sorted(values.items())
     ]
 

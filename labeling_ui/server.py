@@ -26,9 +26,11 @@ from labeling_ui.desk import Desk
 from labeling_ui.entrances import Entrances
 from labeling_ui.first_paint import FirstPaint
 from labeling_ui.gate import Gate
+from labeling_ui.live_review import LiveReview
 from labeling_ui.office import Office
 from labeling_ui.page import work_page
 from labeling_ui.people import People, Refused
+from labeling_ui.reviewing import LiveJudge
 from labeling_ui.sessions import Sessions
 from labeling_ui.settings import read_settings, settled
 from labeling_ui.study import Study
@@ -59,7 +61,20 @@ class Served:
     people: People
 
 
-def build(store: Store, study: Study, secret: str, *, pages: bool = True, replies: Replies | None = None) -> Served:
+@dataclass(frozen=True)
+class Writers:
+    """Models that write while annotators wait.
+
+    Attributes:
+        replies: With whom people talk, in a study of conversations.
+        judge: Asked after an answer, in a study whose reviews are live.
+    """
+
+    replies: Replies | None = None
+    judge: LiveJudge | None = None
+
+
+def build(store: Store, study: Study, secret: str, *, pages: bool = True, writers: Writers | None = None) -> Served:
     """Put a study's server together.
 
     Args:
@@ -67,20 +82,23 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True, replie
         study: What is labelled.
         secret: Signs cookies and links.
         pages: Without them there is only what programs speak with, and Gradio is not loaded.
-        replies: The models with whom people talk, in a study of conversations.
+        writers: Models that write while annotators wait.
     """
+    writers = writers or Writers()
     study = settled(study, read_settings(store, study.name))
     sessions = Sessions(secret, study.name)
     people = People(store, study.name)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(DataError, refused)
-    desk, entrances = Desk(store, study), Entrances(study, people, sessions)
+    desk, entrances = Desk(store, study, judge=writers.judge), Entrances(study, people, sessions)
     talk = Conversations(desk, study.config.chat) if study.config.chat else None
     api = Api(Turns(desk, people, sessions, ChatViews(talk) if talk else None))
     app.include_router(api.router())
-    if talk and replies:
-        app.include_router(ChatApi(api, Chat(talk, replies, api.turns.turn)).router())
+    if talk and writers.replies:
+        app.include_router(ChatApi(api, Chat(talk, writers.replies, api.turns.turn)).router())
+    if writers.judge and study.config.review and study.config.review.live:
+        app.include_router(LiveReview(api, writers.judge, study.config.review.live).router())
     app.include_router(entrances.router())
     app.add_api_route("/healthz", lambda: {"ok": True}, methods=["GET"])
     app.add_api_route("/", lambda: RedirectResponse("/work/", 303), methods=["GET"])

@@ -150,7 +150,8 @@ class Turns:
         if found is None:
             return None
         lease, points = found
-        said = [{"html": rendered(point.text), **vars(point)} for point in points]
+        # Of a judge that is asked live there are none yet: the page asks for them.
+        said = None if points is None else [{"html": rendered(point.text), **vars(point)} for point in points]
         return {"step": "review", "item": self.item(lease), "points": said, "progress": self.progress(person_id)}
 
     def _about(self, lease: Lease) -> str:

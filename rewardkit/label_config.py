@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from rewardkit.section import Count, Fraction, Positive, Section
 
 Seconds = Annotated[float, Field(ge=0.0)]
+Temperature = Annotated[float, Field(gt=0.0, le=2.0)]
 
 
 class AssignmentConfig(Section):
@@ -79,15 +80,8 @@ class ProlificConfig(Section):
     )
 
 
-class ReviewConfig(Section):
-    """Assisted review: after the blind answer, some annotators see what a judge said, and verify it."""
-
-    judge: str = Field(description="name of the judge whose labels in the database are shown")
-    share: Fraction = Field(0.5, description="probability with which an answer is followed by a review")
-
-
-class ChatConfig(Section):
-    """Annotators talk with models: each of their messages gets two replies, and the better one goes on."""
+class ModelConfig(Section):
+    """How a model that writes for the page is reached and sampled."""
 
     url: str | None = Field(
         None,
@@ -95,25 +89,54 @@ class ChatConfig(Section):
         examples=["http://127.0.0.1:8000/v1"],
         description="base of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1; models here if absent",
     )
-    models: tuple[str, ...] = Field(
-        ("smollm2-135m",), min_length=1, max_length=2, description="one that replies twice, or two that reply once"
-    )
     key_variable: str | None = Field(
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         examples=["OPENAI_API_KEY"],
         description="environment variable that holds the server's API key",
     )
-    system: str = Field("", description="instructions that the models get and annotators do not see")
-    temperature: Annotated[float, Field(gt=0.0, le=2.0)] = 0.9
+    temperature: Temperature = 0.9
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
     max_tokens: Count = Field(400, description="of one reply")
     seconds: Positive = Field(120.0, description="what both replies to a message may take")
+    streams: Count = Field(8, description="annotators who are written for at the same time")
+
+
+class LiveJudgeConfig(ModelConfig):
+    """A judge that is asked while the annotator waits, after their blind answer."""
+
+    model: str = Field("smollm2-135m", description="who judges")
+    rubric: str = Field("creative", description="name or path of the rubric by which it judges")
+    temperature: Temperature = 0.2
+    max_tokens: Count = Field(300, description="of its longest answer, the critique")
+    seconds: Positive = Field(60.0, description="what it may take; without an answer then there is no review")
+
+
+class ReviewConfig(Section):
+    """Assisted review: after the blind answer, some annotators see what a judge said, and verify it."""
+
+    judge: str | None = Field(None, description="name of the judge whose labels in the database are shown")
+    live: LiveJudgeConfig | None = Field(None, description="a model that is asked instead, while the annotator waits")
+    share: Fraction = Field(0.5, description="probability with which an answer is followed by a review")
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> ReviewConfig:
+        if (self.judge is None) == (self.live is None):
+            raise ValueError("name either a judge (its labels are in the database) or live (a model that is asked)")
+        return self
+
+
+class ChatConfig(ModelConfig):
+    """Annotators talk with models: each of their messages gets two replies, and the better one goes on."""
+
+    models: tuple[str, ...] = Field(
+        ("smollm2-135m",), min_length=1, max_length=2, description="one that replies twice, or two that reply once"
+    )
+    system: str = Field("", description="instructions that the models get and annotators do not see")
     longest_message: Count = Field(4000, description="characters of an annotator's message")
     least_turns: Count = Field(1, description="pairs of replies after which an annotator may end a conversation")
     most_turns: Count = Field(8, description="pairs of replies in a conversation")
     conversations: Count = Field(3, description="that one annotator has at most")
-    streams: Count = Field(8, description="messages that are replied to at the same time")
 
     @model_validator(mode="after")
     def _most_turns_is_more(self) -> ChatConfig:
@@ -170,8 +193,9 @@ class LabelConfig(Section):
 
     @model_validator(mode="after")
     def _reviews_are_of_comparisons(self) -> LabelConfig:
-        if self.review and self.task != "comparison":
-            raise ValueError(f"a review follows comparisons, and the task is {self.task}")
+        if self.review and (self.task != "comparison" or self.chat):
+            task = "a chat" if self.chat else self.task
+            raise ValueError(f"a review follows comparisons, and the task is {task}")
         return self
 
     @model_validator(mode="after")

@@ -30,12 +30,16 @@ HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</scrip
 
 
 class Model(ThreadingHTTPServer):
-    """Replies; `go` lets those go on that wait, `asked` are the requests so far."""
+    """Replies; `go` lets those go on that wait, `asked` are the requests so far.
+
+    `script` is what follows some words, in pieces; None waits.
+    """
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Asked)
+        self.script = {}
         self.go, self.asked, self.numbers, self.left = threading.Event(), [], count(1), threading.Semaphore(0)
 
     @property
@@ -69,7 +73,10 @@ class Asked(BaseHTTPRequestHandler):
 
     def reply(self, said, model):
         number = next(self.server.numbers)
-        if said in ("same", "empty", "hostile", "halves"):
+        scripted = next((pieces for words, pieces in self.server.script.items() if words in said), None)
+        if scripted is not None:
+            self.pieces(scripted)
+        elif said in ("same", "empty", "hostile", "halves"):
             self.pieces(
                 {"same": ["the ", "same"], "empty": [], "hostile": [HOSTILE], "halves": ["\ud83c", "\udf27"]}[said]
             )
@@ -93,6 +100,9 @@ class Asked(BaseHTTPRequestHandler):
 
     def pieces(self, texts):
         for text in texts:
+            if text is None:
+                self.server.go.wait(20)
+                continue
             self.line(json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}))
 
     def line(self, data):

@@ -84,15 +84,13 @@ export class Review {
 
   #build() {
     const intro = "Your answer is saved. A model compared the same two responses: check what it says, point by point. Then say once more which one is better; you may well stay with your answer.";
-    const responses = this.item.responses.map(({ html }, at) => response(html, `Response ${at + 1}`));
     const points = this.points.map((point, at) => this.#point(point, at));
     return el(
       "div",
       { class: "item task-comparison review" },
       heading("What a model says"),
       el("p", { class: "lead" }, intro),
-      request(this.item),
-      el("div", { class: "responses", "data-count": "2" }, ...responses),
+      ...shownAgain(this.item),
       el("ol", { class: "points", "aria-label": "What the model says" }, ...points),
       this.#dock(),
     );
@@ -123,6 +121,12 @@ export class Review {
     this.send = button("Save the review", () => this.submit(), { class: "primary send", "aria-describedby": "missing" });
     return el("section", { class: "dock", "aria-label": "Answer" }, ends(), this.task.control, el("div", { class: "dock-send" }, this.hint, this.send));
   }
+}
+
+/** What was compared, to look at once more. */
+export function shownAgain(item) {
+  const responses = item.responses.map(({ html }, at) => response(html, `Response ${at + 1}`));
+  return [request(item), el("div", { class: "responses", "data-count": "2" }, ...responses)];
 }
 
 function response(html, name) {

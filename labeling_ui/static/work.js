@@ -5,6 +5,7 @@
  * nothing here decides what comes next.
  */
 
+import { Awaited } from "./awaited.js";
 import { Chat } from "./chat.js";
 import { openDialog } from "./dialogs.js";
 import { button, duration, el, pane } from "./dom.js";
@@ -24,7 +25,7 @@ const SCREENS = {
   paused: screens.paused,
   done: screens.done,
   item: (app, turn) => new Item(app, turn),
-  review: (app, turn) => new Review(app, turn),
+  review: (app, turn) => (turn.points ? new Review(app, turn) : new Awaited(app, turn)),
   chat: (app, turn) => new Chat(app, turn),
 };
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +20,15 @@ import httpx
 from labeling_ui.chatting import ChatFailed, Piece
 from rewardkit.errors import ConfigError
 from rewardkit.jobs.chat_process import ChatProcess, started
-from rewardkit.label_config import ChatConfig
+from rewardkit.judge.contract import Completion, Request
+from rewardkit.label_config import ChatConfig, LiveJudgeConfig, ModelConfig
 from rewardkit.progress import log
 from rewardkit.types import Message
 
 Source = Callable[[Sequence[Message], int], AsyncGenerator[Piece, None]]
 """Takes a conversation and a seed, and yields pieces of one reply (of two, where one model is sampled in a batch)."""
+Reader = Callable[[Sequence[Request]], Awaitable[list[Completion]]]
+"""Takes requests whose answer is a label, and returns what the model says to each."""
 CONNECT_SECONDS = 10.0
 EXCERPT = 500
 """Characters of a server's complaint that are kept."""
@@ -91,7 +94,7 @@ class OpenAIServer:
     """
 
     client: httpx.AsyncClient
-    config: ChatConfig
+    config: ModelConfig
 
     async def reply(
         self, messages: Sequence[Message], _seed: int, *, model: str, reply: int
@@ -138,7 +141,7 @@ def chat_models(config: ChatConfig) -> Iterator[ChatModels]:
     settings = {"temperature": config.temperature, "top_p": config.top_p, "max_tokens": config.max_tokens}
     with ExitStack() as stack:
         if config.url is not None:
-            server = OpenAIServer(_client(config, config.url), config)
+            server = OpenAIServer(_client(config, config.url, "label.chat"), config)
             sources = tuple(partial(server.reply, model=model, reply=at) for at, model in enumerate((first, last)))
         else:
             log(f"label: loading {' and '.join(dict.fromkeys(config.models))} …")
@@ -148,8 +151,30 @@ def chat_models(config: ChatConfig) -> Iterator[ChatModels]:
         yield ChatModels((first, last), settings, sources, seeded=config.url is None)
 
 
+@contextmanager
+def one_model(config: LiveJudgeConfig, key: str) -> Iterator[tuple[Source, Reader | None]]:
+    """Open a model that replies once, and reads labels where it runs here; it ends with the block.
+
+    Args:
+        config: How it is reached and sampled.
+        key: Of the section that holds this, for errors.
+
+    Raises:
+        ConfigError: The key of the server is not in the environment.
+        ModelError: The model cannot be loaded.
+        MissingExtraError: A package that it needs is not installed.
+    """
+    if config.url is not None:
+        server = OpenAIServer(_client(config, config.url, key), config)
+        yield partial(server.reply, model=config.model, reply=0), None
+        return
+    log(f"label: loading {config.model} …")
+    with started(config.model) as process:
+        yield partial(_local, process, config, (0,)), partial(_read, process)
+
+
 async def _local(
-    process: ChatProcess, config: ChatConfig, replies: tuple[int, ...], messages: Sequence[Message], seed: int
+    process: ChatProcess, config: ModelConfig, replies: tuple[int, ...], messages: Sequence[Message], seed: int
 ) -> AsyncGenerator[Piece, None]:
     """Yield replies of a model in a process of its own."""
     request = {
@@ -167,17 +192,32 @@ async def _local(
             yield Piece(replies[line["sample"]], line["text"])
 
 
-def _client(config: ChatConfig, url: str) -> httpx.AsyncClient:
+async def _read(process: ChatProcess, requests: Sequence[Request]) -> list[Completion]:
+    """Return the probabilities that a model in a process of its own gives to labels.
+
+    Raises:
+        ChatFailed: It does not run, or stopped.
+    """
+    found: list[Completion] = []
+    async with aclosing(process.ask({"read": [vars(request) for request in requests]})) as lines:
+        async for line in lines:
+            if problem := line.get("problem"):
+                raise ChatFailed(problem, why=f"{process.model}: {line['why']}")
+            found += [Completion(**each) for each in line["completions"]]
+    return found
+
+
+def _client(config: ModelConfig, url: str, key: str) -> httpx.AsyncClient:
     headers = {}
     if config.key_variable:
-        key = os.environ.get(config.key_variable, "").strip()
-        if not key:
+        secret = os.environ.get(config.key_variable, "").strip()
+        if not secret:
             raise ConfigError(
                 f"the environment variable {config.key_variable} is not set",
-                where="label.chat.key_variable",
+                where=f"{key}.key_variable",
                 fix=f"export {config.key_variable}=… before you start",
             )
-        headers["authorization"] = f"Bearer {key}"
+        headers["authorization"] = f"Bearer {secret}"
     try:
         return httpx.AsyncClient(
             base_url=url.rstrip("/") + "/",
@@ -187,7 +227,7 @@ def _client(config: ChatConfig, url: str) -> httpx.AsyncClient:
             limits=httpx.Limits(max_keepalive_connections=0),
         )
     except httpx.InvalidURL as error:
-        raise ConfigError(f"this is no address ({error})", where="label.chat.url", expected="http://HOST/v1") from error
+        raise ConfigError(f"this is no address ({error})", where=f"{key}.url", expected="http://HOST/v1") from error
 
 
 async def _require_success(answer: httpx.Response, model: str) -> None:

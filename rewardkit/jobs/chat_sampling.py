@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,9 @@ from rewardkit.chat import ChatTemplate, ControlTokenError
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.hardware import best_dtype, device, dtype_of, quiet_loading
+from rewardkit.judge.contract import Completion, Request
+from rewardkit.judge.encoding import RequestEncoder
+from rewardkit.judge.label_reader import LabelReader
 from rewardkit.models import resolve
 
 HALF = "\N{REPLACEMENT CHARACTER}"
@@ -129,6 +133,32 @@ class Sampler:
         while (line := lines.get()) is not None:
             yield line
         thread.join()
+
+    def read(self, requests: list[Line]) -> Line:
+        """Return what the model says to requests whose answer is a label; or one problem, and why.
+
+        Args:
+            requests: Fields of `rewardkit.judge.contract.Request`.
+        """
+        asked = [Request(**{**each, "labels": tuple(each["labels"])}) for each in requests]
+        try:
+            return {"completions": [vars(self._read(each)) for each in asked]}
+        except (ModelError, RuntimeError) as error:
+            # Labels of several tokens, or out of memory.
+            return {"problem": "The model failed.", "why": f"{type(error).__name__}: {error}"}
+
+    def _read(self, request: Request) -> Completion:
+        encoder = RequestEncoder(self.template.tokenizer, self.template.where)
+        try:
+            ids = encoder.encode(request)
+        except ControlTokenError as error:
+            return Completion(failure=str(error))
+        if len(ids) > self.context:
+            return Completion(tokens=len(ids), failure=f"longer than what the model reads ({self.context} tokens)")
+        begun = time.perf_counter()
+        (found,) = LabelReader(self.model).read([ids], [encoder.label_ids(request)])
+        logprobs = dict(zip(request.labels, found, strict=True))
+        return Completion(logprobs, tokens=len(ids), seconds=time.perf_counter() - begun)
 
     def _generate(
         self, ids: list[int], request: Line, lines: queue.SimpleQueue[Line | None], gone: threading.Event

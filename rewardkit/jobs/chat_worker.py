@@ -2,7 +2,7 @@
 
 The first line of standard input is the key that requests must carry. The process says on standard output on which
 port it listens, or why it cannot, and ends when standard input does, which is when its parent ends in whatever way.
-A request is a line of JSON; the answer are lines of JSON, as `Sampler.sample` yields them and one `done` at the end.
+A request is a line of JSON; the answer are lines of JSON, as `Sampler` gives them and one `done` at the end.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import os
 import socketserver
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any, cast
 
 import orjson
 
 from rewardkit.errors import UserError
-from rewardkit.jobs.chat_sampling import Sampler
+from rewardkit.jobs.chat_sampling import Line, Sampler
 
 LONGEST_REQUEST = 64 * 2**20
 
@@ -30,6 +31,12 @@ class Worker(socketserver.ThreadingTCPServer):
     def __init__(self, sampler: Sampler, key: str) -> None:
         self.sampler, self.key, self.turn = sampler, key, threading.Lock()
         super().__init__(("127.0.0.1", 0), Handler)
+
+    def answers(self, request: Line, gone: threading.Event) -> Iterator[Line]:
+        """Return what a request asks for: replies, or probabilities of labels."""
+        if "read" in request:
+            return iter([self.sampler.read(request["read"])])
+        return self.sampler.sample(request, gone)
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -47,7 +54,7 @@ class Handler(socketserver.StreamRequestHandler):
         with worker.turn:
             if gone.is_set():
                 return
-            for answer in worker.sampler.sample(request, gone):
+            for answer in worker.answers(request, gone):
                 self._send(answer, gone)
         self._send({"done": True}, gone)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
@@ -15,10 +15,9 @@ from rewardkit.store.store import Store
 from rewardkit.types import Choice, Comparison
 
 if TYPE_CHECKING:
-    from labeling_ui.server import Served
+    from labeling_ui.server import Served, Writers
     from labeling_ui.study import Study
-    from rewardkit.jobs.chat_models import ChatModels
-    from rewardkit.label_config import ChatConfig, LabelConfig
+    from rewardkit.label_config import LabelConfig
 
 Ids = tuple[str, ...]
 KnownRole = Literal["gold", "qualification"]
@@ -96,7 +95,7 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
     Raises:
         ConfigError: The section is missing, names what is not there, or the study is served already.
         NoDatabaseError: Nothing has been imported yet.
-        ModelError: A model with which people are to talk cannot be loaded.
+        ModelError: A model that is to write while people wait cannot be loaded.
         MissingExtraError: A package of the extra ui is not installed.
     """
     study = _study(config)
@@ -111,8 +110,7 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
         study = settled(study, read_settings(store, study.name))
         if study.config.chat is None:
             stock(store, study)
-        replies = stack.enter_context(_models(study.config.chat)) if study.config.chat else None
-        served = build(store, study, secret_of(config.workspace), replies=replies)
+        served = build(store, study, secret_of(config.workspace), writers=_writers(study.config, stack))
         if study.config.webhook:
             told = Finished(store, study.name, study.config.webhook, served.sessions.webhook_key)
             stack.enter_context(told.watching())
@@ -137,10 +135,19 @@ def stock(store: Store, study: Study) -> None:
         add_items(store, study, answers, role=role, expected=answers)
 
 
-def _models(chat: ChatConfig) -> AbstractContextManager[ChatModels]:
-    from rewardkit.jobs.chat_models import chat_models
+def _writers(config: LabelConfig, stack: ExitStack) -> Writers:
+    """Open the models that write while annotators wait."""
+    from labeling_ui.server import Writers
 
-    return chat_models(chat)
+    if config.chat:
+        from rewardkit.jobs.chat_models import chat_models
+
+        return Writers(replies=stack.enter_context(chat_models(config.chat)))
+    if config.review and config.review.live:
+        from rewardkit.jobs.live_judge import live_judge
+
+        return Writers(judge=stack.enter_context(live_judge(config.review.live)))
+    return Writers()
 
 
 def _study(config: JobConfig) -> Study:

@@ -7,7 +7,7 @@ prefix: all of a job up to the request, both orders of a comparison up to the fi
 from __future__ import annotations
 
 from rewardkit.judge.contract import Completion, Failure, PairTexts, PairVerdict, Request, distribution
-from rewardkit.judge.prompting import conversation, neutralise, read_prompt
+from rewardkit.judge.prompting import pair_slots, read_prompt
 from rewardkit.rubric import Rubric
 from rewardkit.types import Order
 
@@ -26,16 +26,7 @@ class PairwiseV1:
 
     def render(self, texts: PairTexts, rubric: Rubric, order: Order) -> Request:
         """Ask which response is better; A names the one shown first."""
-        first, second = texts.response_a.text, texts.response_b.text
-        if order == "ba":
-            first, second = second, first
-        slots = {
-            "rubric": rubric.description.strip(),
-            "criteria": "\n".join(f"- {c.name}: {c.description.strip()}" for c in rubric.by_weight()),
-            "request": conversation(texts.prompt),
-            "first": neutralise(first),
-            "second": neutralise(second),
-        }
+        slots = pair_slots(texts, rubric, order)
         system, user = (self._prompt.fill(section, slots) for section in ("system", "user"))
         return Request(system, user, self._prompt.sections["prefill"], self.labels)
 

@@ -1,7 +1,8 @@
 """Prompts of judge protocols: text files whose hash goes into the annotator, and slots for untrusted texts.
 
-A file has the sections system, user and prefill. Slots are `$name`, filled in one pass, so that a slot
-inside an untrusted text stays text. Untrusted texts stand between tags, and cannot close or open one.
+A file has the sections system, user and prefill, and those of a protocol of its own. Slots are `$name`,
+filled in one pass, so that a slot inside an untrusted text stays text. Untrusted texts stand between tags,
+and cannot close or open one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
 
-from rewardkit.types import Prompt, content_id
+from rewardkit.judge.contract import PairTexts
+from rewardkit.rubric import Criterion, Rubric
+from rewardkit.types import Order, Prompt, content_id
 
 SECTIONS = ("system", "user", "prefill")
 TAGS = ("request", "response", "response_a", "response_b", "system", "user", "assistant", "tool")
@@ -42,7 +45,7 @@ def read_prompt(name: str) -> PromptFile:
     text = files("rewardkit.judge").joinpath("prompts", f"{name}.txt").read_text(encoding="utf-8")
     _, *parts = _HEADING.split(text)
     found = {section: body.strip() for section, body in zip(parts[::2], parts[1::2], strict=True)}
-    return PromptFile({section: found.get(section, "") for section in SECTIONS}, content_id("judge prompt", text))
+    return PromptFile({**dict.fromkeys(SECTIONS, ""), **found}, content_id("judge prompt", text))
 
 
 def neutralise(text: str) -> str:
@@ -57,3 +60,30 @@ def conversation(prompt: Prompt) -> str:
     if len(prompt.messages) == 1:
         return neutralise(prompt.messages[0].content)
     return "\n".join(f"<{m.role}>\n{neutralise(m.content)}\n</{m.role}>" for m in prompt.messages)
+
+
+def pair_slots(texts: PairTexts, rubric: Rubric, order: Order) -> dict[str, str]:
+    """Return what fills a question about two responses; the one shown first is `first`."""
+    first, second = texts.response_a.text, texts.response_b.text
+    if order == "ba":
+        first, second = second, first
+    return {
+        "rubric": rubric.description.strip(),
+        "criteria": "\n".join(f"- {c.name}: {c.description.strip()}" for c in rubric.by_weight()),
+        "request": conversation(texts.prompt),
+        "first": neutralise(first),
+        "second": neutralise(second),
+    }
+
+
+def anchors(criterion: Criterion, scale: tuple[float, float], asked: tuple[float, float]) -> str:
+    """Return one line a level; the two ends where the rubric gives none.
+
+    Args:
+        criterion: What is rated.
+        scale: The rubric's.
+        asked: The scale on which numbers are asked for.
+    """
+    (low, high), (least, most) = scale, asked
+    levels = sorted(criterion.anchors.items()) or [(low, "very poor"), (high, "excellent")]
+    return "\n".join(f"{least + (most - least) * (at - low) / (high - low):g} = {text.strip()}" for at, text in levels)

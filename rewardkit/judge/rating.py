@@ -7,7 +7,7 @@ is what a calibrator needs (Liu et al. 2023, G-Eval, arXiv:2303.16634).
 from __future__ import annotations
 
 from rewardkit.judge.contract import Completion, Failure, RatingVerdict, Request, ResponseTexts, distribution
-from rewardkit.judge.prompting import conversation, neutralise, read_prompt
+from rewardkit.judge.prompting import anchors, conversation, neutralise, read_prompt
 from rewardkit.rubric import Criterion, Rubric
 
 LEAST_MASS = 0.01
@@ -28,7 +28,7 @@ class RatingV1:
         slots = {
             "rubric": rubric.description.strip(),
             "criterion": f"{criterion.name}: {criterion.description.strip()}",
-            "anchors": _anchors(rubric, criterion),
+            "anchors": anchors(criterion, rubric.scale, (1.0, 5.0)),
             "request": conversation(texts.prompt),
             "response": neutralise(texts.response.text),
         }
@@ -43,12 +43,3 @@ class RatingV1:
         low, high = int(self.labels[0]), int(self.labels[-1])
         mean = sum(int(label) * share for label, share in found.probabilities.items())
         return RatingVerdict(min(max((mean - low) / (high - low), 0.0), 1.0), found.mass_outside)
-
-
-def _anchors(rubric: Rubric, criterion: Criterion) -> str:
-    """Return one line a level, on the labels' scale of 1 to 5; the two ends where the rubric gives none."""
-    if not criterion.anchors:
-        return "1 = very poor\n5 = excellent"
-    low, high = rubric.scale
-    levels = sorted(criterion.anchors.items())
-    return "\n".join(f"{1 + 4 * (level - low) / (high - low):g} = {text.strip()}" for level, text in levels)

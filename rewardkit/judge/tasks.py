@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from rewardkit.judge.contract import (
     Completion,
@@ -18,13 +18,29 @@ from rewardkit.judge.contract import (
     Request,
     ResponseTexts,
 )
-from rewardkit.judge.judges import Judge
-from rewardkit.rubric import Criterion
-from rewardkit.types import Choice, Label, Order, Rating
+from rewardkit.rubric import Criterion, Rubric
+from rewardkit.types import Annotator, Choice, Label, Order, Rating
 
 PairKey = tuple[str, str | None, int]
 RatingKey = tuple[str, str, int]
 R = TypeVar("R", Label, Rating)
+P_co = TypeVar("P_co", bound=PairProtocol | RatingProtocol, covariant=True)
+
+
+class Asks(Protocol[P_co]):
+    """Whoever asks by a protocol and a rubric."""
+
+    @property
+    def annotator(self) -> Annotator:
+        """In whose name."""
+
+    @property
+    def protocol(self) -> P_co:
+        """How."""
+
+    @property
+    def rubric(self) -> Rubric:
+        """For what."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class Task(Generic[R]):
 
 def pair_tasks(
     comparisons: Iterable[PairTexts],
-    judge: Judge[PairProtocol],
+    judge: Asks[PairProtocol],
     orders: Iterable[Order],
     already: AbstractSet[PairKey],
     sampling_prob: float = 1.0,
@@ -92,7 +108,7 @@ def _choice(p_a: float) -> Choice:
 
 
 def rating_tasks(
-    responses: Iterable[ResponseTexts], judge: Judge[RatingProtocol], already: AbstractSet[RatingKey]
+    responses: Iterable[ResponseTexts], judge: Asks[RatingProtocol], already: AbstractSet[RatingKey]
 ) -> Iterator[Task[Rating]]:
     """Ask about each response on each criterion, but for what is there already."""
     annotator = judge.annotator.id
@@ -105,7 +121,7 @@ def rating_tasks(
 
 
 def _rater(
-    judge: Judge[RatingProtocol], annotator: str, response: str, criterion: Criterion
+    judge: Asks[RatingProtocol], annotator: str, response: str, criterion: Criterion
 ) -> Callable[[Completion], Rating]:
     low, high = judge.rubric.scale
 

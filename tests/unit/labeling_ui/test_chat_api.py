@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
-from labeling_ui.server import build
+from labeling_ui.server import Writers, build
 from labeling_ui.study import Study
 from rewardkit.jobs.chat_models import chat_models
 from rewardkit.label_config import ChatConfig, LabelConfig
@@ -28,7 +28,7 @@ def visit(model, tmp_path):
     chat = ChatConfig(url=model.url, models=("m",), most_turns=1, conversations=1, longest_message=50)
     study = Study("study", LabelConfig(least_seconds=0.0, chat=chat))
     with Store.open(tmp_path / "s.db") as store, chat_models(chat) as replies:
-        served = build(store, study, SECRET, pages=False, replies=replies)
+        served = build(store, study, SECRET, pages=False, writers=Writers(replies=replies))
 
         def come(*, agreed=True):
             client = TestClient(served.app, base_url="http://localhost", follow_redirects=False)

@@ -66,7 +66,7 @@ def judged(store, comparisons):
                 ("critique 1", "A is vivid."),
                 ("critique 2", "B is flat."),
                 ("criterion wit", "wit: Response 2"),
-                ("rating care", "care: Response 1 4, Response 2 2.5"),
+                ("rating care", "care: 4 for Response 1, 2.5 for Response 2"),
             ],
         ),
         # Shown the other way round: the judge's words of that order, in which its A is the annotator's Response 1.
@@ -76,7 +76,7 @@ def judged(store, comparisons):
                 ("verdict", "Response 2 is better (80% sure)."),
                 ("critique 1", "B is vivid."),
                 ("criterion wit", "wit: Response 1"),
-                ("rating care", "care: Response 1 2.5, Response 2 4"),
+                ("rating care", "care: 2.5 for Response 1, 4 for Response 2"),
             ],
         ),
     ],
