@@ -17,10 +17,10 @@ from rewardkit.simulation.personas import Persona
 
 # The words in which the page gives a verdict, a criterion's choice, and a criterion's ratings of both responses.
 VERDICT = re.compile(r"Response ([12]) is better")
-EQUAL = "Both responses are equally good"
+EQUAL = "Both responses are about equally good"
 NO_DIFFERENCE = "no difference"
 CRITERION = re.compile(rf"(?P<name>.+): (?:Response (?P<place>[12])|{NO_DIFFERENCE}|both bad)")
-RATED = re.compile(r"(?P<name>.+): Response 1 (?P<first>[-+.\de]+), Response 2 (?P<second>[-+.\de]+)")
+RATED = re.compile(r"(?P<name>.+): (?P<first>[-+.\de]+) for Response 1, (?P<second>[-+.\de]+) for Response 2")
 PLACES = {"1": SHOWN["a"], "2": SHOWN["b"]}
 NAMES = {SHOWN["a"]: "Response 1", SHOWN["b"]: "Response 2", "tie": NO_DIFFERENCE}
 
@@ -97,7 +97,7 @@ def _rated(found: re.Match[str], choice: str) -> Decision:
     first, second = float(found["first"]), float(found["second"])
     if choice == "tie" or first == second or (first > second) == (choice == "first"):
         return _verified()
-    return _corrected(f"{found['name']}: Response 1 {found['second']}, Response 2 {found['first']}")
+    return _corrected(f"{found['name']}: {found['second']} for Response 1, {found['first']} for Response 2")
 
 
 def _verified() -> Decision:

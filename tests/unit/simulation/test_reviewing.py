@@ -8,11 +8,13 @@ from statistics import mean
 import pytest
 
 from labeling_ui.answers import ANSWER
-from labeling_ui.reviewing import Decision
+from labeling_ui.reviewing import Decision, Opinion, points_of
+from labeling_ui.subjects import Subject
 from rewardkit.errors import JobFailed
 from rewardkit.simulate_config import SimulatedAnnotatorConfig
 from rewardkit.simulation.personas import Persona
 from rewardkit.simulation.reviewing import review_of
+from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Rating, Response
 
 BLIND = {"task": "comparison", "choice": "first", "strength": 3, "rationale": "my own words", "reasons": ["funnier"]}
 
@@ -41,7 +43,7 @@ AGAINST = {
     "critique 1": "The second one has rhythm.",
     "criterion craft": "craft: Response 1",
     "criterion wit": "wit: no difference",
-    "rating clarity": "clarity: Response 1 2.5, Response 2 4",
+    "rating clarity": "clarity: 2.5 for Response 1, 4 for Response 2",
 }
 
 
@@ -65,7 +67,7 @@ def test_who_does_not_stays_and_says_what_is_wrong():
         "critique 1": {"decision": "rejected"},
         "criterion craft": {"decision": "verified"},
         "criterion wit": {"decision": "edited", "text": "wit: Response 1"},
-        "rating clarity": {"decision": "edited", "text": "clarity: Response 1 4, Response 2 2.5"},
+        "rating clarity": {"decision": "edited", "text": "clarity: 4 for Response 1, 2.5 for Response 2"},
     }
 
 
@@ -82,12 +84,12 @@ def test_who_agrees_already_was_not_moved():
 
 
 def test_a_tie_is_taken_over_without_a_strength_and_one_can_be_given_up():
-    found = said(persona(deference=1.0), {"verdict": "Both responses are equally good."})
+    found = said(persona(deference=1.0), {"verdict": "Both responses are about equally good."})
     assert found.followed and (found.answer["choice"], found.answer["strength"]) == ("tie", None)
     tied = {"task": "comparison", "choice": "tie", "strength": None}
     found = said(persona(deference=1.0), {"verdict": "Response 2 is better."}, blind=tied)
     assert (found.answer["choice"], found.answer["strength"]) == ("second", 1)
-    ratings = {"rating wit": "wit: Response 1 2, Response 2 3", "criterion craft": "craft: no difference"}
+    ratings = {"rating wit": "wit: 2 for Response 1, 3 for Response 2", "criterion craft": "craft: no difference"}
     found = said(persona(deference=0.0), ratings, blind=tied)
     assert {each["decision"] for each in found.points.values()} == {"verified"}
 
@@ -101,6 +103,29 @@ def test_a_spammer_finds_everything_right_and_changes_nothing():
     found = said(persona(spam="first", deference=1.0), AGAINST)
     assert found.answer == BLIND and not found.followed
     assert {each["decision"] for each in found.points.values()} == {"verified"}
+
+
+@pytest.mark.parametrize(("p_a", "verdict"), [(0.8, "first"), (0.3, "second"), (0.501, "tie")])
+def test_the_page_words_its_points_so_that_personas_know_them(p_a, verdict):
+    prompt = Prompt.of((Message(role="user", content="Tell me a joke."),))
+    a, b = sorted((Response.of(prompt.id, text) for text in ("one", "two")), key=lambda each: each.id)
+    judge = Annotator.of("judge", "wise")
+    pair = Comparison.of(prompt.id, a.id, b.id)
+    label = Label.of(pair.id, judge.id, choice="a", p_a=p_a, criteria={"craft": "b"}, rationale="A scans.")
+    rated = [
+        Rating.of(each.id, judge.id, criterion="wit", value=value, scale=(1.0, 5.0))
+        for each, value in ((a, 2.5), (b, 4.0))
+    ]
+    points = points_of(Opinion([label], rated), Subject(prompt, (a, b)), (0, 1))
+    shown = {point.id: point.text for point in points}
+    assert list(shown) == ["verdict", "critique 1", "criterion craft", "rating wit"]
+    found = said(persona(deference=1.0), shown, blind={**BLIND, "choice": "first" if verdict == "second" else "second"})
+    assert found.followed and found.answer["choice"] == verdict
+    kinds = {name: each["decision"] for name, each in found.points.items()}
+    fits = {"first": "edited", "second": "verified"}
+    assert kinds["verdict"] == kinds["critique 1"] == "verified"
+    assert kinds["criterion craft"] == fits.get(verdict, "edited")
+    assert kinds["rating wit"] == fits.get(verdict, "verified")
 
 
 def test_a_verdict_in_other_words_is_one_clear_error():
