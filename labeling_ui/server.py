@@ -119,6 +119,8 @@ def _mount(app: Any, office: Office, researchers: Researchers) -> None:
     # The system's fonts: the themes' own come from another host.
     theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     page: dict[str, Any] = {"theme": theme, "show_error": False, "footer_links": []}
+    # Said to screen readers after every event; Gradio's own dictionary lacks it, and the key would be read out.
+    page["i18n"] = gradio.I18n(en={"common.complete": "Done"})
     gradio.mount_gradio_app(app, work_page(office.desk.study.config.title), path="/work", **page)
     app.add_middleware(FirstPaint, path="/work/", sheet="/static/page.css")
     # As a link: Gradio would rewrite the selectors of a style sheet that it is given itself.

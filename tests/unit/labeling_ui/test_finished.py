@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import threading
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -98,3 +99,54 @@ def test_it_is_watched_while_the_page_is_served(desk, settle, stock, comparisons
     with watch.watching():
         assert told.wait(10)
     assert threading.active_count() == len([t for t in threading.enumerate() if t.name != "finished"])
+
+
+@contextmanager
+def away(store):
+    """Take the database away while the block runs, in the way in which each kind goes."""
+    store.close()
+    if store.files:
+        file = store.files[0]
+        kept = file.rename(file.with_suffix(".kept"))
+        file.write_text("no database, but text that is long enough to be taken for one " * 20)
+        yield
+        store.close()
+        kept.rename(file)
+        return
+    name = sa.make_url(store.url).database
+    admin = sa.create_engine(sa.make_url(store.url).set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+        connection.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
+        )
+        yield
+        connection.execute(sa.text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
+    admin.dispose()
+
+
+def test_a_database_that_is_away_for_a_while_ends_no_watching(
+    desk, settle, stock, comparisons, join, watch, listener, monkeypatch
+):
+    monkeypatch.setattr(module, "SECONDS", 0.02)
+    monkeypatch.setattr(module, "MOST_SECONDS", 0.1)
+    said, seen = [], threading.Event()
+
+    def hear(message):
+        said.append(message)
+        if len(said) > 2:
+            seen.set()
+
+    monkeypatch.setattr(module, "log", hear)
+    settle(assignment=ONCE)
+    stock(comparisons(1).values())
+    label_all(desk, join("ann"))
+    told, note = threading.Event(), watch._note
+    monkeypatch.setattr(watch, "_note", lambda kind, **about: (note(kind, **about), told.set()))
+    with ExitStack() as watching:
+        with away(desk.store):
+            watching.enter_context(watch.watching())
+            assert seen.wait(20)
+        assert told.wait(20)
+    assert all("cannot be told now: " in each for each in said)
+    assert len(listener.seen) == 1 and kinds(desk) == ["finished"]

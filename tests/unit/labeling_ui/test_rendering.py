@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from labeling_ui.rendering import safe_html, safe_line
+from labeling_ui.rendering import safe_html, safe_line, visible_text
 
 TAGS = {
     "div", "p", "br", "em", "strong", "code", "pre", "ul", "ol", "li", "blockquote", "hr", "span", "bdi",
@@ -147,3 +147,18 @@ def test_hidden_letters_become_signs():
     assert safe_html("a\u202eb") == '<div class="text" dir="auto"><p>a<span class="sign">U+202E</span>b</p>\n</div>'
     assert "\u200d" in safe_html("👩\u200d👧")
     assert safe_line(" a\n<b> ") == f"<bdi>{html.escape('a <b>')}</bdi>"
+
+
+def test_a_text_is_rendered_once_for_all_passages_that_are_marked_in_it():
+    visible_text.cache_clear()
+    text = "# Title\n\nA *b* <i>&amp;</i> \u202e"
+    # What a browser counts: marks are gone, markup of strangers and signs are text.
+    assert visible_text(text) == Parsed(safe_html(text)).text and "<i>&amp;</i> U+202E" in visible_text(text)
+    assert [visible_text(text) for _ in range(9)] == [visible_text(text)] * 9
+    found = visible_text.cache_info()
+    assert (found.misses, found.hits) == (1, 11)
+    for number in range(1_000):
+        visible_text(f"text {number}")
+    # What is kept is bounded, and what was let go is rendered anew.
+    assert visible_text.cache_info().currsize == found.maxsize < 1_000
+    assert visible_text(text) == Parsed(safe_html(text)).text
