@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 Shown = Literal["first", "second", "tie", "both_bad"]
 Place = Annotated[str, Field(pattern=r"^[1-8]$")]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
+Values = Annotated[dict[Name, Annotated[float, Field(allow_inf_nan=False)] | None], Field(max_length=20)]
+"""Ratings by criterion; None for one that cannot be judged."""
 LONGEST_NOTE = 20_000
 LONGEST_EDIT = 300_000
 
@@ -66,12 +68,14 @@ class ComparisonAnswer(BaseAnswer):
         choice: As shown; None where the annotator cannot judge.
         strength: How much better, 1 (slightly) to 3 (much); only with a preference.
         criteria: The same for single criteria.
+        ratings: Of each place, the values of single criteria on the rubric's scale.
     """
 
     task: Literal["comparison"] = "comparison"
     choice: Shown | None
     strength: Annotated[int, Field(ge=1, le=3)] | None = None
     criteria: dict[Name, Shown] = Field(default_factory=dict, max_length=20)
+    ratings: dict[Place, Values] = Field(default_factory=dict)
 
     @property
     def abstains(self) -> bool:
@@ -105,11 +109,11 @@ class RatingAnswer(BaseAnswer):
     """How good one response is.
 
     Attributes:
-        ratings: Value of each criterion on the rubric's scale; None for one that cannot be judged.
+        ratings: Value of each criterion on the rubric's scale.
     """
 
     task: Literal["rating"] = "rating"
-    ratings: dict[Name, Annotated[float, Field(allow_inf_nan=False)] | None] = Field(max_length=20)
+    ratings: Values
 
     @property
     def abstains(self) -> bool:

@@ -47,6 +47,8 @@ class ChatViews:
             "may_end": conversation.turns >= config.least_turns and pending.awaits != "choice",
             "longest": config.longest_message,
             "criteria": asked_criteria(study),
+            "rates": study.config.criteria == "rate",
+            "scale": list(study.scale),
             "reasons": list(study.config.reasons),
             "least_seconds": study.config.least_seconds,
         }

@@ -216,6 +216,15 @@ def _statements(answer: Answered) -> Iterable[tuple[str, Level, str, str | float
         yield GRADE, "ordinal", answer.item_id, answer.graded or 0.0
         for criterion, shown in answer.answer.get("criteria", {}).items():
             yield f"{criterion}: which is better", "nominal", answer.item_id, _unshown(shown, answer)
+        yield from _ratings_of_both(answer)
+
+
+def _ratings_of_both(answer: Answered) -> Iterable[tuple[str, Level, str, float]]:
+    for place, values in answer.answer.get("ratings", {}).items():
+        response = answer.responses[answer.shown[int(place) - 1]]
+        for criterion, value in values.items():
+            if value is not None:
+                yield criterion, "interval", f"{response} {criterion}", value
 
 
 def _unshown(shown: str, answer: Answered) -> str:

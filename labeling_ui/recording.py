@@ -1,7 +1,8 @@
 """From an answer to the records that are stored: places as shown become responses here, and nowhere else.
 
-A comparison becomes a label; a ranking the labels of all its pairs, with a common group; a rating one
-record for each criterion; an edited response a new response, preferred over the one it was made from.
+A comparison becomes a label, and ratings where both responses were rated; a ranking the labels of all its pairs, with
+a common group; a rating one record for each criterion; an edited response a new response, preferred over the one it
+was made from.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
 
-from labeling_ui.answers import BaseAnswer, ComparisonAnswer, RankingAnswer, RatingAnswer, Shown, Span
+from labeling_ui.answers import BaseAnswer, ComparisonAnswer, RankingAnswer, RatingAnswer, Shown, Span, Values
 from labeling_ui.rendering import visible_text
 from labeling_ui.subjects import Subject
-from rewardkit.types import Choice, Comparison, Label, Order, Rating, Record, Response, content_id
+from rewardkit.types import Choice, Comparison, Label, Order, Rating, Record, Response, Status, content_id
 
 EDITED, RATED = "edit ", "rating "
 AnyAnswer = ComparisonAnswer | RankingAnswer | RatingAnswer
@@ -104,10 +105,9 @@ def record(answer: AnyAnswer, subject: Subject, criteria: Sequence[str], how: Ci
     made = (*said, *_edits(answer, subject, how))
     ids = {_about(each): each.id for each in made if isinstance(each, Label | Rating)}
     records = (*made, *_withdrawn(set(how.earlier) - set(ids), subject, how))
-    answers = [each for each in said if isinstance(each, Label | Rating)]
-    first = answers[0] if answers else None
-    choice = first.choice if isinstance(first, Label) and answer.task == "comparison" else None
-    return Recorded(records, ids, choice, all(each.status != "ok" for each in answers))
+    labels = [each for each in said if isinstance(each, Label)]
+    choice = labels[0].choice if answer.task == "comparison" else None
+    return Recorded(records, ids, choice, answer.abstains)
 
 
 def _said_records(answer: AnyAnswer, subject: Subject, how: Circumstances) -> Iterator[Record]:
@@ -128,7 +128,7 @@ def unshown(choice: Shown, order: Order) -> Choice:
 def _about(each: Label | Rating) -> str:
     """Return what a record is about: of two answers to one item, the later record on it replaces the earlier."""
     if isinstance(each, Rating):
-        return f"{RATED}{each.criterion}"
+        return f"{RATED}{each.response_id} {each.criterion}"
     return f"{EDITED}{each.comparison_id}" if "edited" in each.metadata else each.comparison_id
 
 
@@ -147,6 +147,9 @@ def _comparison(answer: ComparisonAnswer, subject: Subject, how: Circumstances) 
         order_shown=order,
         **_said(answer, subject, how),
     )
+    for place, values in answer.ratings.items():
+        metadata = {"lease": how.lease_id, **how.about}
+        yield from _ratings(values, subject.responses[how.shown[int(place) - 1]], how, metadata=metadata)
 
 
 def _ranking(answer: RankingAnswer, subject: Subject, how: Circumstances) -> Iterator[Record]:
@@ -171,24 +174,19 @@ def _of_ranks(a: int, b: int) -> Choice:
 
 
 def _rating(answer: RatingAnswer, subject: Subject, how: Circumstances) -> Iterator[Record]:
-    low, high = how.scale
     said = _said(answer, subject, how)
-    for criterion, value in answer.ratings.items():
+    metadata = {**said["metadata"], **({"spans": list(said["spans"])} if said["spans"] else {})}
+    return _ratings(answer.ratings, subject.responses[0], how, rationale=said["rationale"], metadata=metadata)
+
+
+def _ratings(values: Values, response: Response, how: Circumstances, **more: Any) -> Iterator[Rating]:
+    """Yield one record for each criterion on which a response was rated."""
+    low, high = how.scale
+    for criterion, value in values.items():
         if value is not None and not low <= value <= high:
             raise ValueError(f"the rating {value:g} of {criterion!r} is not on the scale from {low:g} to {high:g}")
-        yield Rating.of(
-            subject.responses[0].id,
-            how.annotator_id,
-            criterion,
-            value=value,
-            scale=how.scale,
-            status="abstained" if value is None else "ok",
-            rubric_version=how.rubric_version,
-            rationale=said["rationale"],
-            supersedes=how.earlier.get(f"{RATED}{criterion}"),
-            metadata={**said["metadata"], **({"spans": list(said["spans"])} if said["spans"] else {})},
-            **how.common,
-        )
+        status: Status = "abstained" if value is None else "ok"
+        yield _rated(response.id, criterion, how, value=value, status=status, rubric_version=how.rubric_version, **more)
 
 
 def _edits(answer: BaseAnswer, subject: Subject, how: Circumstances) -> Iterator[Record]:
@@ -213,21 +211,20 @@ def _withdrawn(about: set[str], subject: Subject, how: Circumstances) -> Iterato
         if each.startswith(EDITED):
             yield _label(each.removeprefix(EDITED), how, about=EDITED, status="abstained", metadata=metadata)
         elif each.startswith(RATED):
-            yield Rating.of(
-                subject.responses[0].id,
-                how.annotator_id,
-                each.removeprefix(RATED),
-                scale=how.scale,
-                status="abstained",
-                supersedes=how.earlier[each],
-                metadata=metadata,
-                **how.common,
-            )
+            response_id, criterion = each.removeprefix(RATED).split(" ", 1)
+            yield _rated(response_id, criterion, how, status="abstained", metadata=metadata)
 
 
 def _label(comparison_id: str, how: Circumstances, *, about: str = "", **fields: Any) -> Label:
     earlier = how.earlier.get(about + comparison_id)
     return Label.of(comparison_id, how.annotator_id, supersedes=earlier, **fields, **how.common)
+
+
+def _rated(response_id: str, criterion: str, how: Circumstances, **fields: Any) -> Rating:
+    earlier = how.earlier.get(f"{RATED}{response_id} {criterion}")
+    return Rating.of(
+        response_id, how.annotator_id, criterion, scale=how.scale, supersedes=earlier, **fields, **how.common
+    )
 
 
 def _said(answer: BaseAnswer, subject: Subject, how: Circumstances) -> dict[str, Any]:
@@ -251,13 +248,19 @@ def _check_places(answer: AnyAnswer, subject: Subject) -> None:
     named = {*answer.edits, *(span.response for span in answer.spans)}
     if isinstance(answer, RankingAnswer):
         named |= set(answer.ranks or ())
+    if isinstance(answer, ComparisonAnswer):
+        named |= set(answer.ratings)
     unknown = sorted(place for place in named if int(place) > len(subject.responses))
     if unknown:
         raise ValueError(f"there is no response {', '.join(unknown)}")
 
 
 def _check_criteria(answer: AnyAnswer, criteria: Sequence[str]) -> None:
-    named = answer.criteria if isinstance(answer, ComparisonAnswer) else getattr(answer, "ratings", {})
-    unknown = sorted(set(named) - set(criteria))
+    named: set[str] = set()
+    if isinstance(answer, ComparisonAnswer):
+        named = {*answer.criteria, *(name for values in answer.ratings.values() for name in values)}
+    elif isinstance(answer, RatingAnswer):
+        named = set(answer.ratings)
+    unknown = sorted(named - set(criteria))
     if unknown:
         raise ValueError(f"nobody asked for {', '.join(unknown)}")

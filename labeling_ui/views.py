@@ -102,6 +102,7 @@ class Turns:
             "messages": [{"role": m.role, "html": rendered(m.content)} for m in subject.prompt.messages],
             "responses": [{"html": rendered(response.text), "text": response.text} for response in shown],
             "criteria": asked_criteria(self.desk.study),
+            "rates": config.criteria == "rate",
             "scale": list(self.desk.study.scale),
             "reasons": list(config.reasons),
             "may_edit": config.edits,

@@ -157,6 +157,9 @@ class LabelConfig(Section):
         6, description="where the database holds no comparisons: pairs that are formed of each prompt's responses"
     )
     rubric: str | None = Field(None, description="name or path of a rubric, for answers on single criteria")
+    criteria: Literal["compare", "rate"] = Field(
+        "compare", description="what annotators may say on each criterion of a comparison: which is better, or ratings"
+    )
     guidelines: str = Field("", description="Markdown file that annotators read first; a short text if absent")
     consent: str = Field("", description="Markdown file that annotators agree to; a short text if absent")
     rater_group: str = Field("crowd", description="group of these annotators, such as crowd or experts")

@@ -14,7 +14,7 @@ import { Lost, Refused } from "./net.js";
 import { comparison } from "./scale.js";
 
 const NAMES = { user: "You", assistant: "Assistant" };
-const EMPTY = { reasons: [], rationale: "", criteria: {} };
+const EMPTY = { reasons: [], rationale: "", criteria: {}, ratings: {} };
 const LEAD = "Write what you would like to talk about. You get two replies to each message: say which one is better, and the conversation goes on from it.";
 /** Where there is no keyboard, Enter begins a line, as it does everywhere on a phone. */
 const TOUCH = matchMedia("(hover: none)").matches;
@@ -210,7 +210,7 @@ class Choosing {
     Object.assign(this, { page, sending: false, shownAt: performance.now(), draft: new Draft(app.server, chat.token, { remote: false, said: () => {} }) });
     this.state = { ...structuredClone(EMPTY), ...this.draft.newest(null) };
     const told = { changed: () => this.#changed(), announce: (text) => app.announce(text) };
-    const item = { task: "comparison", criteria: chat.criteria, reasons: chat.reasons };
+    const item = { task: "comparison", ...chat };
     this.task = comparison(item, this.state, told);
     this.rationale = rationale(this.state, told.changed);
     const shown = chat.replies.map(({ html }, at) => pane(html, { class: "response-text", tabindex: "0", role: "group", "aria-label": `Text of Response ${at + 1}` }));

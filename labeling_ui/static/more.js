@@ -2,29 +2,53 @@
 
 import { choices } from "./choices.js";
 import { button, el } from "./dom.js";
+import { levelsRow, meanings } from "./rating.js";
 
 const LONGEST = 20_000;
 
-/** Single criteria of a comparison; none has to be answered. */
-export function criteria(item, state, { changed, announce }) {
+/** Single criteria of a comparison, compared or rated; none has to be answered. */
+export function criteria(item, state, page) {
   if (item.task !== "comparison" || !item.criteria.length) return null;
+  const answer = item.rates ? rated : compared;
+  const rows = item.criteria.map((criterion) => {
+    const { name, description } = criterion;
+    return el("div", { class: "criterion" }, el("h3", {}, name), el("p", {}, description), ...answer(criterion, item, state, page));
+  });
+  const open = [state.criteria, ...Object.values(state.ratings)].some((said) => Object.keys(said).length > 0);
+  const title = item.rates ? "Rate by criterion " : "Compare by criterion ";
+  return el("details", { class: "criteria", open }, el("summary", {}, title, el("span", { class: "muted" }, "optional")), ...rows);
+}
+
+function compared({ name }, item, state, { changed, announce }) {
   const options = [
     { value: "first", label: "Response 1" },
     { value: "tie", label: "Tie" },
     { value: "second", label: "Response 2" },
   ];
-  const rows = item.criteria.map(({ name, description }) => {
+  const pick = (value) => {
+    if (value) state.criteria[name] = value;
+    else delete state.criteria[name];
+    announce(`${name}: ${options.find((option) => option.value === value)?.label ?? "no answer"}`);
+    changed();
+  };
+  return [choices(name, options, { value: state.criteria[name], pick, clears: true, class: "three" }).node];
+}
+
+function rated(criterion, item, state, { changed, announce }) {
+  const rows = ["1", "2"].map((place) => {
+    const who = `Response ${place}`;
     const pick = (value) => {
-      if (value) state.criteria[name] = value;
-      else delete state.criteria[name];
-      announce(`${name}: ${options.find((option) => option.value === value)?.label ?? "no answer"}`);
+      const said = (state.ratings[place] ??= {});
+      if (value === null) delete said[criterion.name];
+      else said[criterion.name] = Number(value);
+      announce(`${criterion.name}, ${who}: ${value ?? "no answer"}`);
       changed();
     };
-    const row = choices(name, options, { value: state.criteria[name], pick, clears: true, class: "three" });
-    return el("div", { class: "criterion" }, el("h3", {}, name), el("p", {}, description), row.node);
+    const value = state.ratings[place]?.[criterion.name];
+    const row = levelsRow(`${criterion.name}, ${who}`, criterion, item.scale, { value: value?.toString(), pick, clears: true });
+    return el("div", { class: "rated" }, el("span", { "aria-hidden": "true" }, who), row.node);
   });
-  const open = Object.keys(state.criteria).length > 0;
-  return el("details", { class: "criteria", open }, el("summary", {}, "Compare by criterion ", el("span", { class: "muted" }, "optional")), ...rows);
+  return [...rows, meanings(criterion)];
 }
 
 /** Quick reasons. */

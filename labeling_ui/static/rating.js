@@ -46,10 +46,8 @@ class Row {
     this.name = criterion.name;
     this.pick = (key) => rate(this.name, key === UNKNOWN ? null : Number(key));
     const shown = value === undefined ? undefined : value === null ? UNKNOWN : String(value);
-    const options = levels(scale).map((level) => ({ value: String(level), label: String(level), name: named(level, criterion) }));
-    options.push({ value: UNKNOWN, label: "cannot judge", class: "other" });
-    this.row = choices(this.name, options, { value: shown, pick: this.pick, class: "levels" });
-    this.row.node.style.setProperty("--levels", String(levels(scale).length));
+    const unknown = { value: UNKNOWN, label: "cannot judge", class: "other" };
+    this.row = levelsRow(this.name, criterion, scale, { value: shown, pick: this.pick }, [unknown]);
     const title = el("h3", {}, this.name);
     this.node = el("div", { class: "criterion" }, title, el("p", {}, criterion.description), this.row.node, meanings(criterion));
   }
@@ -63,6 +61,14 @@ class Row {
   }
 }
 
+/** Make a row of the values of a criterion, and what else may be said; see `choices`. */
+export function levelsRow(label, criterion, scale, how, more = []) {
+  const options = levels(scale).map((level) => ({ value: String(level), label: String(level), name: named(level, criterion) }));
+  const row = choices(label, [...options, ...more], { ...how, class: "levels" });
+  row.node.style.setProperty("--levels", String(options.length));
+  return row;
+}
+
 /** Return the values that can be taken: whole steps, or eleven where there would be too many. */
 function levels([low, high]) {
   const steps = Number.isInteger(high - low) && high - low < MOST_CELLS ? high - low : MOST_CELLS - 1;
@@ -74,7 +80,8 @@ function named(level, criterion) {
   return meaning ? `${level}: ${meaning}` : String(level);
 }
 
-function meanings(criterion) {
+/** Say what the levels of a criterion mean. */
+export function meanings(criterion) {
   const rows = Object.entries(criterion.anchors).sort(([a], [b]) => Number(a) - Number(b));
   return el("dl", { class: "anchors" }, ...rows.map(([at, what]) => el("div", {}, el("dt", {}, at), el("dd", {}, what))));
 }

@@ -51,7 +51,10 @@ export function comparison(item, state, { changed, announce }) {
     control: row.node,
     keys,
     missing: () => (state.choice === undefined ? "Choose an answer first." : ""),
-    answer: () => ({ task: "comparison", choice: state.choice, strength: state.strength, criteria: state.criteria }),
+    answer: () => {
+      const { choice, strength, criteria, ratings } = state;
+      return { task: "comparison", choice, strength, criteria, ratings };
+    },
     preferred: () => ({ first: "1", second: "2" })[state.choice],
   };
 }

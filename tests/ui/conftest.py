@@ -43,6 +43,7 @@ QUESTIONS = [
 ]
 STUDIES = {
     "compare": {"rubric": "fiction", "least_seconds": 0.3, "assignment": MANY},
+    "rated": {"rubric": "fiction", "criteria": "rate", "least_seconds": 0.0, "assignment": MANY},
     "journey": {
         "least_seconds": 0.3,
         "most_items": 2,
@@ -347,6 +348,7 @@ def hostile_texts():
 
 FILL = {
     "compare": fill_comparisons,
+    "rated": fill_comparisons,
     "journey": fill_journey,
     "ranking": fill_ranking,
     "rating": fill_rating,

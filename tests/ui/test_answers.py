@@ -76,6 +76,31 @@ def test_a_burst_writes_one_label(visit, how):
     assert [label.strength for label in visitor.site.labels(visitor.name)] == [3]
 
 
+def test_both_responses_are_rated_by_criterion(visit):
+    visitor = visit("rated")
+    page = visitor.page
+    page.locator("summary").click()
+    for name, level in (("craft, Response 1", "4"), ("craft, Response 2", "2"), ("coherence, Response 2", "5")):
+        page.get_by_role("radiogroup", name=name).locator("[role=radio]", has_text=level).click()
+    # What is taken twice is let go.
+    page.get_by_role("radiogroup", name="coherence, Response 2").locator("[aria-checked=true]").click()
+    assert visitor.said() == "coherence, Response 2: no answer"
+    page.reload()
+    visitor.heading()
+    assert page.get_by_role("radiogroup", name="craft, Response 1").locator("[aria-checked=true]").inner_text() == "4"
+    shown = [response_on(visitor, place) for place in (1, 2)]
+    page.locator(".screen-heading").focus()
+    visitor.press("4")
+    visitor.send("Item 2")
+    (label,) = visitor.site.labels(visitor.name)
+    texts = {each.id: each.text for each in visitor.site.store.responses()}
+    ratings = [each for each in visitor.site.store.records("ratings") if each.annotator_id == label.annotator_id]
+    assert sorted((each.criterion, each.value) for each in ratings) == [("craft", 2.0), ("craft", 4.0)]
+    for place, value in ((0, 4.0), (1, 2.0)):
+        (rating,) = [each for each in ratings if each.value == value]
+        assert texts[rating.response_id].startswith(shown[place])
+
+
 def test_reasons_rationale_and_criteria(visit):
     visitor = visit("compare")
     page = visitor.page

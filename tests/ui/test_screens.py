@@ -13,6 +13,7 @@ PARTS = {
     "journey": ["check", "failed"],
     "ranking": ["ranking", "done"],
     "rating": ["rating"],
+    "rated": ["rated"],
     "review": ["review"],
 }
 
@@ -94,6 +95,13 @@ def rating(visit):
     yield "rating", visitor
 
 
+def rated(visit):
+    visitor = still(visit("rated"))
+    visitor.page.locator("summary").click()
+    visitor.page.get_by_role("radiogroup", name="craft, Response 1").locator("[role=radio]").nth(2).click()
+    yield "rated", visitor
+
+
 def review(visit):
     visitor = still(visit("review"))
     visitor.press("5")
@@ -103,7 +111,7 @@ def review(visit):
     yield "review", visitor
 
 
-@pytest.mark.parametrize("walk", [compare, journey, ranking, rating, review], ids=lambda walk: walk.__name__)
+@pytest.mark.parametrize("walk", [compare, journey, ranking, rating, rated, review], ids=lambda walk: walk.__name__)
 def test_no_screen_hinders_anybody(visit, axe, walk):
     seen = []
     for name, visitor in walk(visit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -24,9 +25,11 @@ from labeling_ui.progress import Progress, progress_of
 from labeling_ui.quality import Share, annotators_of
 from labeling_ui.talk import Reply
 from rewardkit.label_config import AssignmentConfig, ChatConfig
+from rewardkit.rubric import Rubric
 from rewardkit.store.tables import responses
 from rewardkit.types import Message, Prompt, Response
 
+RUBRIC = Rubric(name="r", version="1", description="?", criteria=({"name": "tone", "description": "How?"},))
 PLAIN = AssignmentConfig(overlap=2, most_overlap=2, repeats=0.0)
 NO_ONE = {"a": ("first", "second"), "b": ("second", "first")}
 
@@ -167,13 +170,8 @@ def test_rankings_and_ratings_have_their_agreement(store, desk, stock, settle, j
 
 
 def test_ratings_agree_by_their_distance(store, desk, stock, settle, comparisons, join, label, read):
-    from dataclasses import replace
-
-    from rewardkit.rubric import Rubric
-
     settle(assignment=PLAIN)
-    rubric = Rubric(name="r", version="1", description="?", criteria=({"name": "tone", "description": "How?"},))
-    desk.study = replace(desk.study, rubric=rubric)
+    desk.study = replace(desk.study, rubric=RUBRIC)
     stock([(ids[0],) for ids in comparisons(4).values()], task="rating")
     value = {}
 
@@ -186,6 +184,24 @@ def test_ratings_agree_by_their_distance(store, desk, stock, settle, comparisons
     (tone,) = agreements(read())
     assert (tone.name, tone.found.level, tone.found.alpha) == ("tone", "interval", 1.0)
     assert main_agreement(read()).alpha == 1.0
+
+
+def test_ratings_of_both_responses_agree_on_each(desk, stock, settle, comparisons, join, label, read):
+    settle(assignment=PLAIN, criteria="rate")
+    desk.study = replace(desk.study, rubric=RUBRIC)
+    stock(comparisons(12).values())
+    value = {}
+
+    def rate(lease):
+        # The same response gets the same value, wherever it stands.
+        shown = {str(at): lease.responses[place] for at, place in enumerate(lease.shown, 1)}
+        ratings = {at: {"tone": value.setdefault(response, len(value) % 5 + 1.0)} for at, response in shown.items()}
+        return ComparisonAnswer(choice="tie", ratings=ratings)
+
+    for name in ("ann", "ben"):
+        label(join(name), rate)
+    tone = next(each for each in agreements(read()) if each.name == "tone")
+    assert (tone.found.level, tone.found.alpha, tone.found.units) == ("interval", 1.0, 24)
 
 
 def test_each_annotator_is_measured(desk, stock, settle, clock, comparisons, join, label, read, of, store):

@@ -66,10 +66,9 @@ def test_a_ranking_that_cannot_be_made_is_an_abstention_on_each_pair():
 
 
 def test_ratings_are_one_record_a_criterion():
-    answer = RatingAnswer(ratings={"wit": 4.0, "care": None}, rationale="fine", reasons=("short",))
-    recorded = record(
-        answer, subject("one"), ["wit", "care"], how(0, rubric_version="3", earlier={"rating wit": "old"})
-    )
+    answer, one = RatingAnswer(ratings={"wit": 4.0, "care": None}, rationale="fine", reasons=("short",)), subject("one")
+    earlier = {f"rating {one.responses[0].id} wit": "old"}
+    recorded = record(answer, one, ["wit", "care"], how(0, rubric_version="3", earlier=earlier))
     wit, care = recorded.records
     assert isinstance(wit, Rating) and (wit.criterion, wit.value, wit.status) == ("wit", 4.0, "ok")
     assert (care.value, care.status, care.supersedes) == (None, "abstained", None)
@@ -161,5 +160,46 @@ def test_a_criterion_that_is_not_rated_any_more_is_withdrawn():
     first = record(RatingAnswer(ratings={"wit": 4.0, "care": 2.0}), subject("one"), ["wit", "care"], how(0))
     again = record(RatingAnswer(ratings={"wit": 4.0}), subject("one"), ["wit", "care"], how(0, earlier=first.ids))
     wit, care = again.records
-    assert (wit.supersedes, care.supersedes) == (first.ids["rating wit"], first.ids["rating care"])
-    assert (care.criterion, care.status, care.value) == ("care", "abstained", None) and set(again.ids) == {"rating wit"}
+    about = f"rating {wit.response_id}"
+    assert (wit.supersedes, care.supersedes) == (first.ids[f"{about} wit"], first.ids[f"{about} care"])
+    assert (care.criterion, care.status, care.value) == ("care", "abstained", None)
+    assert set(again.ids) == {f"{about} wit"}
+
+
+@pytest.mark.parametrize("shown", [(0, 1), (1, 0)])
+def test_both_responses_of_a_comparison_may_be_rated(shown):
+    pair = subject("one", "two")
+    ratings = {"1": {"wit": 4.0, "care": 2.0}, "2": {"wit": 1.0}}
+    first = record(ComparisonAnswer(choice=None, ratings=ratings), pair, ["wit", "care"], how(*shown))
+    found = {(each.response_id, each.criterion): each for each in first.records if isinstance(each, Rating)}
+    left, right = (pair.responses[place].id for place in shown)
+    assert {about: each.value for about, each in found.items()} == {
+        (left, "wit"): 4.0,
+        (left, "care"): 2.0,
+        (right, "wit"): 1.0,
+    }
+    # Who rates and cannot choose has not chosen.
+    assert first.abstained and first.choice is None and labels(first)[0].status == "abstained"
+    again = record(
+        ComparisonAnswer(choice="tie", ratings={"1": {"wit": 3.0}}), pair, ["wit"], how(*shown, earlier=first.ids)
+    )
+    later = {(each.response_id, each.criterion): each for each in again.records if isinstance(each, Rating)}
+    assert {about: (each.status, each.value) for about, each in later.items()} == {
+        (left, "wit"): ("ok", 3.0),
+        (left, "care"): ("abstained", None),
+        (right, "wit"): ("abstained", None),
+    }
+    assert all(later[about].supersedes == found[about].id for about in later)
+
+
+@pytest.mark.parametrize(
+    ("ratings", "problem"),
+    [
+        ({"3": {"wit": 1.0}}, "there is no response 3"),
+        ({"1": {"wit": 6.0}}, "is not on the scale"),
+        ({"1": {"looks": 1.0}}, "nobody asked for looks"),
+    ],
+)
+def test_ratings_of_a_comparison_fit_it(ratings, problem):
+    with pytest.raises(ValueError, match=problem):
+        record(ComparisonAnswer(choice="tie", ratings=ratings), subject("one", "two"), ["wit"], how(0, 1))
