@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from labeling_ui.anchoring import Anchoring, anchoring
 from labeling_ui.answered import Answered, AnswerReader, known_people
 from labeling_ui.disputes import Dispute, disputes
 from labeling_ui.overview import Agreed, Bar, Pace, agreed_on, pace_of, throughput
@@ -39,6 +40,7 @@ class Overview:
         bars: Answers by the hour or day.
         agreed: How far annotators agree.
         agreed_at: When that was counted, in seconds since 1970.
+        anchoring: What became of reviews; None where there were none.
     """
 
     progress: Progress
@@ -51,6 +53,7 @@ class Overview:
     bars: Sequence[Bar]
     agreed: Agreed
     agreed_at: float
+    anchoring: Anchoring | None
 
 
 class Counts(Protocol):
@@ -106,6 +109,7 @@ class Counted:
             bars=throughput(answers, now),
             agreed=kept.agreed,
             agreed_at=kept.at,
+            anchoring=anchoring(self.store, self.study),
         )
 
     def annotators(self, study: Study) -> list[Annotated]:

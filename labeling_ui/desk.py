@@ -36,7 +36,7 @@ from labeling_ui.leases import (
 from labeling_ui.people import Refused, active_person
 from labeling_ui.qualification import settle_qualification
 from labeling_ui.recording import AnyAnswer, Circumstances, Recorded, record
-from labeling_ui.reviewing import Decision, LiveJudge, Point, require_decided
+from labeling_ui.reviewing import Decision, LiveJudge, Opinion, Point, moved, require_decided
 from labeling_ui.reviews import Reviews
 from labeling_ui.steps import step_of
 from labeling_ui.study import Study
@@ -156,20 +156,18 @@ class Desk:
             lease = locked(connection, lease_id)
             if lease is None or lease.person_id != person_id or lease.review != "open":
                 raise Refused("there is nothing to review now", fix=RELOAD)
-            said = self.reviews.points(connection, lease)
-            if said is None:
-                raise Refused("the model has not answered yet", fix=RELOAD)
-            try:
-                require_decided(said, decisions)
-            except ValueError as error:
-                raise Refused(str(error), fix="decide each point") from error
+            opinion = self._decided(connection, lease, decisions)
             points = {name: said.model_dump(exclude_defaults=True) for name, said in decisions.items()}
             about = {"judge": self.reviews.judge, "points": points, "blind": lease.records}
             how = circumstances(self.study, lease, person, self.clock(), about=about)
             recorded = self._record(connection, lease, answer, how)
-            # The choice that decides whether others are asked too stays the blind one.
-            self._keep(connection, lease, answer, recorded, review="done")
-            self._note(connection, "reviewed", person_id, lease=lease_id, records=sorted(recorded.ids.values()))
+            # What was said blind stays there: it decides whether others are asked too, and agreement is measured on it.
+            done = {"records": recorded.ids, "review": "done"}
+            connection.execute(sa.update(leases).where(leases.c.id == lease.id).values(**done))
+            about = moved(opinion, lease.choice, recorded.choice, decisions)
+            self._note(
+                connection, "reviewed", person_id, lease=lease_id, records=sorted(recorded.ids.values()), **about
+            )
             return self._next(connection, person)
 
     def give_back(self, lease_id: str, person_id: str) -> None:
@@ -232,6 +230,17 @@ class Desk:
             with self.store.writing() as connection:
                 self._note(connection, "refused", person_id, lease=lease_id[:64], why=refused.what)
             raise
+
+    def _decided(self, connection: Connection, lease: Row[Any], decisions: Mapping[str, Decision]) -> Opinion:
+        """Return what the judge said, all of which is decided."""
+        opinion = self.reviews.opinion(connection, lease)
+        if opinion is None:
+            raise Refused("the model has not answered yet", fix=RELOAD)
+        try:
+            require_decided(self.reviews.points_of(connection, lease, opinion), decisions)
+        except ValueError as error:
+            raise Refused(str(error), fix="decide each point") from error
+        return opinion
 
     @property
     def reviews(self) -> Reviews:

@@ -8,7 +8,7 @@ ratings of the judge whom the config names, or of one that is asked while the an
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -139,6 +139,29 @@ def points_of(opinion: Opinion, subject: Subject, shown: tuple[int, ...]) -> lis
     return points[:MOST_POINTS]
 
 
+def preferred(opinion: Opinion) -> Choice | None:
+    """Return which response a judge prefers, in the comparison's frame; None where it gave no verdict."""
+    p_a = _p_a(opinion.labels)
+    if p_a is None:
+        return None
+    return "tie" if _equal(p_a) else "a" if p_a > 0.5 else "b"
+
+
+def moved(
+    opinion: Opinion, blind: Choice | None, after: Choice | None, decisions: Mapping[str, Decision]
+) -> dict[str, Any]:
+    """Return what the trail keeps of a review, so that it can be measured how far a judge's words move people.
+
+    Args:
+        opinion: What the judge said.
+        blind: The choice before, in the comparison's frame.
+        after: The choice after its words.
+        decisions: What was made of each point.
+    """
+    points = Counter(said.decision for said in decisions.values())
+    return {"blind": blind, "judge": preferred(opinion), "after": after, "points": dict(points)}
+
+
 def require_decided(points: Sequence[Point], decisions: Mapping[str, Decision]) -> None:
     """Check that each point was decided, and no other.
 
@@ -155,16 +178,24 @@ def require_decided(points: Sequence[Point], decisions: Mapping[str, Decision]) 
 
 
 def _verdict(said: Sequence[Label], names: Mapping[str, str]) -> list[Point]:
-    shares = [_share(each) for each in said]
-    known = [share for share in shares if share is not None]
-    if not known:
+    p_a = _p_a(said)
+    if p_a is None:
         return []
-    p_a = mean(known)
-    if round(p_a, 2) == 0.5:
+    if _equal(p_a):
         return [Point("verdict", "Both responses are about equally good.")]
     side, share = ("a", p_a) if p_a > 0.5 else ("b", 1 - p_a)
     sure = "" if share == 1 else f" ({share:.0%} sure)"
     return [Point("verdict", f"{names[side]} is better{sure}.")]
+
+
+def _p_a(said: Sequence[Label]) -> float | None:
+    known = [share for share in map(_share, said) if share is not None]
+    return mean(known) if known else None
+
+
+def _equal(p_a: float) -> bool:
+    """Tell whether a verdict is none for people: half a percent more is not worth a word."""
+    return round(p_a, 2) == 0.5
 
 
 def _share(label: Label) -> float | None:

@@ -54,5 +54,8 @@ class Reviews:
     def points(self, connection: Connection, lease: Row[Any]) -> list[Point] | None:
         """Return that as an annotator reads it; None where it has said nothing yet."""
         opinion = self.opinion(connection, lease)
-        shown = tuple(map(int, lease.order_shown))
-        return points_of(opinion, load_subject(connection, lease.responses), shown) if opinion else None
+        return self.points_of(connection, lease, opinion) if opinion else None
+
+    def points_of(self, connection: Connection, lease: Row[Any], opinion: Opinion) -> list[Point]:
+        """Return what the judge said as the annotator of a lease reads it."""
+        return points_of(opinion, load_subject(connection, lease.responses), tuple(map(int, lease.order_shown)))

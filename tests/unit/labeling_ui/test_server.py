@@ -108,7 +108,7 @@ def test_an_annotator_comes_agrees_labels_and_is_done(serve):
 def test_nothing_in_an_item_tells_of_models_gold_or_ids(serve):
     visit = serve(1)
     item = turn(visit.invited())["item"]
-    told = "lease task qualification messages responses criteria scale reasons may_edit may_mark"
+    told = "lease task qualification messages responses criteria rates scale reasons may_edit may_mark"
     assert set(item) == {*told.split(), "least_seconds", "draft", "answer"}
     assert all(set(response) == {"html", "text"} for response in item["responses"])
 
