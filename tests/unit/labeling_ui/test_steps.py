@@ -53,7 +53,7 @@ def test_a_study_reads_what_its_config_names(tmp_path):
     assert study.criteria[:2] == ["originality", "craft"]
     assert "pseudonym" in study.consent.html and CONSENT[:20] in study.consent.html
     for wrong, problem in (
-        (LabelConfig(guidelines=str(tmp_path / "none.md")), "cannot be read"),
+        (LabelConfig(guidelines=str(tmp_path / "none.md")), "there is no such file"),
         (LabelConfig(task="rating"), "need a rubric"),
         (LabelConfig(rubric="fictoin"), "no rubric"),
     ):
