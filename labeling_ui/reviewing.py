@@ -112,10 +112,11 @@ def opinion_of(connection: Connection, judge: str, subject: Subject) -> Opinion 
 
     Args:
         connection: To the store.
-        judge: Its name as an annotator.
+        judge: Its name as an annotator, or its model's, for all that this model has said in whatever protocol.
         subject: The comparison.
     """
-    judges = sa.select(annotators.c.id).where(annotators.c.kind == "judge", annotators.c.name == judge)
+    named = (annotators.c.name == judge) | (annotators.c.model == judge)
+    judges = sa.select(annotators.c.id).where(annotators.c.kind == "judge", named)
     a, b = subject.responses
     of_pair = labels.c.comparison_id == Comparison.identity(subject.prompt.id, a.id, b.id)
     said = _decoded(connection, "labels", of_pair & labels.c.annotator_id.in_(judges) & (labels.c.status == "ok"))

@@ -115,7 +115,10 @@ class LiveJudgeConfig(ModelConfig):
 class ReviewConfig(Section):
     """Assisted review: after the blind answer, some annotators see what a judge said, and verify it."""
 
-    judge: str | None = Field(None, description="name of the judge whose labels in the database are shown")
+    judge: str | None = Field(
+        None,
+        description="name of the judge whose labels in the database are shown, or of its model, for its ratings too",
+    )
     live: LiveJudgeConfig | None = Field(None, description="a model that is asked instead, while the annotator waits")
     share: Fraction = Field(0.5, description="probability with which an answer is followed by a review")
 

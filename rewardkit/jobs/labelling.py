@@ -17,7 +17,7 @@ from rewardkit.types import Choice, Comparison
 if TYPE_CHECKING:
     from labeling_ui.server import Served, Writers
     from labeling_ui.study import Study
-    from rewardkit.label_config import LabelConfig
+    from rewardkit.label_config import LabelConfig, ReviewConfig
 
 Ids = tuple[str, ...]
 KnownRole = Literal["gold", "qualification"]
@@ -64,6 +64,7 @@ def plan(config: JobConfig) -> Plan:
         # Replies become items while people talk.
         return Plan(study.name, 0, 0, {}, 0.0)
     with Store.open(config.database, create=False) as store:
+        _require_judge(store, study.config.review)
         work, known = _work(store, study), _known(store, study)
     labels = len(work) * study.config.assignment.overlap
     found = {role: len(answers) for role, answers in known.items()}
@@ -127,12 +128,28 @@ def stock(store: Store, study: Study) -> None:
     """
     from labeling_ui.stock import add_items
 
+    _require_judge(store, study.config.review)
     if not comparisons_of(store, study.config):
         store.add(_pairs(store, study))
     added = add_items(store, study, _work(store, study), task=study.config.task)
     log(f"label: {added} new items in the study {study.name!r}")
     for role, answers in _known(store, study).items():
         add_items(store, study, answers, role=role, expected=answers)
+
+
+def _require_judge(store: Store, review: ReviewConfig | None) -> None:
+    """Check that the judge whose words are to be reviewed has said any."""
+    if review is None or review.judge is None:
+        return
+    judges = [each for each in store.annotators().values() if each.kind == "judge"]
+    if not any(review.judge in (each.name, each.model) for each in judges):
+        known = ", ".join(sorted({name for each in judges for name in (each.name, each.model) if name}))
+        raise ConfigError(
+            f"no judge is called {review.judge!r} in the database",
+            where="label.review.judge",
+            expected=f"one of {known}" if known else "the name of a judge whose labels are there: there is none yet",
+            fix="run rewardkit judge first, or ask a model live: label.review.live",
+        )
 
 
 def _writers(config: LabelConfig, stack: ExitStack) -> Writers:

@@ -169,3 +169,20 @@ def test_an_empty_or_missing_database_and_a_missing_section(config, database):
         pass
     with pytest.raises(ConfigError, match="nothing to label"):
         plan(config())
+
+
+def test_a_judge_that_has_said_nothing_is_not_reviewed(config, database):
+    job = config(review={"judge": "wise"})
+    with Store.open(database) as store:
+        ((a, b),) = add(store, prompts=1, responses=2)
+        compare(store, [(a, b)])
+        with pytest.raises(ConfigError, match="no judge is called 'wise'") as raised:
+            plan(job)
+        assert raised.value.where == "label.review.judge" and "none yet" in raised.value.expected
+        store.add([Annotator.of("judge", "m/pairwise.v1/joke", model="m"), Annotator.of("human", "wise")])
+        with pytest.raises(ConfigError, match="no judge is called 'wise'") as raised:
+            stock(store, study_of(job))
+        assert raised.value.expected == "one of m, m/pairwise.v1/joke" and not item_rows(store)
+        for name in ("m", "m/pairwise.v1/joke"):
+            stock(store, study_of(config(review={"judge": name})))
+        assert len(item_rows(store)) == 1

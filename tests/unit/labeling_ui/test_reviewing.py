@@ -56,6 +56,17 @@ def judged(store, comparisons):
     return ids
 
 
+def test_a_models_name_stands_for_all_that_it_said(store, judged):
+    """Preferences and ratings come from two judges of one model, by their protocols."""
+    first = next(iter(judged.values()))
+    rater = Annotator.of("judge", "m/rating.v1", model="m", protocol="rating.v1")
+    store.add([rater, Rating.of(first[0], rater.id, "wit", value=5.0, scale=(1, 5))])
+    with store.reading() as connection:
+        subject = load_subject(connection, first)
+        assert {each.criterion for each in opinion_of(connection, "m", subject).ratings} == {"care", "wit"}
+        assert {each.criterion for each in opinion_of(connection, "wise", subject).ratings} == {"care"}
+
+
 @pytest.mark.parametrize(
     ("shown", "points"),
     [
