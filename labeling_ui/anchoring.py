@@ -99,8 +99,8 @@ def anchoring(store: Store, study: str) -> Anchoring | None:
 
 
 def measured(moves: Iterable[Moved], points: Mapping[str, int], failed: int) -> Anchoring:
-    """Count reviews; a choice that is missing before or after is no change, and no agreement either."""
-    known = [each for each in moves if each.blind is not None]
+    """Count reviews; one without a choice before or after tells nothing."""
+    known = [each for each in moves if each.blind is not None and each.after is not None]
     judged = [each for each in known if each.judge is not None]
     return Anchoring(
         changed=Share.of((each.prompt_id, each.changed) for each in known),

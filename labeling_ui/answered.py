@@ -144,7 +144,7 @@ class AnswerReader:
     def read(self) -> Sequence[Answered]:
         """Return all answers, the earliest first."""
         with self._lock:
-            read = self._read_new()
+            read, read_to = self._read_new()
             new = {lease: each for lease, each in read.items() if self._answers.get(lease) != each}
             conversed = self._talked()
             if self._all is None or new or conversed != self._conversed:
@@ -152,6 +152,8 @@ class AnswerReader:
                 self._conversed = conversed
                 every = (*self._answers.values(), *conversed)
                 self._all = sorted(every, key=lambda each: (each.at, each.lease_id))
+            # Last of all: what was not kept after all is read again.
+            self._read_to = read_to
             return self._all
 
     def _talked(self) -> list[Answered]:
@@ -161,8 +163,11 @@ class AnswerReader:
         texts = self._known({each for fields in found for each in fields["responses"]})
         return [Answered(**fields, texts=tuple(texts[each] for each in fields["responses"])) for fields in found]
 
-    def _read_new(self) -> dict[str, Answered]:
-        """Return, by lease, what was answered or changed since the last time; everything the first time."""
+    def _read_new(self) -> tuple[dict[str, Answered], int]:
+        """Return, by lease, what was answered or changed since the last time, and how far the trail was read.
+
+        It is everything the first time.
+        """
         after = None if self._read_to is None else self._read_to - OVERLAP
         read: dict[str, Answered] = {}
         with self.store.reading() as connection:
@@ -180,8 +185,7 @@ class AnswerReader:
                 for rows in connection.execute(query.execution_options(yield_per=AT_A_TIME)).partitions():
                     texts = self._known({each for row in rows for each in row.responses})
                     read.update({row.id: _answered(row, texts) for row in rows})
-        self._read_to = max([self._read_to or 0, *(row.number for row in found)])
-        return read
+        return read, max([self._read_to or 0, *(row.number for row in found)])
 
     def _known(self, ids: Iterable[str]) -> Mapping[str, Text]:
         new = sorted(each for each in ids if each not in self._texts)

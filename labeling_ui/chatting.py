@@ -44,7 +44,7 @@ class ChatFailed(RewardkitError):
     """
 
     def __init__(self, what: str, *, why: str = "") -> None:
-        self.why = why or what
+        self.why = storable(why or what)
         super().__init__(what, fix=AGAIN)
 
 
@@ -165,6 +165,11 @@ class _Place:
     def __exit__(self, *_: object) -> None:
         if self.taken.get(self.stream.person_id) is self.stream:
             del self.taken[self.stream.person_id]
+
+
+def storable(text: str) -> str:
+    """Return a text as databases hold it: halves of characters are joined or marked, and there is no zero byte."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _problem(what: str, fix: str) -> Line:

@@ -61,6 +61,7 @@ def circumstances(
         earlier=lease.records or {},
         scale=study.scale,
         rubric_version=study.rubric_version,
+        rates=study.config.criteria == "rate",
         about={**({"arm": lease.arm} if lease.arm else {}), **(about or {})},
     )
 

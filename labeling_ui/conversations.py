@@ -194,6 +194,9 @@ class Conversations:
             seconds=now - pending.since,
             at=now,
             guideline_version=study.guidelines.version,
+            scale=study.scale,
+            rubric_version=study.rubric_version,
+            rates=study.config.criteria == "rate",
             about=about,
         )
         try:

@@ -11,8 +11,8 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import IO, Any, cast
@@ -43,6 +43,7 @@ class Elsewhere:
     study: str
     _turn: Lock = field(default_factory=Lock)
     _process: subprocess.Popen[bytes] | None = None
+    _end: Callable[[], Any] = field(default=lambda: None, init=False)
 
     def overview(self, now: float) -> Overview:
         """Return how the study goes."""
@@ -66,7 +67,7 @@ class Elsewhere:
                 answer = pickle.load(process.stdout)  # noqa: S301 - from a process of ours
             except (OSError, EOFError, pickle.UnpicklingError) as error:
                 self._process = None
-                _end(process)
+                self._end()
                 raise JobFailed(
                     "the process that counts has ended", where=self.study, fix="ask again: it is started anew"
                 ) from error
@@ -83,7 +84,7 @@ class Elsewhere:
             env={**os.environ, **ONE_THREAD},
             start_new_session=True,
         )
-        finalize(self, _end, process)
+        self._end = finalize(self, _end, process)
         assert process.stdin is not None
         # Not among the words of the command, which others on this machine may read: it may hold a password.
         _send(process.stdin, (self.url, self.study))
@@ -98,8 +99,12 @@ def _send(file: IO[bytes], what: Any) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process that only reads, in the middle of whatever it does."""
     process.kill()
-    with process:
-        process.wait()
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        # What is left to be written has no reader.
+        with suppress(OSError):
+            pipe.close()
+    process.wait()
 
 
 def main() -> int:

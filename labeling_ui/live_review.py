@@ -22,7 +22,7 @@ from labeling_ui.chatting import ChatFailed
 from labeling_ui.closing import RELOAD
 from labeling_ui.desk import Desk
 from labeling_ui.leases import locked
-from labeling_ui.people import Refused
+from labeling_ui.people import Refused, active_person
 from labeling_ui.reviewing import LiveJudge, Opinion
 from labeling_ui.streaming import LINES, UNBUFFERED, LineStream
 from labeling_ui.subjects import Subject, load_subject
@@ -58,9 +58,10 @@ def to_ask(desk: Desk, lease_id: str, person_id: str) -> Asked | None:
     """Return what the judge is asked for somebody's review; None where it has answered already.
 
     Raises:
-        Refused: The person has nothing to review there.
+        Refused: The person has nothing to review there, or is paused.
     """
     with desk.store.reading() as connection:
+        active_person(connection, desk.study.name, person_id)
         lease = desk.reviews.open_of(connection, person_id)
         if lease is None or lease.id != lease_id:
             raise Refused("there is nothing to review now", fix=RELOAD)
@@ -101,7 +102,8 @@ class LiveReview:
     room: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "room", asyncio.Semaphore(self.config.streams))
+        # A model here has one conversation at a time: whoever waits in it would use up the time for an answer.
+        object.__setattr__(self, "room", asyncio.Semaphore(self.config.streams if self.config.url else 1))
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -145,12 +147,28 @@ class _Listening(LineStream):
             # Somebody else may have waited for the same words.
             if await run_in_threadpool(to_ask, desk, self.lease_id, self.person_id) is None:
                 return True
-            opinion = await self._opinion(asked)
-            return await run_in_threadpool(hear, desk, self.review.judge, self.lease_id, opinion)
+            try:
+                opinion = await self._opinion(asked)
+            except Exception as error:
+                # Nobody foresaw it, and nobody may be held up by it.
+                why = f"{type(error).__name__}: {error}"
+                await self._hear(self.review.judge.failed(asked.subject, asked.order, why))
+                raise
+            return await self._hear(opinion)
+
+    async def _hear(self, opinion: Opinion) -> bool:
+        """Store what was said, to the end: whoever comes next must find it, even if nobody listens here any more."""
+        desk, judge = self.review.api.turns.desk, self.review.judge
+        hearing = asyncio.create_task(run_in_threadpool(hear, desk, judge, self.lease_id, opinion))
+        try:
+            return await asyncio.shield(hearing)
+        finally:
+            await asyncio.wait([hearing])
 
     async def _opinion(self, asked: Asked) -> Opinion:
-        """Pass the judge's words on while they come, and return what it said."""
-        judge = self.review.judge
+        """Pass the judge's words on while they come, and return what it said before it ended, well or not."""
+        judge, why = self.review.judge, "it ended without an answer"
+        opinion: Opinion | None = None
         try:
             async with (
                 asyncio.timeout(self.review.config.seconds),
@@ -158,10 +176,11 @@ class _Listening(LineStream):
             ):
                 async for each in coming:
                     if isinstance(each, Opinion):
-                        return each
-                    self.tell({"part": each.part, "text": each.text})
+                        opinion = each
+                    else:
+                        self.tell({"part": each.part, "text": each.text})
         except TimeoutError:
-            return judge.failed(asked.subject, asked.order, "no whole answer in time")
+            why = "no whole answer in time"
         except ChatFailed as failed:
-            return judge.failed(asked.subject, asked.order, failed.why)
-        return judge.failed(asked.subject, asked.order, "it ended without an answer")
+            why = failed.why
+        return opinion or judge.failed(asked.subject, asked.order, why)

@@ -216,6 +216,7 @@ def _statements(answer: Answered) -> Iterable[tuple[str, Level, str, str | float
         yield GRADE, "ordinal", answer.item_id, answer.graded or 0.0
         for criterion, shown in answer.answer.get("criteria", {}).items():
             yield f"{criterion}: which is better", "nominal", answer.item_id, _unshown(shown, answer)
+    if answer.task == "comparison":
         yield from _ratings_of_both(answer)
 
 
@@ -224,7 +225,8 @@ def _ratings_of_both(answer: Answered) -> Iterable[tuple[str, Level, str, float]
         response = answer.responses[answer.shown[int(place) - 1]]
         for criterion, value in values.items():
             if value is not None:
-                yield criterion, "interval", f"{response} {criterion}", value
+                # Within its item: the same response may stand in several.
+                yield criterion, "interval", f"{answer.item_id} {response} {criterion}", value
 
 
 def _unshown(shown: str, answer: Answered) -> str:

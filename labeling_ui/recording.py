@@ -38,6 +38,7 @@ class Circumstances:
         earlier: Records of the answer that this one replaces, by what they are about.
         scale: Lowest and highest rating.
         rubric_version: Of the rubric whose criteria are answered.
+        rates: Whether criteria of a comparison are rated, and not compared.
         about: What else is kept with the records, such as the arm and what was made of a judge's points.
     """
 
@@ -52,6 +53,7 @@ class Circumstances:
     earlier: Mapping[str, str] = field(default_factory=dict)
     scale: tuple[float, float] = (1.0, 5.0)
     rubric_version: str = ""
+    rates: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def order(self, a: int, b: int) -> Order:
@@ -100,7 +102,7 @@ def record(answer: AnyAnswer, subject: Subject, criteria: Sequence[str], how: Ci
         ValueError: It speaks of a place or criterion that was not shown, or ranks not all responses.
     """
     _check_places(answer, subject)
-    _check_criteria(answer, criteria)
+    _check_criteria(answer, criteria, rates=how.rates)
     said = list(_said_records(answer, subject, how))
     made = (*said, *_edits(answer, subject, how))
     ids = {_about(each): each.id for each in made if isinstance(each, Label | Rating)}
@@ -255,9 +257,11 @@ def _check_places(answer: AnyAnswer, subject: Subject) -> None:
         raise ValueError(f"there is no response {', '.join(unknown)}")
 
 
-def _check_criteria(answer: AnyAnswer, criteria: Sequence[str]) -> None:
+def _check_criteria(answer: AnyAnswer, criteria: Sequence[str], *, rates: bool) -> None:
     named: set[str] = set()
     if isinstance(answer, ComparisonAnswer):
+        if answer.criteria if rates else answer.ratings:
+            raise ValueError(f"single criteria are {'rated' if rates else 'compared'} here")
         named = {*answer.criteria, *(name for values in answer.ratings.values() for name in values)}
     elif isinstance(answer, RatingAnswer):
         named = set(answer.ratings)

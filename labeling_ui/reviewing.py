@@ -88,7 +88,7 @@ class LiveJudge(Protocol):
         """The judge as an annotator."""
 
     def opinion(self, subject: Subject, order: Order) -> AsyncGenerator[Words | Opinion, None]:
-        """Yield what it says as it comes, and at the end the records of it.
+        """Yield what it says as it comes, and the records of all that it has said so far; the last ones count.
 
         Args:
             subject: A comparison.
@@ -118,10 +118,13 @@ def opinion_of(connection: Connection, judge: str, subject: Subject) -> Opinion 
     named = (annotators.c.name == judge) | (annotators.c.model == judge)
     judges = sa.select(annotators.c.id).where(annotators.c.kind == "judge", named)
     a, b = subject.responses
-    of_pair = labels.c.comparison_id == Comparison.identity(subject.prompt.id, a.id, b.id)
+    comparison = Comparison.identity(subject.prompt.id, a.id, b.id)
+    of_pair = labels.c.comparison_id == comparison
     said = _decoded(connection, "labels", of_pair & labels.c.annotator_id.in_(judges) & (labels.c.status == "ok"))
     of_both = ratings.c.response_id.in_((a.id, b.id)) & (ratings.c.status == "ok")
     rated = _decoded(connection, "ratings", of_both & ratings.c.annotator_id.in_(judges))
+    # What was said of a response beside another one belongs to that pair.
+    rated = [each for each in rated if each.metadata.get("comparison", comparison) == comparison]
     return Opinion(said, rated) if said or rated else None
 
 

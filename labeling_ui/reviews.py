@@ -49,7 +49,9 @@ class Reviews:
 
     def opinion(self, connection: Connection, lease: Row[Any]) -> Opinion | None:
         """Return what the judge said of what a lease is about; None where it has said nothing yet."""
-        return opinion_of(connection, self.judge, load_subject(connection, lease.responses))
+        opinion = opinion_of(connection, self.judge, load_subject(connection, lease.responses))
+        # A judge that is asked live has answered when there is a verdict.
+        return None if self.live and opinion and not opinion.labels else opinion
 
     def points(self, connection: Connection, lease: Row[Any]) -> list[Point] | None:
         """Return that as an annotator reads it; None where it has said nothing yet."""

@@ -32,7 +32,7 @@ HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</scrip
 class Model(ThreadingHTTPServer):
     """Replies; `go` lets those go on that wait, `asked` are the requests so far.
 
-    `script` is what follows some words, in pieces; None waits.
+    `script` is what follows some words, in pieces; None waits for `go`, a number so many seconds, and 0 breaks.
     """
 
     daemon_threads = True
@@ -103,6 +103,11 @@ class Asked(BaseHTTPRequestHandler):
             if text is None:
                 self.server.go.wait(20)
                 continue
+            if isinstance(text, float):
+                time.sleep(text)
+                continue
+            if text == 0:
+                return self.line("{broken")
             self.line(json.dumps({"choices": [{"index": 0, "delta": {"content": text}}]}))
 
     def line(self, data):

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from statistics import mean
 from typing import Any, Protocol
 
+from labeling_ui.chatting import LONGEST_REPLY, ChatFailed, storable
 from labeling_ui.reviewing import Words
 from labeling_ui.subjects import Subject
 from rewardkit.jobs.chat_models import Reader, Source
@@ -21,7 +22,7 @@ from rewardkit.judge.rating import RatingV1
 from rewardkit.judge.tasks import pair_tasks, rating_tasks
 from rewardkit.rubric import Rubric
 from rewardkit.store.rows import ComparisonTexts
-from rewardkit.types import Annotator, Choice, Comparison, Label, Message, Order, Rating
+from rewardkit.types import Annotator, Choice, Comparison, Label, Message, Order, Rating, Record
 
 Spoken = AsyncGenerator[Words, None]
 
@@ -73,6 +74,11 @@ class Asked:
         comparison = Comparison.of(self.subject.prompt.id, a.id, b.id)
         return ComparisonTexts(comparison=comparison, prompt=self.subject.prompt, response_a=a, response_b=b)
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is kept with ratings: beside what a response was rated."""
+        return {"comparison": self.texts.comparison.id}
+
     async def critique(self) -> Spoken:
         """Ask what there is to say of both."""
         question = self.protocol.critique_question(self.texts, self.rubric, self.order)
@@ -98,9 +104,14 @@ class Asked:
                 aloud = said(text)
                 yield Words(part, aloud[shown:])
                 shown = len(aloud)
-                if sum(bool(line.strip()) for line in aloud.split("\n")[:-1]) >= lines:
+                if len(text) > LONGEST_REPLY:
+                    raise ChatFailed("The answer became too long.", why="endless answer")
+                whole = aloud[: aloud.rfind("\n") + 1]
+                if sum(bool(line.strip()) for line in whole.split("\n")) >= lines:
+                    # What was begun after it is not read.
+                    text = whole
                     break
-        self.answer = _stored(said(text))
+        self.answer = storable(said(text))
         self.messages.append(Message(role="assistant", content=self.answer))
 
     def label(self, **said: Any) -> Label:
@@ -140,6 +151,7 @@ class ToldAnswers:
         rubric, order = self.asked.rubric, self.asked.order
         found = self.asked.protocol.levels(self.asked.answer, rubric.scale)
         shared = {"scale": rubric.scale, "rubric_version": rubric.version, "created_at": datetime.now(UTC)}
+        shared["metadata"] = self.asked.about
         for place, response in enumerate(self.asked.subject.responses[:: 1 if order == "ab" else -1]):
             how = (
                 {"status": "failed", "reason": found.reason} if isinstance(found, Failure) else {"value": found[place]}
@@ -189,7 +201,8 @@ class ReadAnswers:
         texts = [ResponseTexts(response, asked.subject.prompt) for response in asked.subject.responses]
         tasks = list(rating_tasks(texts, _Named(asked.annotator, RatingV1(), asked.rubric), frozenset()))
         completions = await self.read([task.request for task in tasks])
-        self.ratings = [task.record(completion) for task, completion in zip(tasks, completions, strict=True)]
+        found = [task.record(completion) for task, completion in zip(tasks, completions, strict=True)]
+        self.ratings = [Rating.of(**{**_fields(each), "metadata": asked.about}) for each in found]
         shown = [each.response.id for each in texts[:: 1 if asked.order == "ab" else -1]]
         values = {(each.criterion, each.response_id): each.value for each in self.ratings}
         for criterion in asked.rubric.by_weight():
@@ -199,16 +212,14 @@ class ReadAnswers:
 
 
 def _explained(label: Label, rationale: str) -> Label:
-    said = {name: getattr(label, name) for name in type(label).model_fields if name != "id"}
-    return Label.of(**{**said, "rationale": rationale})
+    return Label.of(**{**_fields(label), "rationale": rationale})
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in type(record).model_fields if name != "id"}
 
 
 def _choice(verdict: Verdict, order: Order) -> Choice:
     if verdict == "tie":
         return "tie"
     return "a" if (verdict == "A") == (order == "ab") else "b"
-
-
-def _stored(text: str) -> str:
-    """Return a text as databases hold it: halves of characters are joined or marked, and there is no zero byte."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")

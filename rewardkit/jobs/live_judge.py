@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from labeling_ui.chatting import storable
 from labeling_ui.reviewing import Opinion, Words
 from labeling_ui.subjects import Subject
 from rewardkit.jobs.chat_models import Reader, Source, one_model
@@ -43,7 +44,7 @@ class CritiqueJudge:
     read: Reader | None
 
     async def opinion(self, subject: Subject, order: Order) -> AsyncGenerator[Words | Opinion, None]:
-        """Yield what the judge says as it says it, and at the end the records of it.
+        """Yield what the judge says as it says it, and the records of it: without ratings first, and then with them.
 
         Raises:
             ChatFailed: The model cannot be reached, or broke off.
@@ -54,14 +55,15 @@ class CritiqueJudge:
             yield words
         async for words in answers.verdict():
             yield words
+        yield Opinion(answers.labels, [])
         if any(label.status == "ok" for label in answers.labels):
             async for words in answers.rate():
                 yield words
-        yield Opinion(answers.labels, answers.ratings)
+            yield Opinion(answers.labels, answers.ratings)
 
     def failed(self, subject: Subject, order: Order, why: str) -> Opinion:
         """Return the record of a judge that said nothing that can be used."""
-        return Opinion([self._asked(subject, order).label(status="failed", reason=why)], [])
+        return Opinion([self._asked(subject, order).label(status="failed", reason=storable(why))], [])
 
     def _asked(self, subject: Subject, order: Order) -> Asked:
         return Asked(self.annotator, self.rubric, self.source, subject, order)

@@ -19,14 +19,15 @@ Verdict = Literal["A", "B", "tie"]
 MOST_POINTS = 4
 EXCERPT = 80
 THINKING = "<think>"
+# Nothing may follow the letter but that it is better: "A is worse than B" begins with an A too.
 _VERDICT = re.compile(
-    r"^\W*(?:(?:the\s+)?(?:better|best)\s+(?:response|one)\s+is\W+|answer\W+|verdict\W+)?"
-    r"(?:response\W+)?(A|B|tie)\b(?=\W*$|\s*[.,:;)\n*]|\s+(?:is|was)\b)",
+    r"^\W*(?:(?:the\s+)?(?:better|best)\s+(?:response|one)\s+is\W+|answer\W+|verdict\W+)?(?:response\W+)?(A|B|tie)\b"
+    r"[^\w\n]*(?:(?:is|was)\s+(?:the\s+)?(?:better|best)\b(?:\s+(?:one|response))?[^\w\n]*)?(?:\n|\Z)",
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
-_NUMBER = r"(-?\d+(?:\.\d+)?)(?![\d.]*\d)"
-_LEVELS = re.compile(rf"\bA\b\W*{_NUMBER}.*?\bB\b\W*{_NUMBER}", re.IGNORECASE | re.DOTALL)
+_NUMBER = r"[\s*]*[:=][\s*]*(-?\d+(?:\.\d+)?)(?![\d.]*\d|-)"
+_LEVELS = re.compile(rf"\bA\b{_NUMBER}.*?\bB\b{_NUMBER}", re.DOTALL)
 _THOUGHT = re.compile(rf"{THINKING}.*?(?:</think>|\Z)", re.DOTALL)
 
 

@@ -7,6 +7,7 @@ import runpy
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 
 import httpx
@@ -79,13 +80,13 @@ def annotator():
 
 
 @contextmanager
-def reviewed(folder, *, items=1, **live):
-    """Serve a study in which every answer is reviewed."""
+def reviewed(folder, *, items=1, texts=("It rained.", "The gutters sang."), **live):
+    """Serve a study in which every answer is reviewed: all pairs of some texts, for each of some prompts."""
     with Store.open(folder / "rewardkit.db") as store:
         for number in range(items):
             prompt = Prompt.of((Message(role="user", content=f"A line about rain, {number}."),))
-            found = [Response.of(prompt.id, text) for text in ("It rained.", "The gutters sang.")]
-            store.add([prompt, *found, Comparison.of(prompt.id, *(each.id for each in found))])
+            found = [Response.of(prompt.id, text) for text in texts]
+            store.add([prompt, *found, *(Comparison.of(prompt.id, a.id, b.id) for a, b in combinations(found, 2))])
     with served(folder, review={"share": 1.0, "live": {"model": "wise", "seconds": 5, **live}}) as (site, process):
         yield site, process
 
@@ -215,6 +216,60 @@ def test_a_model_that_is_not_there_costs_the_annotator_nothing(annotator, tmp_pa
         assert someone.turn["step"] == "item"
         (label,), _ = judged(site)
         assert label.status == "failed" and "ConnectError" in label.reason
+
+
+def test_pairs_that_share_a_response_are_judged_each(model, script, annotator, tmp_path):
+    with reviewed(tmp_path, texts=("It rained.", "The gutters sang.", "Drip."), url=model.url) as (site, _):
+        someone = annotator(site)
+        for _ in range(3):
+            someone.answer()
+            assert someone.turn["points"] is None
+            someone.listen()
+            points = {each["id"]: each["text"] for each in someone.turn["points"]}
+            assert points["verdict"] == "Response 2 is better." and "critique 1" in points
+            # Its own ratings, and none of what was said beside another response.
+            assert points["rating craft"] == "craft: 2 for Response 1, 4.5 for Response 2"
+            decided = {name: {"decision": "verified"} for name in points}
+            lease = someone.turn["item"]["lease"]
+            someone.turn = someone.post("/api/review", lease=lease, answer=TIE, points=decided)
+        assert someone.turn["step"] == "done" and len(judged(site)[0]) == 3
+
+
+@pytest.mark.parametrize("failure", ["break off", "stall"])
+def test_what_was_said_before_it_failed_is_reviewed(model, script, annotator, tmp_path, failure):
+    """A rating that does not come costs no verdict."""
+    script["criterion craft"] = ["A: 2", {"break off": 0, "stall": None}[failure]]
+    if failure == "stall":
+        model.go.clear()
+    with reviewed(tmp_path, url=model.url, seconds=2) as (site, _):
+        someone = annotator(site)
+        someone.answer()
+        someone.listen()
+        (label,), _ = judged(site)
+        assert label.status == "ok" and label.rationale
+        assert {each["id"] for each in someone.turn["points"]} >= {"verdict", "critique 1"}
+
+
+def test_waiting_for_ones_turn_is_not_counted_as_the_models_time(model, script, annotator, tmp_path):
+    script[CRITIQUE] = ["A is ", 0.7, "vivid.\n"]
+    with reviewed(tmp_path, items=4, url=model.url, seconds=2, streams=1) as (site, _):
+        all_of_them = [annotator(site) for _ in range(4)]
+        for each in all_of_them:
+            each.answer()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(Annotator.listen, all_of_them))
+        assert all(label.status == "ok" for label in judged(site)[0])
+        assert all(each.turn["points"] for each in all_of_them)
+
+
+def test_what_a_server_complains_can_be_stored(model, script, annotator, tmp_path):
+    script[CRITIQUE] = ["\0\ud83c"]
+    script[VERDICT] = ["\0"]
+    with reviewed(tmp_path, url=model.url) as (site, _):
+        someone = annotator(site)
+        someone.answer()
+        someone.listen()
+        assert someone.turn["step"] == "done" and "\0" not in judged(site)[0][0].reason
 
 
 def test_nobody_listens_to_what_is_not_theirs(model, script, annotator, tmp_path):

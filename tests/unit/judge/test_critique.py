@@ -49,6 +49,7 @@ def test_ratings_are_asked_for_on_the_rubrics_own_scale():
         ("response b\n\nBecause it is short.", "B"),
         ("Answer: A", "A"),
         ("The better response is B.", "B"),
+        ("B is the better one.", "B"),
         ("<think>B looks good. No.</think>\n\nA", "A"),
     ],
 )
@@ -58,7 +59,23 @@ def test_verdicts_are_read(text, verdict):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "A good joke needs a turn.", "I cannot say.", "Both.", "<think>A", "Neither A nor B", "A or B", "Better"],
+    [
+        "A is worse than B.",
+        "A is not better than B",
+        "A: worse. B: better.",
+        "A, although good, is worse; B.",
+        "A is tied with B",
+        "A was boring, B is better",
+        "A is better written, but B is better",
+        "",
+        "A good joke needs a turn.",
+        "I cannot say.",
+        "Both.",
+        "<think>A",
+        "Neither A nor B",
+        "A or B",
+        "Better",
+    ],
 )
 def test_what_is_no_verdict_is_a_failure_with_its_words(text):
     found = PROTOCOL.verdict(text)
@@ -78,6 +95,8 @@ def test_points_lose_their_bullets_and_are_said_once():
         ("A: 3.5\nB: 10", (3.5, 10)),
         ("**A**: 0, **B**: 2", (0, 2)),
         ("A = 3/10, B = 4/10", (3, 4)),
+        ("On a 5-point scale, A: 4, B: 3", (4, 3)),
+        ("A 10-point scale. A: 1, B: 2", (1, 2)),
     ],
 )
 def test_ratings_are_read(text, levels):
@@ -86,7 +105,13 @@ def test_ratings_are_read(text, levels):
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("A is good, B is bad", "no two numbers"), ("A: 3", "no two numbers"), ("A: 3, B: 11", "not on the scale 0-10")],
+    [
+        ("A is good, B is bad", "no two numbers"),
+        ("A: 3", "no two numbers"),
+        ("A: 3, B: 11", "not on the scale 0-10"),
+        ("A: -2, B: 1", "not on the scale 0-10: A -2, B 1"),
+        ("A: 5-6, B: 1", "no two numbers"),
+    ],
 )
 def test_ratings_that_cannot_be_read_are_failures(text, reason):
     found = PROTOCOL.levels(text, (0, 10))

@@ -14,7 +14,7 @@ import pytest
 from labeling_ui import counted as module
 from labeling_ui.answered import AnswerReader
 from labeling_ui.counted import Counted
-from labeling_ui.counting import Elsewhere
+from labeling_ui.counting import YIELDING, Elsewhere
 from labeling_ui.overview import agreed_on, agreement_by_task, agreement_over_time, agreements, main_agreement
 from rewardkit.errors import JobFailed, StoreError
 from rewardkit.label_config import AssignmentConfig
@@ -119,9 +119,13 @@ def test_one_question_at_a_time_of_as_many_as_ask(labelled, elsewhere, clock):
     assert len(found) == 6 and all(each == found[0] for each in found)
 
 
-def test_a_process_that_is_killed_is_started_again(labelled, elsewhere, clock):
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_process_that_is_killed_is_started_again(labelled, elsewhere, clock, gone):
     before = elsewhere.overview(clock.now)
     os.kill(elsewhere._process.pid, signal.SIGKILL)
+    if gone:
+        # Then the question cannot even be written.
+        elsewhere._process.wait()
     with pytest.raises(JobFailed, match="has ended"):
         elsewhere.overview(clock.now)
     assert elsewhere.overview(clock.now) == before
@@ -137,7 +141,7 @@ def test_what_the_database_refuses_is_said_by_whoever_asked(tmp_path, clock):
 
 def test_it_gives_way_and_ends_with_who_asks(labelled, elsewhere, clock, desk):
     elsewhere.overview(clock.now)
-    assert psutil.Process(elsewhere._process.pid).nice() >= psutil.Process().nice()
+    assert psutil.Process(elsewhere._process.pid).nice() == min(psutil.Process().nice() + YIELDING, 19)
     other = "import sys, time\nfrom labeling_ui.counting import Elsewhere\ne = Elsewhere(*sys.argv[1:])\n"
     other += "e.overview(0.0)\nprint(e._process.pid, flush=True)\ntime.sleep(60)\n"
     words = [sys.executable, "-c", other, desk.store.url, desk.study.name]

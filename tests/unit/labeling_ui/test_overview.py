@@ -23,7 +23,9 @@ from labeling_ui.overview import (
 from labeling_ui.people import People
 from labeling_ui.progress import Progress, progress_of
 from labeling_ui.quality import Share, annotators_of
+from labeling_ui.stock import add_items
 from labeling_ui.talk import Reply
+from rewardkit.errors import StoreError
 from rewardkit.label_config import AssignmentConfig, ChatConfig
 from rewardkit.rubric import Rubric
 from rewardkit.store.tables import responses
@@ -202,6 +204,38 @@ def test_ratings_of_both_responses_agree_on_each(desk, stock, settle, comparison
         label(join(name), rate)
     tone = next(each for each in agreements(read()) if each.name == "tone")
     assert (tone.found.level, tone.found.alpha, tone.found.units) == ("interval", 1.0, 24)
+
+
+def test_what_could_not_be_read_is_read_the_next_time(desk, stock, comparisons, join, label, monkeypatch):
+    stock(comparisons(5).values())
+    label(join("ann"), lambda _: ComparisonAnswer(choice="tie"))
+    reader = AnswerReader(desk.store, desk.study.name)
+
+    def away(*_):
+        raise StoreError("the database is away", where="there")
+
+    # Read to the end, and not kept.
+    monkeypatch.setattr("labeling_ui.answered.talked", away)
+    with pytest.raises(StoreError):
+        reader.read()
+    monkeypatch.undo()
+    assert len(reader.read()) == 5
+
+
+def test_a_response_in_several_items_is_rated_in_each(store, desk, settle, join, label, read):
+    """Pairs of three responses to one prompt share them."""
+    settle(assignment=PLAIN, criteria="rate")
+    desk.study = replace(desk.study, rubric=RUBRIC)
+    prompt = Prompt.of((Message(role="user", content="Three."),))
+    three = sorted((Response.of(prompt.id, text) for text in "xyz"), key=lambda each: each.id)
+    store.add([prompt, *three])
+    add_items(store, desk.study, [(a.id, b.id) for a, b in combinations(three, 2)])
+    ratings = {"1": {"tone": 2.0}, "2": {"tone": 4.0}}
+    for name in ("ann", "ben"):
+        label(join(name), lambda _: ComparisonAnswer(choice=None, ratings=ratings))
+    tone = next(each for each in agreements(read()) if each.name == "tone")
+    # What goes with "cannot judge" is a rating all the same.
+    assert (tone.found.units, tone.found.answers) == (6, 12)
 
 
 def test_each_annotator_is_measured(desk, stock, settle, clock, comparisons, join, label, read, of, store):

@@ -170,7 +170,7 @@ def test_a_criterion_that_is_not_rated_any_more_is_withdrawn():
 def test_both_responses_of_a_comparison_may_be_rated(shown):
     pair = subject("one", "two")
     ratings = {"1": {"wit": 4.0, "care": 2.0}, "2": {"wit": 1.0}}
-    first = record(ComparisonAnswer(choice=None, ratings=ratings), pair, ["wit", "care"], how(*shown))
+    first = record(ComparisonAnswer(choice=None, ratings=ratings), pair, ["wit", "care"], how(*shown, rates=True))
     found = {(each.response_id, each.criterion): each for each in first.records if isinstance(each, Rating)}
     left, right = (pair.responses[place].id for place in shown)
     assert {about: each.value for about, each in found.items()} == {
@@ -181,7 +181,10 @@ def test_both_responses_of_a_comparison_may_be_rated(shown):
     # Who rates and cannot choose has not chosen.
     assert first.abstained and first.choice is None and labels(first)[0].status == "abstained"
     again = record(
-        ComparisonAnswer(choice="tie", ratings={"1": {"wit": 3.0}}), pair, ["wit"], how(*shown, earlier=first.ids)
+        ComparisonAnswer(choice="tie", ratings={"1": {"wit": 3.0}}),
+        pair,
+        ["wit"],
+        how(*shown, rates=True, earlier=first.ids),
     )
     later = {(each.response_id, each.criterion): each for each in again.records if isinstance(each, Rating)}
     assert {about: (each.status, each.value) for about, each in later.items()} == {
@@ -201,5 +204,14 @@ def test_both_responses_of_a_comparison_may_be_rated(shown):
     ],
 )
 def test_ratings_of_a_comparison_fit_it(ratings, problem):
+    answer = ComparisonAnswer(choice="tie", ratings=ratings)
     with pytest.raises(ValueError, match=problem):
-        record(ComparisonAnswer(choice="tie", ratings=ratings), subject("one", "two"), ["wit"], how(0, 1))
+        record(answer, subject("one", "two"), ["wit"], how(0, 1, rates=True))
+
+
+def test_criteria_are_answered_as_the_study_asks():
+    rated = ComparisonAnswer(choice="tie", ratings={"1": {"wit": 1.0}})
+    compared = ComparisonAnswer(choice="tie", criteria={"wit": "tie"})
+    for answer, rates, problem in ((rated, False, "compared here"), (compared, True, "rated here")):
+        with pytest.raises(ValueError, match=f"single criteria are {problem}"):
+            record(answer, subject("one", "two"), ["wit"], how(0, 1, rates=rates))
