@@ -18,9 +18,10 @@ from labeling_ui.office import Office
 from labeling_ui.people import Refused
 from labeling_ui.subjects import Subject, load_subject
 from labeling_ui.trail import note
+from rewardkit.store.inserting import insert
 from rewardkit.store.labelling_tables import items
 from rewardkit.store.rows import encode
-from rewardkit.store.store import Store, insert
+from rewardkit.store.store import Store
 from rewardkit.store.tables import annotators, labels
 from rewardkit.types import Annotator, Choice, Comparison, Label
 

@@ -25,9 +25,9 @@ from labeling_ui.subjects import Subject, load_subject
 from labeling_ui.talk import Asked, Awaited, Conversation, Pending, Reply
 from labeling_ui.trail import note
 from rewardkit.label_config import ChatConfig
+from rewardkit.store.inserting import insert
 from rewardkit.store.labelling_tables import conversations
 from rewardkit.store.rows import encode
-from rewardkit.store.store import insert
 from rewardkit.types import Comparison, Message, Prompt, Response
 
 SOURCE = "chat"

@@ -42,9 +42,10 @@ from labeling_ui.steps import step_of
 from labeling_ui.study import Study
 from labeling_ui.subjects import load_subject
 from labeling_ui.trail import note
+from rewardkit.store.inserting import insert
 from rewardkit.store.labelling_tables import items, leases
 from rewardkit.store.rows import encode
-from rewardkit.store.store import Store, insert
+from rewardkit.store.store import Store
 
 RECENT = 200
 LATEST = 10

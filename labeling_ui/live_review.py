@@ -28,9 +28,9 @@ from labeling_ui.streaming import LINES, UNBUFFERED, LineStream
 from labeling_ui.subjects import Subject, load_subject
 from labeling_ui.trail import note
 from rewardkit.label_config import LiveJudgeConfig
+from rewardkit.store.inserting import insert
 from rewardkit.store.labelling_tables import leases
 from rewardkit.store.rows import encode
-from rewardkit.store.store import insert
 from rewardkit.types import Order
 
 NOTHING = "The model gave no answer this time; yours is saved."

@@ -22,9 +22,10 @@ from sqlalchemy.engine import Connection, Row
 
 from labeling_ui.people import Refused
 from labeling_ui.trail import note
+from rewardkit.store.inserting import insert
 from rewardkit.store.labelling_tables import conversations, events, leases, people
 from rewardkit.store.rows import KINDS, encode
-from rewardkit.store.store import Store, insert
+from rewardkit.store.store import Store
 from rewardkit.store.tables import METADATA, labels, ratings, responses
 from rewardkit.types import Label, Rating
 

@@ -13,9 +13,10 @@ from sqlalchemy.engine import Connection, Row
 from labeling_ui.leases import insert_new
 from labeling_ui.trail import note
 from rewardkit.errors import RewardkitError
+from rewardkit.store.inserting import insert
 from rewardkit.store.labelling_tables import people
 from rewardkit.store.rows import encode
-from rewardkit.store.store import Store, insert
+from rewardkit.store.store import Store
 from rewardkit.store.tables import annotators
 from rewardkit.types import Annotator, content_id
 

@@ -26,8 +26,9 @@ from rewardkit.store.importing_pairs import form_pairs
 from rewardkit.store.importing_readers import Row
 from rewardkit.store.importing_rejects import Rejects, open_rejects, refuse_lost
 from rewardkit.store.importing_rows import RowContext, RowError, words_of
+from rewardkit.store.inserting import Counts
 from rewardkit.store.rows import Encoded
-from rewardkit.store.store import Counts, Store
+from rewardkit.store.store import Store
 
 
 @dataclass(frozen=True)

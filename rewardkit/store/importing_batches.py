@@ -14,8 +14,9 @@ from sqlalchemy.engine import Connection
 from rewardkit.errors import DataError
 from rewardkit.store.engine import classified
 from rewardkit.store.importing_readers import Row
+from rewardkit.store.inserting import Counts, insert
 from rewardkit.store.rows import KINDS, Encoded
-from rewardkit.store.store import Counts, Store, insert
+from rewardkit.store.store import Store
 from rewardkit.store.tables import comparisons, external_ids
 
 # Ids are hashes, so that a batch touches every page of every index: the larger it is, the fewer pages are

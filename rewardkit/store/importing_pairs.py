@@ -21,7 +21,8 @@ import sqlalchemy as sa
 
 from rewardkit.config import PairsConfig
 from rewardkit.errors import DataError
-from rewardkit.store.store import Counts, Store
+from rewardkit.store.inserting import Counts
+from rewardkit.store.store import Store
 from rewardkit.store.tables import annotators, ratings, responses
 from rewardkit.types import Comparison, Label, Record, content_id
 

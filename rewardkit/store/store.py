@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -23,33 +21,13 @@ from sqlalchemy.engine import Connection, Engine
 
 from rewardkit.store import tables
 from rewardkit.store.engine import SIDE_FILES, classified, create_engine, reading, writing
-from rewardkit.store.rows import KINDS, ComparisonTexts, Encoded, Kind, encode
+from rewardkit.store.inserting import Counts, insert
+from rewardkit.store.rows import KINDS, ComparisonTexts, encode
 from rewardkit.store.schema import migrate
 from rewardkit.types import Annotator, Label, Prompt, Record, Response
 
 BATCH = 5_000
 PAGE = 1_000
-STATEMENT_VALUES = 1_000
-"""Values in one statement: measured; SQLite allows 32,766."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What became of records that were offered to the store.
-
-    Attributes:
-        added: New records, by kind ("prompts", "labels", …).
-        known: Records that were there already, or came more than once, by kind.
-    """
-
-    added: Mapping[str, int] = field(default_factory=dict)
-    known: Mapping[str, int] = field(default_factory=dict)
-
-    def __add__(self, other: Counts) -> Counts:
-        """Sum two counts kind by kind."""
-        return Counts(
-            dict(Counter(self.added) + Counter(other.added)), dict(Counter(self.known) + Counter(other.known))
-        )
 
 
 class Store:
@@ -262,38 +240,6 @@ class Store:
                 return
             last = rows[-1]._mapping
             page = query.where(sa.tuple_(*key) > sa.tuple_(*(last[column] for column in key)))
-
-
-def insert(connection: Connection, rows: Iterable[Encoded]) -> Counts:
-    """Insert rows that are not there yet, within the caller's transaction."""
-    lists: dict[str, list[tuple[Any, ...]]] = {name: [] for name in KINDS}
-    for name, row in rows:
-        lists[name].append(row)
-    added: dict[str, int] = {}
-    for name, kind in KINDS.items():
-        if lists[name]:
-            rows_ = lists[name][::-1]
-            # Of the same record given twice the first counts, as it would across batches.
-            unique = dict(zip(map(kind.key_of, rows_), rows_, strict=True))
-            # In the order of their ids: neighbours share index pages, and two writers cannot deadlock.
-            added[name] = _execute(connection, kind, [unique[key] for key in sorted(unique)])
-    known = {name: len(lists[name]) - count for name, count in added.items()}
-    return Counts(added, {name: count for name, count in known.items() if count})
-
-
-def _execute(connection: Connection, kind: Kind, batch: list[tuple[Any, ...]]) -> int:
-    """Insert rows, and return how many were new."""
-    if connection.dialect.name != "sqlite":
-        return connection.exec_driver_sql(kind.insert("%s"), batch).rowcount
-    # SQLite takes many rows in one step, which costs less than as many steps.
-    size = min(STATEMENT_VALUES // len(kind.columns), len(batch))
-    statement, whole, added = kind.insert("?", size), len(batch) // size * size, 0
-    for start in range(0, whole, size):
-        values = tuple(chain.from_iterable(batch[start : start + size]))
-        added += connection.exec_driver_sql(statement, values).rowcount
-    if whole < len(batch):
-        added += connection.exec_driver_sql(kind.insert("?"), batch[whole:]).rowcount
-    return added
 
 
 def _comparison_texts(row: Sequence[Any]) -> ComparisonTexts:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from rewardkit.errors import DataError
 from rewardkit.store import rows
+from rewardkit.store.inserting import Counts
 from rewardkit.store.rows import KINDS, ExternalId, encode
-from rewardkit.store.store import Counts, Store
+from rewardkit.store.store import Store
 from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Rating, Record, Response, Split
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=20)
