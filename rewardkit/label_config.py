@@ -110,6 +110,9 @@ class LiveJudgeConfig(ModelConfig):
     temperature: Temperature = 0.2
     max_tokens: Count = Field(300, description="of its longest answer, the critique")
     seconds: Positive = Field(60.0, description="what it may take; without an answer then there is no review")
+    streams: Count = Field(
+        8, description="annotators for whom it is asked at the same time behind a URL; a model here takes one by one"
+    )
 
 
 class ReviewConfig(Section):
