@@ -52,11 +52,38 @@ class ImportConfig(Section):
     pairs: PairsConfig | None = Field(None, description="form comparisons from ratings")
 
 
+class ServerConfig(Section):
+    """An OpenAI-compatible server, and how it is asked."""
+
+    url: str = Field(
+        "https://api.openai.com/v1",
+        pattern=r"^https?://[^\s@]+$",
+        description="its base, such as http://127.0.0.1:8000/v1",
+    )
+    key_variable: str | None = Field(
+        "OPENAI_API_KEY",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="environment variable that holds the API key; null for a server that needs none",
+    )
+    top_logprobs: Annotated[int, Field(ge=1, le=20)] = Field(
+        20, description="most probable tokens whose probability is asked for; some servers allow only 5"
+    )
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = Field(0.0, description="of replies in words")
+    concurrency: Count = Field(64, description="requests under way at the same time, at most; fewer when it is busy")
+    requests_a_minute: Positive | None = Field(None, description="what the server allows; no limit if absent")
+    tokens_a_minute: Positive | None = Field(None, description="what the server allows, of requests and replies")
+    seconds: Positive = Field(120.0, description="that one request may take")
+    attempts: Count = Field(8, description="how often a request is sent at most, before it is a failed label")
+
+
 class JudgeConfig(Section):
     """A judge model that labels comparisons (and rates responses) in batch."""
 
     backend: str = Field("transformers", description="a registered judge backend")
-    model: str = Field("smollm2-135m", description="alias, folder, hub id or GGUF file")
+    model: str = Field(
+        "smollm2-135m", description="alias, folder, hub id or GGUF file; behind a server, its name there"
+    )
+    server: ServerConfig = Field(ServerConfig(), description="of the backend openai")
     rubric: str = Field("fiction", description="name of a rubric in configs/rubrics, or a path")
     protocol: str = Field("pairwise.v1", description="a registered protocol for preferences")
     rating_protocol: str | None = Field(None, description="a registered protocol for ratings; none if absent")

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from rewardkit.config import JudgeConfig
 from rewardkit.judge.contract import Backend
 from rewardkit.judge.fake import FakeBackend
+from rewardkit.judge.http import OpenAIBackend
 from rewardkit.judge.local import LocalBackend
 from rewardkit.registry import lookup
 
 GROUP = "judge_backends"
 BACKENDS: Mapping[str, Callable[[JudgeConfig], Backend]] = {
     "fake": FakeBackend.open,
+    "openai": OpenAIBackend.open,
     "transformers": LocalBackend.open,
 }
 

@@ -8,30 +8,35 @@ the way through: only what concerns the whole job (no such model, labels of seve
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Comparison, Order, Prompt, Response
 
+Capability = Literal["labels", "replies"]
+"""What a backend can tell: probabilities of labels, or replies in words."""
+
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a judge whose answer is one of a few labels.
+    """One question to a judge whose answer is one of a few labels, or a reply in words.
 
     Attributes:
         system: System message; trusted.
         user: User message. It carries untrusted texts, so a backend encodes it as plain text: whatever
             looks like a control token in it is not one.
         prefill: The start of the judge's own answer; the label comes next.
-        labels: The possible answers.
+        labels: The possible answers; none where the answer is a reply.
+        reply_tokens: Longest reply; 0 where the answer is a label.
     """
 
     system: str
     user: str
     prefill: str
     labels: tuple[str, ...]
+    reply_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,22 @@ class Completion:
 
     Attributes:
         logprobs: Log-probability (nats) of each label among all tokens, not among the labels only.
+        bounds: What the log-probability of a label is at most, where a server tells only those of the most probable
+            tokens and the label is none of them.
+        reply: In words, where the request asked for one.
         tokens: Tokens of the request, as the model counts them.
+        reply_tokens: Tokens of the reply, likewise; thoughts that a server does not show are among them.
+        attempts: How often it was asked for.
         seconds: This request's share of the time that its batch took.
         failure: Why there is no answer; empty if there is one.
     """
 
     logprobs: Mapping[str, float] = field(default_factory=dict)
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    reply: str = ""
     tokens: int = 0
+    reply_tokens: int = 0
+    attempts: int = 1
     seconds: float = 0.0
     failure: str = ""
 
@@ -65,10 +79,12 @@ class PairVerdict:
     Attributes:
         p_first: Probability that the response shown first is better, among the labels.
         mass_outside: Probability that the model gave to anything but the labels.
+        rationale: In the judge's words, where it gave any.
     """
 
     p_first: float
     mass_outside: float
+    rationale: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,6 +151,10 @@ class Backend(Protocol):
     def settings(self) -> Mapping[str, Any]:
         """Everything else that can change an answer."""
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can tell; a protocol that needs something else is refused before the job starts."""
+
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer each request, in order; a request that cannot be answered has `failure` set.
 
@@ -146,11 +166,24 @@ class Backend(Protocol):
         """Return how many tokens a request has."""
 
 
+@runtime_checkable
+class Streaming(Protocol):
+    """A backend that has many requests under way at the same time, and needs no batches."""
+
+    def stream(self, requests: Iterable[Request]) -> Generator[Completion, None, None]:
+        """Answer requests in their order; they are read a little ahead. Whoever stops reading ends what is under way.
+
+        Raises:
+            ModelError: The model cannot answer such requests at all.
+        """
+
+
 class PairProtocol(Protocol):
     """How a comparison becomes a request, and an answer a preference. A published version never changes."""
 
     name: str
     prompt_hash: str
+    needs: Capability
 
     def render(self, texts: PairTexts, rubric: Rubric, order: Order) -> Request:
         """Ask which response is better, showing response A first (ab) or second (ba)."""
@@ -164,12 +197,16 @@ class RatingProtocol(Protocol):
 
     name: str
     prompt_hash: str
+    needs: Capability
 
     def render_rating(self, texts: ResponseTexts, rubric: Rubric, criterion: Criterion) -> Request:
         """Ask where on the scale the response stands."""
 
     def parse_rating(self, completion: Completion) -> RatingVerdict | Failure:
         """Read the answer; never raises."""
+
+
+MOST_HIDDEN = 0.02
 
 
 @dataclass(frozen=True)
@@ -179,10 +216,12 @@ class LabelDistribution:
     Attributes:
         probabilities: Label: probability among the labels (they sum to 1).
         mass_outside: Probability of any other token.
+        hidden: What labels whose probability nobody told may hold at most, as a share of the labels' mass.
     """
 
     probabilities: Mapping[str, float]
     mass_outside: float
+    hidden: float = 0.0
 
 
 def distribution(completion: Completion, labels: tuple[str, ...], least_mass: float) -> LabelDistribution | Failure:
@@ -195,10 +234,11 @@ def distribution(completion: Completion, labels: tuple[str, ...], least_mass: fl
     """
     if completion.failure:
         return Failure(completion.failure)
-    absent = [label for label in labels if label not in completion.logprobs]
+    told = {**completion.bounds, **completion.logprobs}
+    absent = [label for label in labels if label not in told]
     if absent:
         return Failure(f"no log-probability for the label {absent[0]!r}")
-    logprobs = [completion.logprobs[label] for label in labels]
+    logprobs = [told[label] for label in labels]
     if any(math.isnan(value) or value > 1e-3 for value in logprobs):
         return Failure("a log-probability is not one")
     masses = [math.exp(min(value, 0.0)) for value in logprobs]
@@ -208,4 +248,8 @@ def distribution(completion: Completion, labels: tuple[str, ...], least_mass: fl
     if inside < least_mass:
         return Failure(f"the labels hold less than {least_mass:g} of the probability")
     shares = {label: mass / inside for label, mass in zip(labels, masses, strict=True)}
-    return LabelDistribution(shares, max(0.0, 1.0 - inside))
+    # A label that is not told of counts with the most that it may hold: towards doubt, and by little or not at all.
+    hidden = sum(share for label, share in shares.items() if label not in completion.logprobs)
+    if hidden > MOST_HIDDEN:
+        return Failure(f"labels that are not among the most probable tokens may hold up to {hidden:.0%}")
+    return LabelDistribution(shares, max(0.0, 1.0 - inside), hidden)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from rewardkit.config import JudgeConfig
-from rewardkit.judge.contract import Completion, Request
+from rewardkit.judge.contract import Capability, Completion, Request
 
 Answer = Callable[[Request], Completion | None]
 
@@ -30,6 +30,7 @@ class FakeBackend:
     name = "fake"
     model = "fake"
     revision = "1"
+    capabilities: frozenset[Capability] = frozenset({"labels"})
 
     def __init__(
         self, answer: Answer | None = None, *, max_tokens: int | None = None, mass_outside: float = 0.125

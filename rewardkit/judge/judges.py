@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from rewardkit.config import JudgeConfig
+from rewardkit.errors import ConfigError
 from rewardkit.judge.backends import open_backend
 from rewardkit.judge.contract import Backend, PairProtocol, RatingProtocol
 from rewardkit.judge.protocols import pair_protocol, rating_protocol
@@ -59,11 +60,24 @@ def open_judges(config: JudgeConfig) -> Judges:
     """Build what a config names; cheap checks first, the model last.
 
     Raises:
-        ConfigError: An unknown backend, protocol or rubric.
+        ConfigError: An unknown backend, protocol or rubric, or a backend that cannot tell what the protocol needs.
         ModelError: The model cannot be used.
         MissingExtraError: A package of the extra `judge` is not installed.
     """
     rubric, compares = load_rubric(config.rubric), pair_protocol(config.protocol)
     rates = rating_protocol(config.rating_protocol) if config.rating_protocol else None
     backend = open_backend(config)
+    _require_capability(backend, compares)
+    if rates:
+        _require_capability(backend, rates)
     return Judges(Judge(backend, compares, rubric), Judge(backend, rates, rubric) if rates else None)
+
+
+def _require_capability(backend: Backend, protocol: PairProtocol | RatingProtocol) -> None:
+    if protocol.needs not in backend.capabilities:
+        words = {"labels": "probabilities of labels", "replies": "replies in words"}
+        raise ConfigError(
+            f"the backend {backend.name!r} gives no {words[protocol.needs]}, which {protocol.name} needs",
+            where="judge.backend",
+            fix="choose another backend or protocol",
+        )

@@ -13,7 +13,7 @@ from rewardkit.config import JudgeConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.hardware import best_dtype, device, dtype_of, quiet_loading
-from rewardkit.judge.contract import Completion, Request
+from rewardkit.judge.contract import Capability, Completion, Request
 from rewardkit.judge.encoding import RequestEncoder
 from rewardkit.judge.label_reader import LabelReader
 from rewardkit.models import ModelFolder, resolve
@@ -44,6 +44,7 @@ class LocalBackend:
     """
 
     name = "transformers"
+    capabilities: frozenset[Capability] = frozenset({"labels"})
 
     def __init__(self, model: str, *, dtype: str = "auto", max_tokens: int = 2048, batch_tokens: int = 4096) -> None:
         require("torch", "judge")

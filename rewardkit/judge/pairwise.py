@@ -6,12 +6,16 @@ prefix: all of a job up to the request, both orders of a comparison up to the fi
 
 from __future__ import annotations
 
-from rewardkit.judge.contract import Completion, Failure, PairTexts, PairVerdict, Request, distribution
+import re
+
+from rewardkit.judge.contract import Capability, Completion, Failure, PairTexts, PairVerdict, Request, distribution
 from rewardkit.judge.prompting import pair_slots, read_prompt
 from rewardkit.rubric import Rubric
 from rewardkit.types import Order
 
 LEAST_MASS = 0.01
+REPLY_TOKENS = 400
+VERDICT = re.compile(r"^[\W_]*verdict[\W_]*?:[\W_]*(?:response\s+)?(A|B|tie)[\W_]*$", re.IGNORECASE | re.MULTILINE)
 
 
 class PairwiseV1:
@@ -19,6 +23,7 @@ class PairwiseV1:
 
     name = "pairwise.v1"
     labels = ("A", "B")
+    needs: Capability = "labels"
 
     def __init__(self) -> None:
         self._prompt = read_prompt(self.name)
@@ -36,3 +41,32 @@ class PairwiseV1:
         if isinstance(found, Failure):
             return found
         return PairVerdict(found.probabilities["A"], found.mass_outside)
+
+
+class PairwiseTextV1:
+    """`pairwise-text.v1`: a short reason and a verdict in words, for servers that tell no probabilities.
+
+    The last line that is a verdict counts, so that nothing that stands in a response or a thought is taken for one.
+    """
+
+    name = "pairwise-text.v1"
+    needs: Capability = "replies"
+
+    def __init__(self) -> None:
+        self._prompt = read_prompt(self.name)
+        self.prompt_hash = self._prompt.hash
+
+    def render(self, texts: PairTexts, rubric: Rubric, order: Order) -> Request:
+        """Ask which response is better; A names the one shown first."""
+        slots = pair_slots(texts, rubric, order)
+        system, user = (self._prompt.fill(section, slots) for section in ("system", "user"))
+        return Request(system, user, "", (), reply_tokens=REPLY_TOKENS)
+
+    def parse(self, completion: Completion) -> PairVerdict | Failure:
+        """Read the verdict; a tie is one half, and the reason is kept."""
+        if completion.failure:
+            return Failure(completion.failure)
+        found = VERDICT.findall(completion.reply)
+        if not found:
+            return Failure("no verdict in the reply" if completion.reply.strip() else "an empty reply")
+        return PairVerdict({"A": 1.0, "B": 0.0, "TIE": 0.5}[found[-1].upper()], 0.0, completion.reply.strip())

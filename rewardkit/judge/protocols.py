@@ -7,12 +7,16 @@ from typing import Any
 
 from rewardkit.errors import ConfigError
 from rewardkit.judge.contract import PairProtocol, RatingProtocol
-from rewardkit.judge.pairwise import PairwiseV1
+from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
 from rewardkit.judge.rating import RatingV1
 from rewardkit.registry import lookup
 
 GROUP = "judge_protocols"
-PROTOCOLS: Mapping[str, Callable[[], Any]] = {"pairwise.v1": PairwiseV1, "rating.v1": RatingV1}
+PROTOCOLS: Mapping[str, Callable[[], Any]] = {
+    "pairwise-text.v1": PairwiseTextV1,
+    "pairwise.v1": PairwiseV1,
+    "rating.v1": RatingV1,
+}
 
 
 def pair_protocol(name: str) -> PairProtocol:

@@ -6,7 +6,15 @@ is what a calibrator needs (Liu et al. 2023, G-Eval, arXiv:2303.16634).
 
 from __future__ import annotations
 
-from rewardkit.judge.contract import Completion, Failure, RatingVerdict, Request, ResponseTexts, distribution
+from rewardkit.judge.contract import (
+    Capability,
+    Completion,
+    Failure,
+    RatingVerdict,
+    Request,
+    ResponseTexts,
+    distribution,
+)
 from rewardkit.judge.prompting import anchors, conversation, neutralise, read_prompt
 from rewardkit.rubric import Criterion, Rubric
 
@@ -18,6 +26,7 @@ class RatingV1:
 
     name = "rating.v1"
     labels = ("1", "2", "3", "4", "5")
+    needs: Capability = "labels"
 
     def __init__(self) -> None:
         self._prompt = read_prompt(self.name)

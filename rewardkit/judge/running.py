@@ -6,14 +6,25 @@ Records come in batches, so that the caller commits as they arrive; what is comm
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
 
 from rewardkit.config import JudgeConfig
-from rewardkit.judge.contract import Backend, PairProtocol, PairTexts, RatingProtocol, Request, ResponseTexts
+from rewardkit.judge.contract import (
+    Backend,
+    Completion,
+    PairProtocol,
+    PairTexts,
+    RatingProtocol,
+    Request,
+    ResponseTexts,
+    Streaming,
+)
 from rewardkit.judge.failures import FailureGuard
 from rewardkit.judge.judges import Judge
 from rewardkit.judge.tasks import PairKey, R, RatingKey, Task, pair_tasks, rating_tasks
@@ -133,14 +144,30 @@ def _sampling_prob(limit: int | None, total: int | None) -> float:
 
 
 def _records(tasks: Iterator[Task[R]], backend: Backend, guard: FailureGuard) -> Iterator[R]:
-    while chunk := list(islice(tasks, REQUESTS_AT_A_TIME)):
-        completions = backend.complete([task.request for task in chunk])
-        for task, completion in zip(chunk, completions, strict=True):
-            record = task.record(completion)
+    waiting: deque[Task[R]] = deque()
+
+    def requests() -> Iterator[Request]:
+        for task in tasks:
+            waiting.append(task)
+            yield task.request
+
+    with closing(_completions(backend, requests())) as completions:
+        for completion in completions:
+            record = waiting.popleft().record(completion)
             guard.count(record)
             yield record
-        guard.check()
+            if not guard.done % REQUESTS_AT_A_TIME:
+                guard.check()
     guard.check(final=True)
+
+
+def _completions(backend: Backend, requests: Iterator[Request]) -> Generator[Completion, None, None]:
+    if isinstance(backend, Streaming):
+        with closing(backend.stream(requests)) as stream:
+            yield from stream
+        return
+    while chunk := list(islice(requests, REQUESTS_AT_A_TIME)):
+        yield from backend.complete(chunk)
 
 
 def _estimate(tasks: Iterable[Task[R]], backend: Backend) -> Estimate:

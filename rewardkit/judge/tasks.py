@@ -87,7 +87,7 @@ def pair_tasks(
 def _labeller(protocol: PairProtocol, order: Order, said_by: Callable[..., Label]) -> Callable[[Completion], Label]:
     def label(completion: Completion) -> Label:
         shared: dict[str, Any] = {
-            "tokens": completion.tokens,
+            "tokens": completion.tokens + completion.reply_tokens,
             "seconds": completion.seconds,
             "created_at": datetime.now(UTC),
         }
@@ -96,7 +96,7 @@ def _labeller(protocol: PairProtocol, order: Order, said_by: Callable[..., Label
             return said_by(status="failed", reason=verdict.reason, **shared)
         p_a = verdict.p_first if order == "ab" else 1.0 - verdict.p_first
         metadata = {"mass_outside": verdict.mass_outside}
-        return said_by(choice=_choice(p_a), p_a=p_a, metadata=metadata, **shared)
+        return said_by(choice=_choice(p_a), p_a=p_a, metadata=metadata, rationale=verdict.rationale, **shared)
 
     return label
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -12,6 +14,7 @@ from rewardkit.judge.backends import BACKENDS, GROUP, open_backend
 from rewardkit.judge.contract import Completion, Request
 from rewardkit.registry import registered
 
+server = runpy.run_path(str(Path(__file__).parents[1] / "judging.py"))["server"]
 ALL = sorted(registered(GROUP, BACKENDS))
 TEMPLATE = (
     "{% for m in messages %}<|s|>{{ m['role'] }}\n{{ m['content'] }}<|e|>\n{% endfor %}"
@@ -42,8 +45,10 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(params=ALL)
-def config(request, tiny):
-    return JudgeConfig(backend=request.param, model=tiny, dtype="float32", max_tokens=400, batch_tokens=500)
+def config(request, tiny, server):
+    where = {"url": server.url, "key_variable": None}
+    fields = {"model": tiny, "dtype": "float32", "max_tokens": 400, "batch_tokens": 500, "server": where}
+    return JudgeConfig(backend=request.param, **fields)
 
 
 def ask(user, system="Judge with great care, and take your time over it."):

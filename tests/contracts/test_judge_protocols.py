@@ -23,6 +23,7 @@ PROMPT = Prompt.of((Message(role="user", content="Write a story."),))
 # A published version never changes: whoever changes a wording adds a version.
 PUBLISHED = {
     "pairwise.v1": "8802ed61b6420473746a1ecf4eb83087",
+    "pairwise-text.v1": "f3ecccfa58cf37b2c2168e91a046bd9a",
     "rating.v1": "67f1a44a5a78819435c31c797ce6d058",
 }
 
@@ -31,6 +32,10 @@ values = st.one_of(st.floats(), st.floats(max_value=0.0), st.just(-math.inf))
 completions = st.builds(
     Completion,
     logprobs=st.dictionaries(st.sampled_from(["A", "B", "1", "2", "3", "4", "5", "tie", ""]), values),
+    bounds=st.dictionaries(st.sampled_from(["A", "B", "1", "5"]), values),
+    reply=st.one_of(
+        st.text(), st.from_regex(r"(?s).{0,9}(\n\W{0,3}[Vv]erdict ?: ?(A|B|tie|C)\W?){0,3}", fullmatch=True)
+    ),
     failure=st.sampled_from(["", "", "", "out of order"]),
 )
 
@@ -52,6 +57,15 @@ class Texts:
 def pair(a, b):
     first, second = Response.of(PROMPT.id, a), Response.of(PROMPT.id, b)
     return Texts(Comparison.of(PROMPT.id, first.id, second.id), PROMPT, first, second)
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_what_is_asked_for_is_what_is_needed(name):
+    protocol = ALL[name]()
+    texts = pair("x", "y")
+    asked = protocol.render(texts, RUBRIC, "ab") if name in PAIRWISE else None
+    asked = asked or protocol.render_rating(texts, RUBRIC, RUBRIC.criteria[0])
+    assert (protocol.needs == "labels") == bool(asked.labels) == (asked.reply_tokens == 0)
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
@@ -95,7 +109,7 @@ def test_parsing_a_rating_never_raises(name, completion):
         assert 0.0 <= verdict.mass_outside <= 1.0
 
 
-@pytest.mark.parametrize("name", PAIRWISE)
+@pytest.mark.parametrize("name", [name for name in PAIRWISE if ALL[name]().needs == "labels"])
 def test_swapping_the_labels_probabilities_swaps_the_preference(name):
     protocol = ALL[name]()
     labels = protocol.render(pair("x", "y"), RUBRIC, "ab").labels

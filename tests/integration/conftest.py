@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from copy import deepcopy
 from hashlib import sha256
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
 from rewardkit.config import JobConfig
 from rewardkit.jobs import pipeline
+from rewardkit.models import resolve
 
 ROOT = Path(__file__).parents[2]
 THIRD_PARTY = ROOT / "tests" / "thirdparty"
@@ -182,3 +186,32 @@ def start(tmp_path):
     for process in running:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """The address of transformers' own server, and the name of the model that it serves."""
+    pytest.importorskip("openai", reason="needs what `transformers serve` needs: pip install openai")
+    folder = str(resolve("smollm2-135m").path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = Path(sys.executable).with_name("transformers")
+    words = [program, "serve", "--host", "127.0.0.1", "--port", str(port), folder]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while not answers(f"http://127.0.0.1:{port}/health"):
+                assert process.poll() is None and time.monotonic() < deadline, "transformers serve did not start"
+                time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}/v1", folder
+        finally:
+            process.kill()
+
+
+def answers(address):
+    try:
+        return httpx.get(address).is_success
+    except httpx.TransportError:
+        return False

@@ -7,9 +7,6 @@ import json
 import os
 import runpy
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +20,6 @@ import sqlalchemy as sa
 from labeling_ui.chatting import ChatFailed
 from rewardkit.jobs.chat_models import chat_models
 from rewardkit.label_config import ChatConfig
-from rewardkit.models import resolve
 from rewardkit.store.labelling_tables import conversations, events
 from rewardkit.types import Message
 
@@ -309,35 +305,6 @@ def test_a_real_model_in_a_process_of_its_own(tmp_path):
         while alive(workers[0]) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not alive(workers[0])
-
-
-@pytest.fixture(scope="module")
-def serving():
-    """The address of transformers' own server, and the name of the model that it serves."""
-    pytest.importorskip("openai", reason="needs what `transformers serve` needs: pip install openai")
-    folder = str(resolve("smollm2-135m").path)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    program = Path(sys.executable).with_name("transformers")
-    words = [program, "serve", "--host", "127.0.0.1", "--port", str(port), folder]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    with subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment) as process:
-        try:
-            deadline = time.monotonic() + 120
-            while not answers(f"http://127.0.0.1:{port}/health"):
-                assert process.poll() is None and time.monotonic() < deadline, "transformers serve did not start"
-                time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}/v1", folder
-        finally:
-            process.kill()
-
-
-def answers(address):
-    try:
-        return httpx.get(address).is_success
-    except httpx.TransportError:
-        return False
 
 
 @pytest.mark.slow

@@ -1,0 +1,196 @@
+"""Judges behind a server that speaks OpenAI's chat completions: one that misbehaves on purpose, and a real one."""
+
+from __future__ import annotations
+
+import json
+import math
+import runpy
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from rewardkit.config import JudgeConfig
+from rewardkit.errors import ConfigError, ModelError
+from rewardkit.judge.backends import open_backend
+from rewardkit.judge.contract import Request, distribution
+from rewardkit.store.store import Store
+from rewardkit.types import Comparison, Message, Prompt, Response
+
+JUDGING = runpy.run_path(str(Path(__file__).parents[1] / "judging.py"))
+server = JUDGING["server"]
+KEY = "a key that only the environment knows"
+
+
+@pytest.fixture
+def backend(server, monkeypatch):
+    server.reset()
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+
+    def build(**settings):
+        settings = {"url": server.url, "key_variable": "JUDGE_KEY", "seconds": 1.0, "attempts": 4, **settings}
+        return open_backend(JudgeConfig(backend="openai", model="m", server=settings))
+
+    return build
+
+
+def ask(said, **fields):
+    return Request("You judge.", f"Which? {said}", "", ("A", "B"), **fields)
+
+
+def test_labels_are_read_whatever_space_is_before_them(backend, server):
+    (found,) = backend().complete([ask("well")])
+    assert {label: math.exp(value) for label, value in found.logprobs.items()} == pytest.approx({"A": 0.7, "B": 0.2})
+    assert (found.tokens, found.reply_tokens, found.attempts, found.failure) == (6, 1, 1, "") and found.seconds > 0
+    ((_, key, body),) = server.asked
+    assert key == f"Bearer {KEY}" and (body["top_logprobs"], body["max_tokens"], body["temperature"]) == (20, 1, 0)
+    assert body["messages"][0] == {"role": "system", "content": "You judge."}
+
+
+def test_a_reply_in_words_asks_for_no_probabilities(backend, server):
+    (found,) = backend(temperature=0.5).complete([Request("", "Which? well", "", (), reply_tokens=30)])
+    assert found.reply == "The answer is A." and not found.logprobs
+    body = server.asked[0][2]
+    assert "logprobs" not in body and (body["max_tokens"], body["temperature"]) == (30, 0.5)
+
+
+def test_a_label_that_is_not_told_is_bounded_and_never_zero(backend):
+    (rare, unclear) = backend().complete([ask("rare"), ask("unclear")])
+    # No more than the least probable token that is told, and no more than what they leave: .01 here.
+    assert math.exp(rare.bounds["B"]) == pytest.approx(0.01)
+    found = distribution(rare, ("A", "B"), 0.01)
+    assert found.probabilities["A"] == pytest.approx(0.97 / 0.98) and found.hidden == pytest.approx(0.01 / 0.98)
+    reason = distribution(unclear, ("A", "B"), 0.01).reason
+    assert reason == "labels that are not among the most probable tokens may hold up to 43%"
+
+
+@pytest.mark.parametrize("said", ["busy", "ill"])
+def test_what_may_go_better_is_asked_again(backend, server, said):
+    (found,) = backend().complete([ask(said)])
+    assert not found.failure and found.attempts == 3 and server.times[said] == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "failure", "attempts"),
+    [
+        ("dead", "HTTP 500: something is broken (4 attempts)", 4),
+        ("long", "HTTP 400: maximum context length is 8 tokens", 1),
+        ("half", "the answer cannot be read", 4),
+        ("hang", "no answer within 0.2 s (4 attempts)", 4),
+        ("away", "the server cannot be reached", 4),
+        ("twice", "the server gave 2 answers where one was asked for (4 attempts)", 4),
+        ("none", "the server gave 0 answers where one was asked for (4 attempts)", 4),
+        ("impostor", "answered by the model 'impostor', and others by 'served'", 1),
+    ],
+)
+def test_a_request_that_fails_is_named_and_the_others_are_answered(backend, server, said, failure, attempts):
+    first, found, last = backend(seconds=0.2, concurrency=1).complete([ask("well"), ask(said), ask("well")])
+    assert found.failure.startswith(failure) and not found.logprobs
+    assert (found.attempts, server.times[said]) == (attempts, attempts)
+    assert not first.failure and first.logprobs == last.logprobs
+
+
+@pytest.mark.parametrize(("said", "problem"), [("key", "no such key"), ("silent", "gives no log-probabilities")])
+def test_what_concerns_all_requests_ends_the_job(backend, server, said, problem):
+    with pytest.raises(ModelError, match=problem) as raised:
+        backend().complete([ask(said)] * 500)
+    assert KEY not in str(raised.value) and raised.value.fix
+    # Those that were under way are given up, and no more are sent.
+    assert len(server.asked) < 200
+
+
+def test_answers_come_in_order_while_many_are_under_way(backend, server):
+    server.reset(room=1000)
+    requests = [ask("rare" if n % 5 == 0 else "ill" if n == 7 else f"well-{n}") for n in range(300)]
+    found = backend(concurrency=32).complete(requests)
+    assert len(found) == 300 and not any(each.failure for each in found)
+    assert [number for number, each in enumerate(found) if each.bounds] == list(range(0, 300, 5))
+    assert 8 < server.most <= 32
+
+
+def test_a_server_with_little_room_is_asked_less(backend, server):
+    server.reset(room=4)
+    found = backend(concurrency=64, attempts=20).complete([ask(f"well-{n}") for n in range(400)])
+    assert not any(each.failure for each in found)
+    # It finds its way: without that, 60 of 64 would be refused each time.
+    refused = sum(each.attempts - 1 for each in found)
+    assert refused < 200
+
+
+def test_what_is_allowed_a_minute_is_kept(backend, server):
+    backend(requests_a_minute=600, concurrency=8).complete([ask("well")] * 605)
+    begun, times = server.asked[0][0], [at for at, *_ in server.asked]
+    # The allowance begins full, and fills by ten a second.
+    assert sum(at - begun < 0.25 for at in times) <= 603 and times[-1] - begun > 0.3
+
+
+def test_nobody_is_asked_for_what_nobody_reads_any_more(backend, server):
+    stream = backend(concurrency=4).stream(ask(f"well-{n}") for n in range(10_000))
+    next(stream)
+    stream.close()
+    after = len(server.asked)
+    time.sleep(0.2)
+    assert len(server.asked) == after < 200
+    assert not [each for each in threading.enumerate() if each.name == "judge"]
+
+
+def test_a_key_that_is_not_there_is_said(backend, monkeypatch):
+    monkeypatch.delenv("JUDGE_KEY")
+    with pytest.raises(ConfigError, match="JUDGE_KEY is not set"):
+        backend()
+    assert backend(key_variable=None).complete([ask("well")])[0].logprobs
+
+
+@pytest.fixture
+def database(tmp_path):
+    with Store.open(tmp_path / "rewardkit.db") as store:
+        for number in range(60):
+            prompt = Prompt.of((Message(role="user", content=f"A line about rain, {number}."),))
+            found = [Response.of(prompt.id, text) for text in ("It rained.", "The gutters sang.")]
+            store.add([prompt, *found, Comparison.of(prompt.id, *(each.id for each in found))])
+    return tmp_path / "rewardkit.db"
+
+
+def judge(folder, **settings):
+    """Run the verb on a workspace; return its labels."""
+    config = folder / "judge.yaml"
+    config.write_text(json.dumps({"name": "j", "workspace": str(folder), "judge": {"rubric": "joke", **settings}}))
+    words = [sys.executable, "-m", "rewardkit", "judge", str(config), "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    with Store.open(folder / "rewardkit.db") as store:
+        return done, list(store.labels())
+
+
+def test_a_whole_job_over_http_and_nothing_is_bought_twice(server, database, tmp_path):
+    server.reset()
+    where = {"url": server.url, "key_variable": None, "concurrency": 8}
+    done, labels = judge(tmp_path, backend="openai", model="m", server=where)
+    assert done.returncode == 0, done.stderr
+    assert len(labels) == len(server.asked) == 120 and {label.status for label in labels} == {"ok"}
+    assert all(label.metadata["mass_outside"] == pytest.approx(0.1) and 0.1 < label.p_a < 0.9 for label in labels)
+    # More comparisons: only these are asked about.
+    with Store.open(database) as store:
+        prompt = next(iter(store.prompts()))
+        found = [Response.of(prompt.id, text) for text in ("Drip.", "Drop.")]
+        store.add([*found, Comparison.of(prompt.id, *(each.id for each in found))])
+    server.asked.clear()
+    done, labels = judge(tmp_path, backend="openai", model="m", server=where)
+    assert done.returncode == 0 and (len(labels), len(server.asked)) == (122, 2)
+
+
+@pytest.mark.slow
+def test_transformers_own_server_gives_words_and_no_probabilities(serving, database, tmp_path):
+    url, name = serving
+    where = {"url": url, "key_variable": None, "concurrency": 1}
+    common = {"backend": "openai", "model": name, "limit": 2, "max_failure_rate": 1.0}
+    done, labels = judge(tmp_path, **common, server=where)
+    # It is said, and not made up for by words in their place.
+    assert done.returncode == 2 and "gives no log-probabilities" in done.stderr and not labels
+    done, labels = judge(tmp_path, **common, server=where, protocol="pairwise-text.v1", orders=["ab"])
+    assert done.returncode == 0, done.stderr
+    assert len(labels) == 2 and all(label.tokens > 0 for label in labels)
+    # A model so small seldom ends as it is asked to: then it is a failure with its name, and never a guess.
+    assert all(label.rationale if label.status == "ok" else label.reason for label in labels)

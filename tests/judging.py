@@ -1,0 +1,139 @@
+"""A server that judges as it is told, behind the interface of OpenAI: well, or as servers fail.
+
+What the user's message ends with decides: "well" is A with probability .7 and B with .2, and words that mean nothing
+to it are answered as their hash says.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
+
+import pytest
+
+KNOWN = {
+    "well": {"A": 0.5, " A": 0.2, "B": 0.2, "the": 0.05},
+    "rare": {"A": 0.97, "the": 0.02},
+    "unclear": {"the": 0.5, "A": 0.2, "It": 0.15},
+}
+
+
+def shares_of(text):
+    """Return the probabilities with which a question is answered."""
+    share = Random(text).uniform(0.1, 0.8)
+    return {"A": share, "B": 0.9 - share, "the": 0.05}
+
+
+class JudgingServer(ThreadingHTTPServer):
+    """`asked` are the requests so far, `under_way` those that are being answered, and the most there ever were."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Judging)
+        self.asked, self.times, self.lock = [], Counter(), threading.Lock()
+        self.under_way = self.most = 0
+        self.room, self.model = None, "served"
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def reset(self, *, room=None):
+        """Forget all; with room for so many at the same time others are told that it is too much."""
+        self.asked.clear()
+        self.times.clear()
+        self.most, self.room, self.model = 0, room, "served"
+
+
+class Judging(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        server = self.server
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        said = body["messages"][-1]["content"].rsplit(maxsplit=1)[-1]
+        with server.lock:
+            server.asked.append((time.monotonic(), self.headers.get("authorization"), body))
+            server.times[said] += 1
+            server.under_way += 1
+            server.most = max(server.most, server.under_way)
+            crowded = server.room is not None and server.under_way > server.room
+        try:
+            self.answer(body, "crowded" if crowded else said, server.times[said])
+        except OSError:
+            pass
+        finally:
+            with server.lock:
+                server.under_way -= 1
+
+    def answer(self, body, said, times):
+        if self.server.room is not None:
+            time.sleep(0.01)
+        if said == "crowded" or (said == "busy" and times < 3):
+            return self.send(429, {"error": {"message": "too many requests"}}, **{"retry-after": "0.05"})
+        if said == "ill" and times < 3:
+            return self.send(500, {"error": {"message": "something broke"}})
+        if said == "dead":
+            return self.send(500, {"error": {"message": "something is broken"}})
+        if said == "long":
+            return self.send(400, {"error": {"message": "maximum context length is 8 tokens"}})
+        if said == "key":
+            return self.send(401, {"error": {"message": "no such key"}})
+        if said == "half":
+            return self.text(200, '{"id": "x", "choices": [{"index": 0, "mess')
+        if said == "hang":
+            time.sleep(3)
+        if said == "away":
+            return self.connection.shutdown(socket.SHUT_RDWR)
+        answer = self.told(body, said)
+        return self.send(200, answer)
+
+    def told(self, body, said):
+        text = "".join(message["content"] for message in body["messages"])
+        top = KNOWN.get(said) or shares_of(text)
+        tokens = math.ceil(len(text) / 4)
+        told = [{"token": token, "logprob": math.log(share), "bytes": None} for token, share in top.items()]
+        told = told[: body.get("top_logprobs", 0)]
+        logprobs = {"content": [{**told[0], "top_logprobs": told}], "refusal": None} if told else None
+        if said == "silent":
+            logprobs = None
+        content = "The answer is A." if not body.get("logprobs") else "A"
+        message = {"role": "assistant", "content": content, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": "stop"}
+        return {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "impostor" if said == "impostor" else self.server.model,
+            "choices": [choice] * {"twice": 2, "none": 0}.get(said, 1),
+            "usage": {"prompt_tokens": tokens, "completion_tokens": 1, "total_tokens": tokens + 1},
+        }
+
+    def send(self, status, answer, **headers):
+        self.text(status, json.dumps(answer), **headers)
+
+    def text(self, status, text, **headers):
+        self.send_response(status)
+        for name, value in {"content-type": "application/json", "content-length": str(len(text)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+
+@pytest.fixture(scope="module")
+def server():
+    with JudgingServer() as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
