@@ -158,14 +158,17 @@ def _judge(job: Job, folder: runs.StageFolder) -> Summary:
         already = {(item, order or "ab", repeat) for item, order, repeat in done}
         estimate = running.estimate_comparisons(store.comparisons(), pairs, config, already=already)
         log(f"judge: {estimate}, {len(already)} labels are there already")
-        total = store.counts().get("comparisons", 0)
-        stream = running.judge_comparisons(store.comparisons(), pairs, config, already=already, total=total)
+        total, spent = store.counts().get("comparisons", 0), store.spent(pairs.annotator.id)
+        stream = running.judge_comparisons(
+            store.comparisons(), pairs, config, already=already, total=total, spent=spent
+        )
         _keep(store, stream, "judge", estimate.requests, counts)
         if opened.ratings is not None:
             rated = store.rated(opened.ratings.annotator.id)
             estimate = running.estimate_ratings(_texts(store), opened.ratings, config, already=rated)
             log(f"judge: ratings: {estimate}, {len(rated)} are there already")
-            ratings = running.judge_ratings(_texts(store), opened.ratings, config, already=rated)
+            spent = store.spent(pairs.annotator.id) + store.spent(opened.ratings.annotator.id)
+            ratings = running.judge_ratings(_texts(store), opened.ratings, config, already=rated, spent=spent)
             _keep(store, ratings, "judge: ratings", estimate.requests, counts)
     return dict(counts)
 

@@ -51,6 +51,7 @@ class Completion:
         tokens: Tokens of the request, as the model counts them.
         reply_tokens: Tokens of the reply, likewise; thoughts that a server does not show are among them.
         attempts: How often it was asked for.
+        cost: Of all attempts; None where nobody knows the prices.
         seconds: This request's share of the time that its batch took.
         failure: Why there is no answer; empty if there is one.
     """
@@ -61,6 +62,7 @@ class Completion:
     tokens: int = 0
     reply_tokens: int = 0
     attempts: int = 1
+    cost: float | None = None
     seconds: float = 0.0
     failure: str = ""
 
@@ -176,6 +178,14 @@ class Streaming(Protocol):
         Raises:
             ModelError: The model cannot answer such requests at all.
         """
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A backend whose answers are paid for."""
+
+    def price(self, request: Request) -> float:
+        """Return the most that one attempt may cost, about; 0 where nobody knows the prices."""
 
 
 class PairProtocol(Protocol):

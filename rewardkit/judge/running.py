@@ -15,11 +15,13 @@ from itertools import islice
 from random import Random
 
 from rewardkit.config import JudgeConfig
+from rewardkit.judge.budget import Budget
 from rewardkit.judge.contract import (
     Backend,
     Completion,
     PairProtocol,
     PairTexts,
+    Priced,
     RatingProtocol,
     Request,
     ResponseTexts,
@@ -42,23 +44,27 @@ class Estimate:
         items: Comparisons or responses with something left to judge.
         requests: Requests to the backend.
         tokens: Tokens of all requests, from a sample of them.
+        cost: At most, about, if no request is sent twice; 0 where nobody knows the prices.
     """
 
     items: int
     requests: int
     tokens: int
+    cost: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.items:,} items, {self.requests:,} requests, about {self.tokens:,} tokens"
+        cost = f", at most about {self.cost:.2f} to pay" if self.cost else ""
+        return f"{self.items:,} items, {self.requests:,} requests, about {self.tokens:,} tokens{cost}"
 
 
-def judge_comparisons(
+def judge_comparisons(  # noqa: PLR0913 - keyword-only past the first three
     comparisons: Iterable[PairTexts],
     judge: Judge[PairProtocol],
     config: JudgeConfig,
     *,
     already: AbstractSet[PairKey] = frozenset(),
     total: int | None = None,
+    spent: float = 0.0,
 ) -> Iterator[Annotator | Label]:
     """Label comparisons, each in every order that the config asks for.
 
@@ -69,19 +75,20 @@ def judge_comparisons(
         already: (comparison id, order, repeat) of the labels that are not to be made again.
         total: How many comparisons there are, by which labels made under a limit state their
             `sampling_prob`; it stays 1 if absent.
+        spent: What earlier runs of this judge cost.
 
     Yields:
         The annotator, then the labels in batches, in the comparisons' frame.
 
     Raises:
-        JobFailed: Too many labels failed; the failed ones were yielded before.
+        JobFailed: Too many labels failed, or the budget is used up; what there is was yielded before.
         ModelError: The model cannot answer such requests at all.
     """
     annotator = judge.annotator
     yield annotator
     share = _sampling_prob(config.limit, total)
     tasks = pair_tasks(islice(comparisons, config.limit), judge, config.orders, already, share)
-    yield from _records(tasks, judge.backend, FailureGuard(config.max_failure_rate))
+    yield from _records(tasks, judge.backend, config, spent)
 
 
 def judge_ratings(
@@ -90,6 +97,7 @@ def judge_ratings(
     config: JudgeConfig,
     *,
     already: AbstractSet[RatingKey] = frozenset(),
+    spent: float = 0.0,
 ) -> Iterator[Annotator | Rating]:
     """Rate responses on every criterion of the rubric, on the rubric's scale.
 
@@ -98,18 +106,19 @@ def judge_ratings(
         judge: Who rates.
         config: Limit (of responses) and max_failure_rate are read from it.
         already: (response id, criterion, repeat) of the ratings that are not to be made again.
+        spent: What earlier runs of this judge cost, comparisons included.
 
     Yields:
         The annotator, then the ratings in batches.
 
     Raises:
-        JobFailed: Too many ratings failed; the failed ones were yielded before.
+        JobFailed: Too many ratings failed, or the budget is used up; what there is was yielded before.
         ModelError: The model cannot answer such requests at all.
     """
     annotator = judge.annotator
     yield annotator
     tasks = rating_tasks(islice(responses, config.limit), judge, already)
-    yield from _records(tasks, judge.backend, FailureGuard(config.max_failure_rate))
+    yield from _records(tasks, judge.backend, config, spent)
 
 
 def estimate_comparisons(
@@ -143,22 +152,29 @@ def _sampling_prob(limit: int | None, total: int | None) -> float:
     return min(1.0, limit / total) if limit and total else 1.0
 
 
-def _records(tasks: Iterator[Task[R]], backend: Backend, guard: FailureGuard) -> Iterator[R]:
-    waiting: deque[Task[R]] = deque()
+def _records(tasks: Iterator[Task[R]], backend: Backend, config: JudgeConfig, spent: float) -> Iterator[R]:
+    guard, budget = FailureGuard(config.max_failure_rate), Budget(config.max_cost, config.warn_cost, spent)
+    waiting: deque[tuple[Task[R], float]] = deque()
 
     def requests() -> Iterator[Request]:
         for task in tasks:
-            waiting.append(task)
+            price = _price(backend, task.request)
+            if not budget.reserve(price):
+                return
+            waiting.append((task, price))
             yield task.request
 
     with closing(_completions(backend, requests())) as completions:
         for completion in completions:
-            record = waiting.popleft().record(completion)
+            task, price = waiting.popleft()
+            budget.settle(price, completion.cost or 0.0)
+            record = task.record(completion)
             guard.count(record)
             yield record
             if not guard.done % REQUESTS_AT_A_TIME:
                 guard.check()
     guard.check(final=True)
+    budget.check()
 
 
 def _completions(backend: Backend, requests: Iterator[Request]) -> Generator[Completion, None, None]:
@@ -180,5 +196,12 @@ def _estimate(tasks: Iterable[Task[R]], backend: Backend) -> Estimate:
         place = len(sample) if requests <= SAMPLED_REQUESTS else random.randrange(requests)
         if place < SAMPLED_REQUESTS:
             sample[place : place + 1] = [task.request]
-    tokens = sum(map(backend.count_tokens, sample))
-    return Estimate(items, requests, round(tokens / len(sample) * requests) if sample else 0)
+    if not sample:
+        return Estimate(items, requests, 0)
+    share = requests / len(sample)
+    cost = sum(_price(backend, request) for request in sample) * share
+    return Estimate(items, requests, round(sum(map(backend.count_tokens, sample)) * share), cost)
+
+
+def _price(backend: Backend, request: Request) -> float:
+    return backend.price(request) if isinstance(backend, Priced) else 0.0

@@ -89,6 +89,7 @@ def _labeller(protocol: PairProtocol, order: Order, said_by: Callable[..., Label
         shared: dict[str, Any] = {
             "tokens": completion.tokens + completion.reply_tokens,
             "seconds": completion.seconds,
+            "cost": completion.cost,
             "created_at": datetime.now(UTC),
         }
         verdict = protocol.parse(completion)
@@ -129,6 +130,7 @@ def _rater(
         shared: dict[str, Any] = {
             "scale": judge.rubric.scale,
             "rubric_version": judge.rubric.version,
+            "metadata": {} if completion.cost is None else {"cost": completion.cost},
             "created_at": datetime.now(UTC),
         }
         verdict = judge.protocol.parse_rating(completion)

@@ -208,6 +208,17 @@ class Store:
             self._triples(table, annotator_id, ("response_id", "criterion", "repeat")),
         )
 
+    def spent(self, annotator_id: str) -> float:
+        """Return what the labels and ratings of a judge cost."""
+        labels, ratings = tables.labels, tables.ratings
+        cost = ratings.c.metadata["cost"].as_float()
+        sums = (
+            sa.select(sa.func.sum(labels.c.cost)).where(labels.c.annotator_id == annotator_id),
+            sa.select(sa.func.sum(cost)).where(ratings.c.annotator_id == annotator_id),
+        )
+        with self.reading() as connection:
+            return float(sum(connection.execute(each).scalar_one() or 0.0 for each in sums))
+
     def _triples(
         self, table: sa.Table, annotator_id: str, names: tuple[str, str, str]
     ) -> set[tuple[str, str | None, int]]:

@@ -181,6 +181,35 @@ def test_a_whole_job_over_http_and_nothing_is_bought_twice(server, database, tmp
     assert done.returncode == 0 and (len(labels), len(server.asked)) == (122, 2)
 
 
+def test_a_budget_holds_and_what_was_bought_is_kept(server, database, tmp_path):
+    server.reset()
+    prices = {"price_in": 1000.0, "price_out": 2000.0}
+    where = {"url": server.url, "key_variable": None, "concurrency": 8, **prices}
+    # 120 requests of some 230 tokens each would cost about 28.
+    done, labels = judge(tmp_path, backend="openai", model="m", server=where, max_cost=10.0)
+    assert done.returncode != 0 and "the budget is used up" in done.stderr
+    spent = sum(label.cost for label in labels)
+    assert 9.0 < spent <= 10.0 and len(server.asked) == len(labels) < 60
+    one = labels[0]
+    tokens = math.ceil(sum(len(message["content"]) for message in server.asked[0][2]["messages"]) / 4)
+    assert one.cost == pytest.approx(((one.tokens - 1) * 1000 + 2000) / 1e6) and abs(one.tokens - 1 - tokens) < 3
+    # The money of the first run is spent; more of it buys the rest.
+    again, labels = judge(tmp_path, backend="openai", model="m", server=where, max_cost=10.0)
+    assert again.returncode != 0 and sum(label.cost for label in labels) == spent
+    done, labels = judge(tmp_path, backend="openai", model="m", server=where, max_cost=100.0, warn_cost=20.0)
+    assert done.returncode == 0 and len(server.asked) == len(labels) == 120
+    assert "at most about" in done.stderr and "are spent (judge.warn_cost is 20.00)" in done.stderr
+
+
+def test_attempts_that_a_server_has_worked_on_are_paid(backend, server):
+    prices = {"price_in": 1000.0, "price_out": 0.0}
+    half, busy, well = backend(**prices, concurrency=1).complete([ask("half"), ask("busy"), ask("well")])
+    assert half.cost == pytest.approx(4 * 6 / 1000) and half.failure
+    # What is refused costs nothing.
+    assert busy.attempts == 3 and busy.cost == well.cost == pytest.approx(6 / 1000)
+    assert backend().complete([ask("well")])[0].cost is None
+
+
 @pytest.mark.slow
 def test_transformers_own_server_gives_words_and_no_probabilities(serving, database, tmp_path):
     url, name = serving

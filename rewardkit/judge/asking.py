@@ -1,0 +1,231 @@
+"""One request to a server that speaks OpenAI's chat completions: sent, sent again where that helps, and read.
+
+Labels are read from the log-probabilities of the first token of the answer. Servers tell only those of the most
+probable tokens: what a label that is not among them may hold at most is passed on as a bound, never as zero. A server
+that gives no log-probabilities at all ends the job with what to do about it; it is never asked for words instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rewardkit.config import ServerConfig
+from rewardkit.errors import ModelError
+from rewardkit.judge.contract import Completion, Request
+from rewardkit.judge.pacing import Allowance, Pace
+
+CHARACTERS_A_TOKEN = 4
+"""Of English, about; only estimates rest on it."""
+FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+EXCERPT = 200
+AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+OVERLOADED = frozenset({429, 503, 529})
+HOPELESS = frozenset({401, 403, 404})
+
+
+@dataclass(frozen=True)
+class _Wrong(Exception):
+    """An answer that is none.
+
+    Attributes:
+        what: Why.
+        again: Whether asking once more may help.
+        overloaded: Whether the server wants to be asked less.
+        paid: Whether it may have been paid for all the same: the server had worked on it.
+        wait: Seconds that it wants to be left alone.
+    """
+
+    what: str
+    again: bool = True
+    overloaded: bool = False
+    paid: bool = False
+    wait: float | None = None
+
+
+@dataclass
+class Asking:
+    """What is under way to a server; it lives on one event loop.
+
+    Attributes:
+        client: Of the package openai.
+        openai: The package.
+        model: The model's name there.
+        server: How it is asked.
+        max_tokens: Of a request that is sent.
+    """
+
+    client: Any
+    openai: Any
+    model: str
+    server: ServerConfig
+    max_tokens: int
+    pace: Pace = field(init=False)
+    requests: Allowance = field(init=False)
+    tokens: Allowance = field(init=False)
+    _served: str = ""
+    _told: bool = False
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.server.concurrency)
+        self.requests, self.tokens = Allowance(self.server.requests_a_minute), Allowance(self.server.tokens_a_minute)
+
+    async def answer(self, request: Request) -> Completion:
+        """Ask until there is an answer, or it has been asked often enough.
+
+        Raises:
+            ModelError: No request can be answered like this.
+        """
+        begun, spent, lost = time.perf_counter(), tokens_of(request), 0.0
+        if spent > self.max_tokens:
+            return Completion(tokens=spent, failure=f"the request is longer than max_tokens ({self.max_tokens})")
+        for attempt in range(1, self.server.attempts + 1):
+            try:
+                completion = await self._once(request, spent)
+                cost = cost_of(self.server, completion.tokens, completion.reply_tokens)
+                return replace(
+                    completion,
+                    attempts=attempt,
+                    seconds=time.perf_counter() - begun,
+                    cost=None if cost is None else cost + lost,
+                )
+            except _Wrong as wrong:
+                if wrong.paid:
+                    lost += cost_of(self.server, spent, request.reply_tokens or 1) or 0.0
+                if not wrong.again or attempt == self.server.attempts:
+                    tried = f" ({attempt} attempts)" if attempt > 1 else ""
+                    return Completion(
+                        tokens=spent,
+                        attempts=attempt,
+                        cost=lost if cost_of(self.server, 0, 0) is not None else None,
+                        seconds=time.perf_counter() - begun,
+                        failure=wrong.what + tried,
+                    )
+                if wrong.wait is None:
+                    # Full jitter, so that those who failed together do not come back together.
+                    await asyncio.sleep(random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)))
+        raise AssertionError("unreachable: the last attempt returns")
+
+    async def _once(self, request: Request, tokens: int) -> Completion:
+        await asyncio.sleep(max(self.requests.wait_for(1), self.tokens.wait_for(tokens + request.reply_tokens)))
+        begun = await self.pace.enter()
+        try:
+            completion = await self._asked(request)
+            self.pace.went_well()
+            return completion
+        except _Wrong as wrong:
+            if wrong.overloaded:
+                self.pace.overloaded(begun, wrong.wait)
+            raise
+        finally:
+            self.pace.leave()
+
+    async def _asked(self, request: Request) -> Completion:
+        messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
+        how: dict[str, Any] = {"max_tokens": request.reply_tokens or 1, "temperature": self.server.temperature}
+        if request.labels:
+            how |= {"logprobs": True, "top_logprobs": self.server.top_logprobs, "temperature": 0.0}
+        openai = self.openai
+        try:
+            answer = await self.client.chat.completions.create(model=self.model, messages=messages, **how)
+        except openai.APIStatusError as error:
+            raise self._refused(error) from error
+        except openai.APITimeoutError as error:
+            raise _Wrong(f"no answer within {self.server.seconds:g} s", overloaded=True, paid=True) from error
+        except openai.APIConnectionError as error:
+            raise _Wrong(f"the server cannot be reached: {error.__cause__ or error}") from error
+        except (openai.APIError, ValueError, TypeError) as error:
+            raise _Wrong(f"the answer cannot be read: {str(error)[:EXCERPT]}", paid=True) from error
+        return self._read(request, answer)
+
+    def _refused(self, error: Any) -> Exception:
+        """Return what a status means: for this request, or for all of them."""
+        said = f"HTTP {error.status_code}: {_said(error)}"
+        if error.status_code in HOPELESS:
+            return ModelError(
+                f"the server refuses: {said}",
+                where=f"{self.model} at {self.server.url}",
+                fix="check judge.model, judge.server.url and the key",
+            )
+        wait = _seconds(error.response.headers.get("retry-after"))
+        return _Wrong(said, error.status_code in AGAIN, error.status_code in OVERLOADED, wait=wait)
+
+    def _read(self, request: Request, answer: Any) -> Completion:
+        choices = getattr(answer, "choices", None)
+        if not isinstance(choices, list) or len(choices) != 1:
+            count = len(choices) if isinstance(choices, list) else "no"
+            raise _Wrong(f"the server gave {count} answers where one was asked for", paid=True)
+        self._check_served(str(answer.model or ""))
+        usage = answer.usage
+        tokens = usage.prompt_tokens if usage else tokens_of(request)
+        counted = Completion(tokens=int(tokens or 0), reply_tokens=int(usage.completion_tokens or 0) if usage else 0)
+        if not request.labels:
+            return replace(counted, reply=choices[0].message.content or "")
+        logprobs, bounds = self._labels(request, choices[0])
+        return replace(counted, logprobs=logprobs, bounds=bounds)
+
+    def _check_served(self, served: str) -> None:
+        """See that one and the same model answers all requests: names are the server's to give."""
+        if self._served and served != self._served:
+            raise _Wrong(f"answered by the model {served!r}, and others by {self._served!r}", again=False, paid=True)
+        self._served = served
+
+    def _labels(self, request: Request, choice: Any) -> tuple[dict[str, float], dict[str, float]]:
+        """Read the labels' log-probabilities at the first token, and bounds for those that are not told."""
+        content = choice.logprobs.content if choice.logprobs else None
+        if not content:
+            if self._told:
+                raise _Wrong("the answer has no log-probabilities", paid=True)
+            raise ModelError(
+                "the server gives no log-probabilities",
+                where=f"{self.model} at {self.server.url}",
+                fix="choose a protocol that reads replies in words, or another server",
+            )
+        self._told = True
+        found: dict[str, float] = {}
+        told = [(each.token, float(each.logprob)) for each in content[0].top_logprobs or [content[0]]]
+        for token, logprob in told:
+            # Several tokens are the same label: with a space before it, and without.
+            if (label := token.strip()) in request.labels:
+                found[label] = float(_logsumexp(found.get(label, -math.inf), logprob))
+        least = min(logprob for _, logprob in told)
+        rest = math.log(max(1e-12, 1.0 - sum(math.exp(logprob) for _, logprob in told)))
+        # No more than the least probable that is told, and no more than what is left.
+        return found, {label: min(least, rest) for label in request.labels if label not in found}
+
+
+def cost_of(server: ServerConfig, tokens: int, reply_tokens: int) -> float | None:
+    """Return what tokens of a request and of a reply cost; None where the prices are not known."""
+    if server.price_in is None or server.price_out is None:
+        return None
+    return (tokens * server.price_in + reply_tokens * server.price_out) / 1e6
+
+
+def tokens_of(request: Request) -> int:
+    """Return about how many tokens a request has; only the server knows."""
+    return math.ceil((len(request.system) + len(request.user)) / CHARACTERS_A_TOKEN)
+
+
+def _said(error: Any) -> str:
+    """Return a server's complaint, in one line."""
+    body = error.body
+    what = body.get("message") if isinstance(body, Mapping) else None
+    return " ".join(str(what or error.message).split())[:EXCERPT]
+
+
+def _seconds(header: str | None) -> float | None:
+    """Read Retry-After: seconds; a date is taken for no word."""
+    try:
+        return min(LONGEST_WAIT, max(0.0, float(header))) if header else None
+    except ValueError:
+        return None
+
+
+def _logsumexp(one: float, other: float) -> float:
+    high = max(one, other)
+    return high if math.isinf(high) else high + math.log(math.exp(one - high) + math.exp(other - high))

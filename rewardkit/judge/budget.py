@@ -1,0 +1,60 @@
+"""What a job may cost: nothing is sent that could exceed it.
+
+Each request reserves the most that one attempt may cost before it is sent, and is settled with what it did cost,
+attempts that failed included. Where failed attempts cost more than was reserved, a budget is exceeded by those that
+are under way at that moment, and by nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rewardkit.errors import JobFailed
+from rewardkit.progress import log
+
+
+@dataclass
+class Budget:
+    """Money for one judge.
+
+    Attributes:
+        most: What may be spent; None without a limit.
+        warn: What is said aloud when it is spent.
+        spent: So far, in earlier runs too.
+    """
+
+    most: float | None = None
+    warn: float | None = None
+    spent: float = 0.0
+    _reserved: float = 0.0
+    _warned: bool = False
+    _used_up: bool = False
+
+    def reserve(self, amount: float) -> bool:
+        """Set an amount aside; False where it is not there any more."""
+        if self.most is not None and self.spent + self._reserved + amount > self.most:
+            self._used_up = True
+            return False
+        self._reserved += amount
+        return True
+
+    def settle(self, reserved: float, cost: float) -> None:
+        """Replace what was set aside by what it cost."""
+        self._reserved -= reserved
+        self.spent += cost
+        if self.warn is not None and self.spent >= self.warn and not self._warned:
+            self._warned = True
+            log(f"judge: {self.spent:.2f} are spent (judge.warn_cost is {self.warn:.2f})")
+
+    def check(self) -> None:
+        """End a job whose money did not last.
+
+        Raises:
+            JobFailed: Requests were left that it could not pay.
+        """
+        if self._used_up:
+            raise JobFailed(
+                f"the budget is used up: {self.spent:.4f} of {self.most:.4f} are spent, and more is left to ask",
+                where="judge.max_cost",
+                fix="raise it and run again; what was labelled is kept and is not paid twice",
+            )
