@@ -107,6 +107,7 @@ STAGE_VERBS = {
     "train": "Train a LoRA reward model on soft preferences.",
     "calibrate": "Fit the map from margins to probabilities on held-out human labels.",
     "evaluate": "Measure the reward model against held-out humans, beside its baselines.",
+    "audit": "Measure the judges in the database against people: agreement, order, length, calibration.",
 }
 
 
@@ -241,7 +242,8 @@ def run(config: Config, overrides: Overrides = None, dry_run: DryRun = False, as
     if as_json:
         print_result({m.stage: m.summary for m in manifests}, True)
     else:
-        typer.echo(manifests[-1].summary.get("report") or f"done: {', '.join(m.stage for m in manifests)}")
+        reports = [m.summary["report"] for m in manifests if m.summary.get("report")]
+        typer.echo("\n".join(reports) or f"done: {', '.join(m.stage for m in manifests)}")
 
 
 @app.command()

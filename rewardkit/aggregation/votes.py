@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rewardkit.aggregation.orders import JudgeOpinion, swap_average
 from rewardkit.errors import DataError
-from rewardkit.types import Annotator, Comparison, Label, Prompt, Response
+from rewardkit.types import Annotator, Comparison, Label, Order, Prompt, Response
 
 # How far one judge verdict can go. A bare word says less than a probability read from the logits.
 HARD_LIMIT = 0.02
@@ -48,20 +49,6 @@ class Vote:
 
     value: float
     strength: float | None = None
-
-
-@dataclass(frozen=True)
-class JudgeOpinion:
-    """What one judge said, both orders averaged in logit space.
-
-    Attributes:
-        logit: Log odds of A; what favours a position cancels when both orders were shown.
-        position_residual: Half the difference between the orders: logits in favour of the response
-            shown first. None where only one order is there.
-    """
-
-    logit: float
-    position_residual: float | None = None
 
 
 @dataclass(frozen=True)
@@ -207,12 +194,10 @@ def _vote(labels: Sequence[Label]) -> Vote:
 
 
 def _opinion(labels: Sequence[Label]) -> JudgeOpinion:
-    by_order: dict[str | None, list[float]] = defaultdict(list)
+    by_order: dict[Order | None, list[float]] = defaultdict(list)
     for label in labels:
         by_order[label.order_shown].append(judge_label_logit(label))
-    means = {order: _mean(logits) for order, logits in by_order.items()}
-    both = "ab" in means and "ba" in means
-    return JudgeOpinion(_mean(list(means.values())), (means["ab"] - means["ba"]) / 2 if both else None)
+    return swap_average({order: _mean(logits) for order, logits in by_order.items()})
 
 
 def _mean(numbers: Sequence[float]) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, NoDatabaseError, NotFinishedError, UserError
+from rewardkit.jobs.auditing import AUDIT
 from rewardkit.jobs.evaluating import EVALUATE
 from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
 from rewardkit.jobs.learning import CALIBRATE, TRAIN
@@ -16,7 +17,7 @@ from rewardkit.progress import log
 from rewardkit.runs import Manifest
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (IMPORT, SIMULATE, JUDGE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE)
+    stage.name: stage for stage in (IMPORT, SIMULATE, JUDGE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE, AUDIT)
 }
 
 

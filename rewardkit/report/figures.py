@@ -77,15 +77,15 @@ def draw_all(data: ReportData) -> dict[str, Picture]:
     """Draw every figure that the data have something for, by name."""
     forest = Forest.of((data.model, *data.compared))
     pictures = [
-        _draw("reliability", data.reliability, _style_reliability, _reliability_in_words(data.reliability)),
-        _draw("margins", data.margins, _style_margins, _margins_in_words(data.margins)),
+        draw("reliability", data.reliability, style_reliability, reliability_in_words(data.reliability)),
+        draw("margins", data.margins, _style_margins, _margins_in_words(data.margins)),
     ]
     if forest.lines:
         tall = LINE_HEIGHT * len(forest.lines) + 0.75
-        pictures.append(_draw("accuracy", forest, _style_forest, _forest_in_words(forest), height=tall))
+        pictures.append(draw("accuracy", forest, style_forest, forest_in_words(forest), height=tall))
     if data.curve and data.curve.history:
         label = "Line chart of the training loss and the validation loss over the steps of training."
-        pictures.append(_draw("training", data.curve, _style_curve, label))
+        pictures.append(draw("training", data.curve, _style_curve, label))
     return {picture.name: picture for picture in pictures}
 
 
@@ -100,9 +100,16 @@ def write_pictures(pictures: Mapping[str, Picture], folder: Path) -> None:
         write_text(folder / f"{name}.svg", picture.svg)
 
 
-def _draw(
-    name: str, result: Plottable, style: Callable[[Axes], None], label: str, *, height: float = HEIGHT
-) -> Picture:
+def draw(name: str, result: Plottable, style: Callable[[Axes], None], label: str, *, height: float = HEIGHT) -> Picture:
+    """Draw a result.
+
+    Args:
+        name: Of its files, and of its ids inside a page.
+        result: What is drawn.
+        style: Gives the axes the page's look.
+        label: The figure in words.
+        height: In inches.
+    """
     from matplotlib.figure import Figure
 
     with _styled(name):
@@ -161,7 +168,8 @@ def _at_home(tag: str, name: str) -> str:
     return tag
 
 
-def _style_reliability(ax: Axes) -> None:
+def style_reliability(ax: Axes) -> None:
+    """Give a reliability diagram the page's look."""
     ax.lines[0].set_color(PALETTE["line"])
     ax.legend(loc="best")
     ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
@@ -179,7 +187,8 @@ def _style_margins(ax: Axes) -> None:
         ax.text(place, 1.0, text, transform=ax.transAxes, ha="right" if place else "left", va="bottom")
 
 
-def _style_forest(ax: Axes) -> None:
+def style_forest(ax: Axes) -> None:
+    """Give lines of accuracies the page's look: the first stands out."""
     for line in ax.lines[2:]:
         line.set_color(PALETTE["ink"])
     for mark in ax.collections:
@@ -191,7 +200,8 @@ def _style_curve(ax: Axes) -> None:
     ax.grid(axis="y", color=PALETTE["line"], alpha=0.25, linewidth=0.8)
 
 
-def _reliability_in_words(result: Reliability) -> str:
+def reliability_in_words(result: Reliability) -> str:
+    """Say what a reliability diagram shows."""
     bins = "; ".join(f"{percent(b.confidence, 0)} sure, {percent(b.frequency.value, 0)} agree" for b in result.bins)
     return f"Reliability diagram over {count(result.n, 'comparison')}: {bins}."
 
@@ -202,6 +212,7 @@ def _margins_in_words(result: MarginHistogram) -> str:
     return f"Histogram of margins over {count(result.n, 'comparison')}: {wrong} below 0 and {right} from 0 on."
 
 
-def _forest_in_words(forest: Forest) -> str:
+def forest_in_words(forest: Forest) -> str:
+    """Say what lines of accuracies show."""
     lines = "; ".join(f"{line.name} {percent(line.accuracy.value)}" for line in forest.lines)
     return f"Agreement with the held-out labels, with intervals: {lines}."

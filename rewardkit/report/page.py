@@ -54,7 +54,7 @@ def write_report(data: ReportData, folder: Path, name: str = "report.html") -> P
 
 def render(data: ReportData, verdict: Verdict, pictures: dict[str, Picture]) -> str:
     """Return the page as HTML."""
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     return template.render(
         data=data,
         verdict=verdict,
@@ -77,7 +77,8 @@ def _closest(data: ReportData) -> Row | None:
     return data.baselines[min(compared)[1]] if compared else None
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return what renders the pages of this room: escaping, strict, with the room's formats."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
