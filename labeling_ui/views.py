@@ -194,7 +194,7 @@ def asked_criteria(study: Study) -> list[View]:
     return [
         {
             "name": c.name,
-            "description": c.description,
+            "description": c.said,
             "anchors": {f"{at:g}": what for at, what in c.anchors.items()},
         }
         for c in (study.rubric.by_weight() if study.rubric else ())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from rewardkit.checks import check_named
 from rewardkit.complaints import complaint
 from rewardkit.errors import ConfigError
 from rewardkit.registry import suggestion
@@ -17,6 +19,26 @@ FOLDER = Path("configs/rubrics")
 CHECKOUT = Path(__file__).resolve().parents[1] / FOLDER
 
 
+class CheckConfig(BaseModel):
+    """How code decides a criterion: the name of a check, and its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str = Field(description="a registered check: characters, contains, lines, without, words, or a third party's")
+
+    @model_validator(mode="after")
+    def _is_there(self) -> CheckConfig:
+        try:
+            self.run()
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def run(self) -> Callable[[str], float]:
+        """Return the check: how far a text meets it, from 0 to 1."""
+        return check_named(self.name, self.model_extra or {})
+
+
 class Criterion(BaseModel):
     """One thing to look for."""
 
@@ -24,10 +46,23 @@ class Criterion(BaseModel):
 
     name: str = Field(min_length=1, description="short name; ratings are stored under it")
     description: str = Field(min_length=1, description="what is meant, in one sentence for the judge")
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
-        1.0, description="importance; heavier criteria are named first"
+    weight: Annotated[float, Field(allow_inf_nan=False)] = Field(
+        1.0, description="importance; heavier criteria are named first, and negative ones count against a response"
     )
     anchors: dict[Finite, str] = Field(default_factory=dict, description="level on the scale: what it looks like")
+    check: CheckConfig | None = Field(None, description="decided by code, and asked of nobody")
+
+    @field_validator("weight")
+    @classmethod
+    def _counts(cls, weight: float) -> float:
+        if weight == 0:
+            raise ValueError("a criterion of weight 0 counts for nothing: leave it out")
+        return weight
+
+    @property
+    def said(self) -> str:
+        """What is meant, for whoever judges."""
+        return f"{self.description.strip()}{' (This counts against a response.)' if self.weight < 0 else ''}"
 
 
 class Rubric(BaseModel):
@@ -58,16 +93,40 @@ class Rubric(BaseModel):
             for level in criterion.anchors:
                 if not low <= level <= high:
                     raise ValueError(f"the anchor {level:g} of {criterion.name!r} is not on the scale {low:g}-{high:g}")
+        if not self.by_weight():
+            raise ValueError("all criteria are checked by code: nothing is left to judge")
         return self
 
     @property
     def content_hash(self) -> str:
         """Hash of everything that a judge may be shown of it."""
-        return content_id("rubric", self.model_dump_json())
+        return content_id("rubric", self.model_dump_json(exclude_defaults=True))
 
     def by_weight(self) -> list[Criterion]:
-        """Return the criteria, heaviest first; equal ones keep the file's order."""
-        return sorted(self.criteria, key=lambda criterion: -criterion.weight)
+        """Return the criteria that people and models are asked about, heaviest first; equal ones keep their order."""
+        asked = [criterion for criterion in self.criteria if criterion.check is None]
+        return sorted(asked, key=lambda criterion: -abs(criterion.weight))
+
+    def checked(self) -> list[Criterion]:
+        """Return the criteria that code decides."""
+        return [criterion for criterion in self.criteria if criterion.check is not None]
+
+    def overall(self, values: Mapping[str, float | None]) -> float | None:
+        """Return the weighted mean of ratings, on the rubric's scale.
+
+        Args:
+            values: By criterion; what is missing or None does not count. A criterion of negative weight counts the
+                more against a response the higher it is rated.
+
+        Returns:
+            None where nothing was rated.
+        """
+        low, high = self.scale
+        rated = [(c.weight, value) for c in self.criteria if (value := values.get(c.name)) is not None]
+        whole = sum(abs(weight) for weight, _ in rated)
+        if not whole:
+            return None
+        return sum(abs(weight) * (value if weight > 0 else low + high - value) for weight, value in rated) / whole
 
 
 def load_rubric(name: str) -> Rubric:

@@ -169,7 +169,7 @@ def _judge(job: Job, folder: runs.StageFolder) -> Summary:
             log(f"judge: ratings: {estimate}, {len(rated)} are there already")
             spent = store.spent(pairs.annotator.id) + store.spent(opened.ratings.annotator.id)
             ratings = running.judge_ratings(_texts(store), opened.ratings, config, already=rated, spent=spent)
-            _keep(store, ratings, "judge: ratings", estimate.requests, counts)
+            _keep(store, ratings, "judge: ratings", estimate.requests + estimate.checked, counts)
     return dict(counts)
 
 

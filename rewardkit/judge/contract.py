@@ -94,11 +94,12 @@ class RatingVerdict:
     """A parsed rating.
 
     Attributes:
-        level: Expected place on the scale, from 0 (its lowest end) to 1 (its highest).
+        level: Expected place on the scale, from 0 (its lowest end) to 1 (its highest); None where the criterion does
+            not apply.
         mass_outside: Probability that the model gave to anything but the labels.
     """
 
-    level: float
+    level: float | None
     mass_outside: float
 
 

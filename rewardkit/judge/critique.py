@@ -53,7 +53,7 @@ class CritiqueV1:
     def rating_question(self, rubric: Rubric, criterion: Criterion) -> Message:
         """Ask how both do on one criterion, on the rubric's own scale."""
         levels = anchors(criterion, rubric.scale, rubric.scale)
-        slots = {"criterion": f"{criterion.name}: {criterion.description.strip()}", "anchors": levels}
+        slots = {"criterion": f"{criterion.name}: {criterion.said}", "anchors": levels}
         return Message(role="user", content=self._prompt.fill("rate", slots))
 
     def verdict(self, text: str) -> Verdict | Failure:

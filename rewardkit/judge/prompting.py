@@ -69,7 +69,7 @@ def pair_slots(texts: PairTexts, rubric: Rubric, order: Order) -> dict[str, str]
         first, second = second, first
     return {
         "rubric": rubric.description.strip(),
-        "criteria": "\n".join(f"- {c.name}: {c.description.strip()}" for c in rubric.by_weight()),
+        "criteria": "\n".join(f"- {c.name}: {c.said}" for c in rubric.by_weight()),
         "request": conversation(texts.prompt),
         "first": neutralise(first),
         "second": neutralise(second),

@@ -8,7 +8,7 @@ from typing import Any
 from rewardkit.errors import ConfigError
 from rewardkit.judge.contract import PairProtocol, RatingProtocol
 from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
-from rewardkit.judge.rating import RatingV1
+from rewardkit.judge.rating import RatingV1, RatingV2
 from rewardkit.registry import lookup
 
 GROUP = "judge_protocols"
@@ -16,6 +16,7 @@ PROTOCOLS: Mapping[str, Callable[[], Any]] = {
     "pairwise-text.v1": PairwiseTextV1,
     "pairwise.v1": PairwiseV1,
     "rating.v1": RatingV1,
+    "rating.v2": RatingV2,
 }
 
 

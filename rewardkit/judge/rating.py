@@ -25,7 +25,7 @@ class RatingV1:
     """`rating.v1`: one criterion a request; the answer is a number from 1 to 5, whatever the rubric's scale."""
 
     name = "rating.v1"
-    labels = ("1", "2", "3", "4", "5")
+    labels: tuple[str, ...] = ("1", "2", "3", "4", "5")
     needs: Capability = "labels"
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class RatingV1:
         """Ask for a number on one criterion."""
         slots = {
             "rubric": rubric.description.strip(),
-            "criterion": f"{criterion.name}: {criterion.description.strip()}",
+            "criterion": f"{criterion.name}: {criterion.said}",
             "anchors": anchors(criterion, rubric.scale, (1.0, 5.0)),
             "request": conversation(texts.prompt),
             "response": neutralise(texts.response.text),
@@ -51,4 +51,24 @@ class RatingV1:
             return found
         low, high = int(self.labels[0]), int(self.labels[-1])
         mean = sum(int(label) * share for label, share in found.probabilities.items())
+        return RatingVerdict(min(max((mean - low) / (high - low), 0.0), 1.0), found.mass_outside)
+
+
+class RatingV2(RatingV1):
+    """`rating.v2`: as `rating.v1`, and N where the criterion does not apply; then nothing is rated."""
+
+    name = "rating.v2"
+    labels = (*RatingV1.labels, "N")
+
+    def parse_rating(self, completion: Completion) -> RatingVerdict | Failure:
+        """Read the expected place among the numbers; no place where N is more probable than all of them together."""
+        found = distribution(completion, self.labels, LEAST_MASS)
+        if isinstance(found, Failure):
+            return found
+        numbers = {label: share for label, share in found.probabilities.items() if label != "N"}
+        whole = sum(numbers.values())
+        if whole <= 0.5:
+            return RatingVerdict(None, found.mass_outside)
+        mean = sum(int(label) * share for label, share in numbers.items()) / whole
+        low, high = int(self.labels[0]), int(self.labels[-2])
         return RatingVerdict(min(max((mean - low) / (high - low), 0.0), 1.0), found.mass_outside)

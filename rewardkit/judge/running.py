@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
 
@@ -29,7 +29,7 @@ from rewardkit.judge.contract import (
 )
 from rewardkit.judge.failures import FailureGuard
 from rewardkit.judge.judges import Judge
-from rewardkit.judge.tasks import PairKey, R, RatingKey, Task, pair_tasks, rating_tasks
+from rewardkit.judge.tasks import PairKey, R, RatingKey, Task, checked_ratings, pair_tasks, rating_tasks
 from rewardkit.types import Annotator, Label, Rating
 
 REQUESTS_AT_A_TIME = 32
@@ -45,12 +45,14 @@ class Estimate:
         requests: Requests to the backend.
         tokens: Tokens of all requests, from a sample of them.
         cost: At most, about, if no request is sent twice; 0 where nobody knows the prices.
+        checked: Ratings that code gives, without a request.
     """
 
     items: int
     requests: int
     tokens: int
     cost: float = 0.0
+    checked: int = 0
 
     def __str__(self) -> str:
         cost = f", at most about {self.cost:.2f} to pay" if self.cost else ""
@@ -117,8 +119,18 @@ def judge_ratings(
     """
     annotator = judge.annotator
     yield annotator
-    tasks = rating_tasks(islice(responses, config.limit), judge, already)
-    yield from _records(tasks, judge.backend, config, spent)
+    checked: deque[Rating] = deque()
+
+    def checking() -> Iterator[ResponseTexts]:
+        for texts in islice(responses, config.limit):
+            checked.extend(checked_ratings([texts], judge, already))
+            yield texts
+
+    for rating in _records(rating_tasks(checking(), judge, already), judge.backend, config, spent):
+        while checked:
+            yield checked.popleft()
+        yield rating
+    yield from checked
 
 
 def estimate_comparisons(
@@ -140,7 +152,15 @@ def estimate_ratings(
     already: AbstractSet[RatingKey] = frozenset(),
 ) -> Estimate:
     """Say how much `judge_ratings` would do with the same arguments, without loading the model."""
-    return _estimate(rating_tasks(islice(responses, config.limit), judge, already), judge.backend)
+    checked = 0
+
+    def counting() -> Iterator[ResponseTexts]:
+        nonlocal checked
+        for texts in islice(responses, config.limit):
+            checked += sum((texts.response.id, each.name, 0) not in already for each in judge.rubric.checked())
+            yield texts
+
+    return replace(_estimate(rating_tasks(counting(), judge, already), judge.backend), checked=checked)
 
 
 def _sampling_prob(limit: int | None, total: int | None) -> float:

@@ -21,6 +21,7 @@ from rewardkit.judge.contract import (
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Annotator, Choice, Label, Order, Rating
 
+NOT_APPLICABLE = "the criterion does not apply"
 PairKey = tuple[str, str | None, int]
 RatingKey = tuple[str, str, int]
 R = TypeVar("R", Label, Rating)
@@ -115,10 +116,32 @@ def rating_tasks(
     annotator = judge.annotator.id
     for texts in responses:
         item = texts.response.id
-        for criterion in judge.rubric.criteria:
+        for criterion in judge.rubric.by_weight():
             if (item, criterion.name, 0) not in already:
                 request = judge.protocol.render_rating(texts, judge.rubric, criterion)
                 yield Task(item, request, _rater(judge, annotator, item, criterion))
+
+
+def checked_ratings(
+    responses: Iterable[ResponseTexts], judge: Asks[RatingProtocol], already: AbstractSet[RatingKey]
+) -> Iterator[Rating]:
+    """Rate each response on the criteria that code decides, but for what is there already."""
+    rubric = judge.rubric
+    (low, high), checks = rubric.scale, [(each.name, each.check) for each in rubric.checked() if each.check]
+    runs = [(name, check.name, check.run()) for name, check in checks]
+    for texts in responses:
+        for name, check, run in runs:
+            if (texts.response.id, name, 0) not in already:
+                yield Rating.of(
+                    texts.response.id,
+                    judge.annotator.id,
+                    name,
+                    value=low + run(texts.response.text) * (high - low),
+                    scale=rubric.scale,
+                    rubric_version=rubric.version,
+                    metadata={"checked": check},
+                    created_at=datetime.now(UTC),
+                )
 
 
 def _rater(
@@ -136,6 +159,8 @@ def _rater(
         verdict = judge.protocol.parse_rating(completion)
         if isinstance(verdict, Failure):
             return Rating.of(response, annotator, criterion.name, status="failed", reason=verdict.reason, **shared)
+        if verdict.level is None:
+            return Rating.of(response, annotator, criterion.name, status="abstained", reason=NOT_APPLICABLE, **shared)
         return Rating.of(response, annotator, criterion.name, value=low + verdict.level * (high - low), **shared)
 
     return rate

@@ -24,6 +24,7 @@ PROMPT = Prompt.of((Message(role="user", content="Write a story."),))
 PUBLISHED = {
     "pairwise.v1": "8802ed61b6420473746a1ecf4eb83087",
     "pairwise-text.v1": "f3ecccfa58cf37b2c2168e91a046bd9a",
+    "rating.v2": "c8057e024e28d7ab3d7c7d8a116f2df3",
     "rating.v1": "67f1a44a5a78819435c31c797ce6d058",
 }
 
@@ -31,7 +32,7 @@ text = st.text(min_size=1, max_size=40)
 values = st.one_of(st.floats(), st.floats(max_value=0.0), st.just(-math.inf))
 completions = st.builds(
     Completion,
-    logprobs=st.dictionaries(st.sampled_from(["A", "B", "1", "2", "3", "4", "5", "tie", ""]), values),
+    logprobs=st.dictionaries(st.sampled_from(["A", "B", "1", "2", "3", "4", "5", "N", "tie", ""]), values),
     bounds=st.dictionaries(st.sampled_from(["A", "B", "1", "5"]), values),
     reply=st.one_of(
         st.text(), st.from_regex(r"(?s).{0,9}(\n\W{0,3}[Vv]erdict ?: ?(A|B|tie|C)\W?){0,3}", fullmatch=True)
@@ -105,7 +106,7 @@ def test_parsing_a_rating_never_raises(name, completion):
         assert verdict.reason
     else:
         assert isinstance(verdict, RatingVerdict)
-        assert 0.0 <= verdict.level <= 1.0
+        assert verdict.level is None or 0.0 <= verdict.level <= 1.0
         assert 0.0 <= verdict.mass_outside <= 1.0
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rewardkit.errors import ConfigError
-from rewardkit.rubric import load_rubric, rubric_names
+from rewardkit.rubric import CHECKOUT, Rubric, load_rubric, rubric_names
 
 VALID = """
 name: short
@@ -14,11 +14,11 @@ criteria:
 """
 
 
-@pytest.mark.parametrize("name", ["fiction", "joke", "poem"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in CHECKOUT.glob("*.yaml")))
 def test_the_shipped_rubrics_are_valid(name):
     rubric = load_rubric(name)
     assert rubric.name == name
-    assert all(criterion.anchors for criterion in rubric.criteria)
+    assert all(bool(criterion.anchors) != bool(criterion.check) for criterion in rubric.criteria)
 
 
 def test_a_rubric_is_found_in_the_working_directory_first(tmp_path, monkeypatch):
@@ -51,6 +51,10 @@ def test_a_path_is_taken_as_it_is(tmp_path):
         ("criteria:\n", "criteria:\n  - {name: brevity, description: Again.}\n", "same name"),
         ("5: short", "5: short, 5: brief", "given twice"),
         ("criteria:", "- criteria:", "not valid YAML"),
+        ("{1: long, 5: short}", "{1: long}, weight: 0", "counts for nothing"),
+        ("anchors: {1: long, 5: short}", "check: {name: wrods}", "unknown name 'wrods'"),
+        ("anchors: {1: long, 5: short}", "check: {name: words, lest: 2}", "unexpected keyword argument 'lest'"),
+        ("anchors: {1: long, 5: short}", "check: {name: words, most: 2}", "nothing is left to judge"),
     ],
 )
 def test_a_bad_file_is_one_clear_error(tmp_path, old, new, complaint):
@@ -78,3 +82,30 @@ def test_heavier_criteria_come_first(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(VALID + "  - {name: wit, description: It is witty., weight: 2}\n")
     assert [criterion.name for criterion in load_rubric(str(path)).by_weight()][0] == "wit"
+
+
+def hybrid(**scale):
+    criteria = [
+        {"name": "wit", "description": "It is witty.", "weight": 3},
+        {"name": "haste", "description": "It is hasty.", "weight": -1},
+        {"name": "brevity", "description": "It is short.", "weight": 2, "check": {"name": "words", "most": 3}},
+    ]
+    return Rubric(name="r", version="1", description="?", criteria=criteria, **scale)
+
+
+def test_what_counts_against_a_response_says_so_and_what_code_decides_is_asked_of_nobody():
+    rubric = hybrid()
+    assert [criterion.name for criterion in rubric.by_weight()] == ["wit", "haste"]
+    assert [criterion.name for criterion in rubric.checked()] == ["brevity"]
+    assert rubric.by_weight()[1].said == "It is hasty. (This counts against a response.)"
+    assert rubric.checked()[0].check.run()("one two three") == 1.0
+
+
+def test_the_overall_rating_weighs_and_turns_what_counts_against():
+    rubric = hybrid(scale=(0, 10))
+    assert rubric.overall({"wit": 10.0, "haste": 0.0, "brevity": 10.0}) == 10.0
+    assert rubric.overall({"wit": 0.0, "haste": 10.0, "brevity": 0.0}) == 0.0
+    # What does not apply, or was not rated, counts for nothing.
+    assert rubric.overall({"wit": 8.0, "haste": None}) == 8.0
+    assert rubric.overall({"wit": 8.0, "haste": 4.0}) == pytest.approx((3 * 8 + 1 * 6) / 4)
+    assert rubric.overall({}) is None

@@ -10,8 +10,9 @@ from rewardkit.judge.contract import Completion
 from rewardkit.judge.fake import FakeBackend
 from rewardkit.judge.judges import Judge, open_judges
 from rewardkit.judge.pairwise import PairwiseV1
-from rewardkit.judge.rating import RatingV1
+from rewardkit.judge.rating import RatingV1, RatingV2
 from rewardkit.judge.running import estimate_comparisons, estimate_ratings, judge_comparisons, judge_ratings
+from rewardkit.rubric import Rubric
 from rewardkit.types import Annotator
 
 CONFIG = JudgeConfig(backend="fake")
@@ -187,3 +188,38 @@ def test_too_long_for_the_fake_is_a_failure_too(rubric, texts):
     backend = FakeBackend(max_tokens=3)
     completion = backend.complete([PairwiseV1().render(texts(), rubric, "ab")])[0]
     assert "max_tokens" in completion.failure
+
+
+def test_what_code_decides_is_rated_without_a_question(rubric, texts):
+    checked = {"name": "length", "description": "It is short.", "check": {"name": "words", "most": 3}}
+    hybrid = Rubric.model_validate({**rubric.model_dump(), "criteria": [*rubric.model_dump()["criteria"], checked]})
+    items, backend = [texts(first="A cat sat there long ago."), texts(first="A cat.")], FakeBackend()
+    judge = Judge(backend, RatingV1(), hybrid)
+    already = {(items[1].response.id, "wit", 0)}
+    estimate = estimate_ratings(items, judge, CONFIG, already=already)
+    assert (estimate.requests, estimate.checked) == (3, 2)
+    _, *ratings = judge_ratings(items, judge, CONFIG, already=already)
+    assert len(ratings) == 5 and len(backend.seen) == 3
+    found = {each.response_id: each for each in ratings if each.criterion == "length"}
+    expected = {each.response.id: 10.0 if len(each.response.text.split()) <= 3 else 0.0 for each in items}
+    assert {response: each.value for response, each in found.items()} == expected
+    assert all(each.metadata == {"checked": "words"} and each.scale == (0, 10) for each in found.values())
+    # Nothing is left to ask, and what is left to check is checked.
+    rest = {(each.response.id, name, 0) for each in items for name in ("wit", "clarity")}
+    _, *ratings = judge_ratings(items, judge, CONFIG, already=rest)
+    assert [each.criterion for each in ratings] == ["length"] * 2
+
+
+def test_a_criterion_that_does_not_apply_is_no_rating(rubric, texts):
+    judge = Judge(
+        FakeBackend(always(**{"1": 0.1, "2": 0.1, "3": 0.1, "4": 0.05, "5": 0.05, "N": 0.5})), RatingV2(), rubric
+    )
+    _, *ratings = judge_ratings([texts()], judge, CONFIG)
+    assert [(each.status, each.value, each.reason) for each in ratings] == [
+        ("abstained", None, "the criterion does not apply")
+    ] * 2
+    sure = Judge(
+        FakeBackend(always(**{"1": 0.0001, "2": 0.0001, "3": 0.1, "4": 0.3, "5": 0.2, "N": 0.3})), RatingV2(), rubric
+    )
+    _, *ratings = judge_ratings([texts()], sure, CONFIG)
+    assert ratings[0].value == pytest.approx(10 * ((0.1 * 3 + 0.3 * 4 + 0.2 * 5) / 0.6 - 1) / 4, abs=0.02)
