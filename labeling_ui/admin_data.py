@@ -10,6 +10,7 @@ from labeling_ui.admin_access import Asking, Wiring
 from labeling_ui.admin_templates import view
 from labeling_ui.office import Office
 from labeling_ui.people import Refused
+from labeling_ui.upload_words import COLUMNS, in_the_form
 from labeling_ui.uploads import REJECTS, Upload, columns_of
 from rewardkit.errors import DataError
 from rewardkit.extras import require
@@ -42,7 +43,7 @@ def look_view(office: Office, upload: Upload) -> str:
         look = office.uploads.look(upload, office.desk.study)
     except DataError as error:
         if not (office.folder / REJECTS.format(token=upload.token)).exists():
-            raise
+            raise in_the_form(error, upload.path) from error
         return view("rejected", error=error, token=upload.token)
     rows = [[_cell(row.get(name)) for name, _ in look.fields] for row in look.rows]
     return view(
@@ -62,9 +63,11 @@ def take_in(office: Office, by: str, upload: Upload, role: Any, priority: Any) -
     if not isinstance(priority, int | float) or priority not in PRIORITIES:
         raise Refused("a priority is a whole number from -1000 to 1000", fix="correct it")
     chosen: Any = ROLES[role]
-    taken = office.uploads.take(
-        upload, office.desk.study, role=chosen, priority=int(priority), by=by, at=office.desk.clock()
-    )
+    how: dict[str, Any] = {"role": chosen, "priority": int(priority), "by": by, "at": office.desk.clock()}
+    try:
+        taken = office.uploads.take(upload, office.desk.study, **how)
+    except DataError as error:
+        raise in_the_form(error, upload.path) from error
     return view("taken", taken=taken, role=chosen, token=upload.token)
 
 
@@ -76,9 +79,7 @@ def data_tab(office: Office, wiring: Wiring) -> None:
         file = gradio.File(label="A file", file_types=TYPES, type="filepath", height=150, elem_id="upload")
         with gradio.Row():
             source = gradio.Textbox(label="Name of the data set", info="The file's name if left empty", max_lines=1)
-            columns = gradio.Textbox(
-                label="Columns under other names", info="prompt=question, one a line; empty if they fit", lines=2
-            )
+            columns = gradio.Textbox(label=COLUMNS, info="prompt=question, one a line; empty if they fit", lines=2)
         look = gradio.Button("Look at it")
     message = gradio.HTML(elem_classes="admin", apply_default_css=False)
     shown = gradio.HTML(elem_classes="admin", apply_default_css=False, elem_id="look")

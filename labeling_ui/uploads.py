@@ -19,17 +19,19 @@ import sqlalchemy as sa
 
 from labeling_ui.candidates import ItemRole
 from labeling_ui.choosing import Ids, known_answers, sets_of
+from labeling_ui.pairing import pairs_of
 from labeling_ui.people import Refused
 from labeling_ui.stock import add_items
 from labeling_ui.study import Study
 from labeling_ui.trail import note
+from labeling_ui.upload_words import remarks
 from rewardkit.config import ImportConfig
 from rewardkit.store.importing import ImportSummary, import_files
 from rewardkit.store.importing_detect import Plan, plan_import
 from rewardkit.store.importing_files import read_rows
 from rewardkit.store.labelling_tables import items
 from rewardkit.store.store import Store
-from rewardkit.types import Choice
+from rewardkit.types import Choice, Comparison
 
 FIRST_ROWS = 5
 REJECTS = "rejects-{token}.jsonl"
@@ -62,6 +64,7 @@ class Look:
         summary: What an import of it makes.
         sets: What could be labelled.
         answers: Comparisons on which the file's human labels agree, with the answer.
+        pairs: Comparisons that are formed of its responses, where nothing is compared in it.
     """
 
     plan: Plan
@@ -69,6 +72,12 @@ class Look:
     summary: ImportSummary
     sets: tuple[Ids, ...]
     answers: Mapping[Ids, Choice]
+    pairs: tuple[Comparison, ...] = ()
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a researcher would want to know before they take the file in."""
+        return list(remarks(self.plan, len(self.pairs)))
 
     @property
     def fields(self) -> list[tuple[str, str]]:
@@ -88,12 +97,14 @@ class Taken:
         found: What could have become an item.
         added: Items that are new in the study.
         elsewhere: What was left out, as the study has it in another role.
+        paired: Comparisons that were formed of the file's responses.
     """
 
     summary: ImportSummary
     found: int
     added: int
     elsewhere: int
+    paired: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,8 +128,11 @@ class Uploads:
         plan = plan_import([upload.path], upload.source, upload.columns)[0]
         rows = tuple(row.data for row in islice(read_rows(upload.path), FIRST_ROWS) if row.data is not None)
         with self._scratch(upload) as (scratch, summary):
-            sets = tuple(sets_of((each.comparison for each in scratch.comparisons()), study.config.task))
-            return Look(plan, rows, summary, sets, known_answers(scratch))
+            compared = [each.comparison for each in scratch.comparisons()]
+            # As at the start of a server: responses that nobody has compared are paired, those of one prompt.
+            pairs = () if compared else tuple(pairs_of(scratch, study.config.pairs_per_prompt))
+            sets = tuple(sets_of(compared or pairs, study.config.task))
+            return Look(plan, rows, summary, sets, known_answers(scratch), pairs)
 
     def take(  # noqa: PLR0913 - keyword-only past the second
         self, upload: Upload, study: Study, *, role: ItemRole, priority: int, by: str, at: float
@@ -146,6 +160,7 @@ class Uploads:
         if not sets:
             raise Refused("all that the file holds for this is in the study already, in another role")
         summary = self._import(self.store, upload)
+        self.store.add(look.pairs)
         expected = look.answers if role == "gold" else None
         task = "comparison" if role == "gold" else study.config.task
         added = add_items(self.store, study, sets, task=task, role=role, expected=expected, priority=priority)
@@ -153,7 +168,7 @@ class Uploads:
         with self.store.writing() as connection:
             counts = {"records": dict(summary.added), "rejected": summary.rejected}
             note(connection, "imported", study=study.name, at=at, person_id=by, **details, **counts)
-        return Taken(summary, len(sets), added, len(held) - len(sets))
+        return Taken(summary, len(sets), added, len(held) - len(sets), len(look.pairs))
 
     @contextmanager
     def _scratch(self, upload: Upload) -> Iterator[tuple[Store, ImportSummary]]:
@@ -196,4 +211,5 @@ def _require_some(sets: list[Ids], role: ItemRole, study: Study) -> None:
             fix="add the labels to the file, or add it as work",
         )
     if not sets:
-        raise Refused(f"the file holds nothing for a {study.config.task}", fix="bring prompts with several responses")
+        what = f"the file holds nothing for a {study.config.task}: no prompt has several responses"
+        raise Refused(what, fix="give each prompt two responses or more, in rows of their own or side by side")

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from labeling_ui.admin_data import ROLES, look_view, take_in, upload_of
 from labeling_ui.choosing import known_items
+from labeling_ui.pairing import pairs_of
 from labeling_ui.people import Refused
 from labeling_ui.uploads import Upload, columns_of
 from rewardkit.errors import DataError
@@ -101,6 +102,62 @@ def test_columns_may_have_other_names(office, bring):
         look_view(office, bring("question,one,two\nWhy?,yes,no\n"))
     with pytest.raises(Refused, match="names no column"):
         columns_of("prompt question")
+
+
+SINGLE = "prompt,response\nOne?,yes\nOne?,no\nOne?,perhaps\nTwo?,only this\n"
+
+
+def test_single_responses_are_paired_as_a_server_does_at_its_start(office, store, bring, researcher):
+    upload = bring(SINGLE, "replies.csv")
+    shown = look_view(office, upload)
+    # Three responses to one prompt make three pairs; the one to the other prompt has nobody to meet.
+    assert "3 comparisons, of pairs that are formed of the file’s 4 responses" in shown
+    assert "pairs those of one prompt" in shown and "rewardkit label" not in shown and of_study(store) == []
+    said = take_in(office, researcher.id, upload, WORK, 0)
+    assert "3 new items to be labelled" in said and "3 pairs were formed" in said and "4 responses" in said
+    assert {tuple(row.responses) for row in of_study(store)} == {
+        tuple(sorted((each.response_a, each.response_b))) for each in pairs_of(store, 6)
+    }
+    assert store.counts()["comparisons"] == 3
+    assert "3 were in the study already" in take_in(office, researcher.id, upload, WORK, 0)
+    with pytest.raises(Refused, match="no right answer"):
+        take_in(office, researcher.id, upload, GOLD, 0)
+
+
+def test_responses_that_have_nobody_to_meet_are_not_taken(office, store, bring, researcher):
+    upload = bring("prompt,response\nOne?,yes\nTwo?,no\n")
+    assert "nothing to compare it with" in look_view(office, upload)
+    with pytest.raises(Refused, match="no prompt has several responses"):
+        take_in(office, researcher.id, upload, WORK, 0)
+    assert store.counts()["responses"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "says"),
+    [
+        ("question,one,two\nWhy?,yes,no\n", "", ("Columns under other names", "prompt=COLUMN")),
+        (
+            CSV + "One?,yes,no,a,\n",
+            "prompt=question",
+            ("no column 'question'", "prompt=question under “Columns under other names”"),
+        ),
+        (
+            CSV + "One?,yes,no,a,\n",
+            "promt=extra",
+            ("unknown field 'promt'", "“Columns under other names”, promt=extra"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("deed", ["look", "take"])
+def test_what_is_wrong_with_a_file_is_said_in_the_words_of_the_form(
+    office, bring, researcher, tmp_path, deed, text, columns, says
+):
+    upload = bring(text, "survey.csv", columns)
+    with pytest.raises(DataError) as raised:
+        look_view(office, upload) if deed == "look" else take_in(office, researcher.id, upload, WORK, 0)
+    said = str(raised.value)
+    assert all(each in said for each in says) and "--map" not in said and str(tmp_path) not in said
+    assert "survey.csv" in said or "promt" in said
 
 
 def test_a_file_of_which_every_row_is_rejected_shows_its_rejects(office, store, bring, researcher):
