@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from rewardkit.audit.cases import PairCase
 from rewardkit.audit.pairs import NO_VOTES, voted
-from rewardkit.audit.results import Finding, Level, mean, missing, rate
+from rewardkit.audit.results import Finding, Level, lead, missing, rate
 from rewardkit.calibration.estimates import Array, Estimate, clustered_error, t_quantile
 
 
@@ -104,7 +104,7 @@ def self_preference(cases: Sequence[PairCase], family: str | None, level: Level)
     turned = [1 if case.writers[0] == family else -1 for case in own]
     judge = [0.5 + 0.5 * way * case.choice for way, case in zip(turned, own, strict=True)]
     people = [0.5 + way * (case.share - 0.5) for way, case in zip(turned, own, strict=True)]
-    difference = mean([one - other for one, other in zip(judge, people, strict=True)], units, level, reach=1.0)
+    difference = lead(judge, people, units, level)
     return Beside(rate(judge, units, level), rate(people, units, level), difference)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from rewardkit.audit.cases import PairCase, groups_of, side
 from rewardkit.audit.chance import coefficients
-from rewardkit.audit.results import Finding, Level, mean, missing, rate
+from rewardkit.audit.results import Finding, Level, lead, missing, rate
 
 NO_MAJORITY = "no comparison has a human majority"
 NO_VOTES = "no comparison has human labels"
@@ -158,8 +158,8 @@ def ceiling(cases: Sequence[PairCase], level: Level) -> Rival:
         nothing = missing(_why_no_ceiling(cases), len(voted(cases)))
         return Rival(name, nothing, nothing, nothing)
     units, people, judge = (list(column) for column in zip(*found, strict=True))
-    lead = mean([one - other for one, other in zip(judge, people, strict=True)], units, level, reach=1.0)
-    return Rival(name, rate(people, units, level), rate(judge, units, level), lead)
+    ahead = lead(judge, people, units, level)
+    return Rival(name, rate(people, units, level), rate(judge, units, level), ahead)
 
 
 def _left_out(case: PairCase) -> tuple[float, float] | None:
@@ -180,15 +180,15 @@ def _why_no_ceiling(cases: Sequence[PairCase]) -> str:
         return NO_VOTES
     if all(vote.aggregate for case in cases for vote in case.votes):
         return "the human labels are majorities, and single people are not known"
-    if not any(len(case.votes) > 1 for case in cases):
+    if not any(sum(not vote.aggregate for vote in case.votes) > 1 for case in cases):
         return "no comparison was answered by two people"
     return "wherever one person is left out the others are tied"
 
 
 def _rival(name: str, terms: Callable[[PairCase], float], cases: Sequence[PairCase], level: Level) -> Rival:
     units, its, judges = [case.unit for case in cases], [terms(case) for case in cases], list(map(_right, cases))
-    lead = mean([one - other for one, other in zip(judges, its, strict=True)], units, level, reach=1.0)
-    return Rival(name, rate(its, units, level), rate(judges, units, level), lead)
+    ahead = lead(judges, its, units, level)
+    return Rival(name, rate(its, units, level), rate(judges, units, level), ahead)
 
 
 def _share(terms: Callable[[PairCase], float], cases: Sequence[PairCase], level: Level, otherwise: Finding) -> Finding:

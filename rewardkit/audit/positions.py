@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rewardkit.audit.cases import PairCase, side
 from rewardkit.audit.pairs import decided, right
-from rewardkit.audit.results import Finding, Level, mean, missing, rate
+from rewardkit.audit.results import Finding, Level, lead, mean, missing, rate
+from rewardkit.calibration.estimates import Estimate
 from rewardkit.types import Order
 
 ONE_ORDER = "no comparison was judged in both orders"
@@ -73,11 +74,12 @@ def _accuracies(cases: Sequence[PairCase], judged: int, level: Level) -> dict[st
     single = [(one + other) / 2 for one, other in zip(a_first, b_first, strict=True)]
     averaged = [right(case.choice, case.majority) for case in cases]
     shares = [rate(terms, units, level) for terms in (a_first, b_first, single, averaged)]
-    gain = mean([one - other for one, other in zip(averaged, single, strict=True)], units, level, reach=1.0)
+    gain = lead(averaged, single, units, level)
     if not any(verdict.soft for case in cases for verdict in case.verdicts):
         # A tie counts half, which is what two opposite verdicts give on average.
-        gain = replace(
-            gain, note="0 by definition for verdicts in words: where the orders differ, the average is a tie"
+        gain = Finding(
+            Estimate(0.0, 0.0, 0.0, len(cases), len(set(units)), level.confidence),
+            "0 by definition for verdicts in words: where the orders differ, the average is a tie",
         )
     return dict(zip(names, (*shares, gain), strict=True))
 

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 
 from rewardkit.calibration.estimates import Estimate, clustered_mean
+
+# What is left of rounding where nothing varies.
+STILL = 1e-12
 
 
 class Level(NamedTuple):
@@ -46,17 +50,21 @@ def rate(values: npt.ArrayLike, units: Sequence[str], level: Level) -> Finding:
     return Finding(clustered_mean(values, units, level.confidence, rate=True))
 
 
-def mean(values: npt.ArrayLike, units: Sequence[str], level: Level, *, reach: float | None = None) -> Finding:
-    """Return a mean with its interval, clustered by unit.
+def mean(values: npt.ArrayLike, units: Sequence[str], level: Level) -> Finding:
+    """Return a mean with its interval, clustered by unit."""
+    return Finding(clustered_mean(values, units, level.confidence))
 
-    Args:
-        values: One number for each item.
-        units: The unit of each.
-        level: Of the interval.
-        reach: The mean cannot be further from 0 than this.
+
+def lead(own: Sequence[float], other: Sequence[float], units: Sequence[str], level: Level) -> Finding:
+    """Return the mean of own − other, paired, of terms between 0 and 1, with its interval.
+
+    With few units the t interval can leave what a difference of two shares can be, and is cut there. Where no
+    difference varies there is no standard error: the interval then reaches as far as units that were not met and
+    differ wholly could move it, by Clopper and Pearson's bound on their share.
     """
-    found = clustered_mean(values, units, level.confidence)
-    if reach is not None:
-        # With few units the t interval can leave what a difference of two shares can be.
-        found = replace(found, low=max(found.low, -reach), high=min(found.high, reach))
-    return Finding(found)
+    found = clustered_mean([one - two for one, two in zip(own, other, strict=True)], units, level.confidence)
+    low, high = found.low, found.high
+    if high - low < STILL:
+        unmet = clustered_mean(np.zeros(len(units)), units, level.confidence, rate=True).high
+        low, high = found.value - 2 * unmet, found.value + 2 * unmet
+    return Finding(replace(found, low=max(low, -1.0), high=min(high, 1.0)))

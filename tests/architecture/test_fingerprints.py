@@ -24,6 +24,7 @@ MACHINERY = {
     "paths",
     "label_config",
     "simulate_config",
+    "audit_config",
     "section",
     "yaml_files",
     "runs",
