@@ -91,6 +91,7 @@ class Wiring:
         outputs: Sequence[Any] = (),
         message: Any,
         quiet: bool = False,
+        latest: bool = False,
     ) -> Any:
         """Call a handler when something happens.
 
@@ -101,6 +102,7 @@ class Wiring:
             outputs: Components that show what it returns.
             message: Component that shows what it says.
             quiet: Show no sign of waiting, as for what is refreshed by itself.
+            latest: Of events that come while one is handled, handle the last, as of what is being typed.
         """
         gradio = require("gradio", "ui")
         return event(
@@ -110,6 +112,7 @@ class Wiring:
             api_visibility="private",
             concurrency_limit=None,
             show_progress="hidden" if quiet else "minimal",
+            trigger_mode="always_last" if latest else None,
         )
 
     def _behind_the_check(self, gradio: Any, handler: Handler, outputs: int) -> Callable[..., list[Any]]:

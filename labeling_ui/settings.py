@@ -6,7 +6,7 @@ changes the items that are there, so far as their labels allow: what was labelle
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +48,14 @@ class Settings(Form):
 
 
 POLICY = ("overlap", "most_overlap", "gold_early", "gold_late")
+NAMES = {
+    "overlap": "labels for each item",
+    "most_overlap": "labels at most, where annotators disagree",
+    "gold_early": "gold at first",
+    "gold_late": "gold later",
+    "guidelines": "guidelines",
+}
+"""What the form calls them."""
 
 
 def read_settings(store: Store, study: str) -> Settings:
@@ -64,15 +72,32 @@ def settled(study: Study, settings: Settings) -> Study:
         Refused: The settings do not fit together.
     """
     changed = {name: value for name in POLICY if (value := getattr(settings, name)) is not None}
+    values = {**study.config.assignment.model_dump(), **changed}
+    if values["most_overlap"] < values["overlap"]:
+        most, least = values["most_overlap"], values["overlap"]
+        what = f"an item cannot want {least} labels and, where annotators disagree, {most} at most"
+        raise Refused(what, fix="raise the one, or lower the other")
     try:
-        policy = AssignmentConfig.model_validate({**study.config.assignment.model_dump(), **changed})
+        policy = AssignmentConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = " ".join(str(part).replace("_", " ") for part in first["loc"])
-        raise Refused(f"{where}: {complaint(first)}".removeprefix(": "), fix="correct the settings") from error
+        raise _unfit(error) from error
     config = study.config.model_copy(update={"assignment": policy})
     guidelines = study.guidelines if settings.guidelines is None else page_of(settings.guidelines)
     return replace(study, config=config, guidelines=guidelines)
+
+
+def overruled(study: Study, settings: Settings) -> Iterator[str]:
+    """Yield a sentence for each key whose value in the config does not hold.
+
+    Args:
+        study: As its config has it.
+        settings: What was settled since.
+    """
+    for name, (configured, holds) in _differences(study, settled(study, settings)).items():
+        if name in POLICY:
+            yield f"{name} is {holds:g}, as set on the researchers' page; the config says {configured:g}"
+        else:
+            yield f"the {name} are those of the researchers' page; the config has others"
 
 
 def change_settings(desk: Desk, by: str, changes: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -95,7 +120,7 @@ def change_settings(desk: Desk, by: str, changes: Mapping[str, Any]) -> dict[str
         try:
             new = Settings.model_validate({**old.model_dump(), **changes})
         except ValidationError as error:
-            raise Refused(f"the settings cannot be used: {complaint(error.errors()[0])}", fix="correct them") from error
+            raise _unfit(error) from error
         after = settled(study, new)
         different = _differences(study, after)
         values = {"settings": new.model_dump(mode="json", exclude_defaults=True), "updated_at": desk.clock()}
@@ -106,6 +131,12 @@ def change_settings(desk: Desk, by: str, changes: Mapping[str, Any]) -> dict[str
         note(connection, "settled", study=study.name, at=desk.clock(), person_id=by, **noted)
     desk.study = after
     return different
+
+
+def _unfit(error: ValidationError) -> Refused:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    return Refused(f"{NAMES.get(name, 'settings')}: {complaint(first)}", fix="correct the settings")
 
 
 def _locked(connection: Connection, name: str, now: float) -> Settings:

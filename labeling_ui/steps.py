@@ -27,6 +27,21 @@ def step_of(details: Mapping[str, Any], study: Study) -> Step:
     return "break" if details.get("break") else "work"
 
 
+def changed_since(details: Mapping[str, Any], study: Study) -> str:
+    """Return what is new to somebody who agreed before; nothing to those who never did.
+
+    Args:
+        details: What is kept of the person.
+        study: What it asks them to agree to now.
+    """
+    agreed = details.get("consent")
+    if agreed is None or agreed == study.version:
+        return ""
+    # What was agreed to first and what is read before the work have a version each.
+    said = "guidelines have" if str(agreed).startswith(f"{study.consent.version}.") else "words below have"
+    return f"The {said} changed since you read them."
+
+
 def checked(details: Mapping[str, Any], study: Study, answers: Sequence[int]) -> dict[str, Any]:
     """Return what is to be kept after a try at the comprehension check.
 

@@ -18,7 +18,7 @@ from labeling_ui.people import People, Refused
 from labeling_ui.progress import of_person
 from labeling_ui.rendering import safe_html, safe_line
 from labeling_ui.sessions import Sessions
-from labeling_ui.steps import step_of
+from labeling_ui.steps import changed_since, step_of
 from labeling_ui.study import Study
 from labeling_ui.subjects import load_subject
 
@@ -71,7 +71,7 @@ class Turns:
         if step == "work":
             return self._review(person_id) or self.after(person_id, self.desk.next(person_id))
         if step == "consent":
-            return self._consent()
+            return self._consent(person)
         return {"step": step, **(self._check(person) if step == "check" else {})}
 
     def after(self, person_id: str, lease: Lease | None) -> View:
@@ -162,11 +162,12 @@ class Turns:
         text = " ".join(messages[-1].content.split()) if messages else ""
         return safe_line(text if len(text) <= ABOUT else f"{text[:ABOUT]}…")
 
-    def _consent(self) -> View:
+    def _consent(self, person: Row[Any]) -> View:
         study = self.desk.study
         return {
             "step": "consent",
             "version": study.version,
+            "changed": changed_since(person.details, study),
             "consent": study.consent.html,
             "guidelines": study.guidelines.html,
         }

@@ -12,7 +12,8 @@ export function consent(app, turn) {
     node: el(
       "div",
       { class: "reading" },
-      heading("Before you begin"),
+      heading(turn.changed ? "Before you go on" : "Before you begin"),
+      Boolean(turn.changed) && el("p", { class: "changed", role: "status" }, turn.changed),
       pane(turn.consent),
       el("h3", {}, "Guidelines"),
       pane(turn.guidelines),

@@ -64,6 +64,7 @@ def plan(config: JobConfig) -> Plan:
         # Replies become items while people talk.
         return Plan(study.name, 0, 0, {}, 0.0)
     with Store.open(config.database, create=False) as store:
+        study = _as_settled(store, study)
         _require_judge(store, study.config.review)
         work, known = _work(store, study), _known(store, study)
     labels = len(work) * study.config.assignment.overlap
@@ -104,11 +105,10 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
     from labeling_ui.finished import Finished
     from labeling_ui.server import build, listening, serve
     from labeling_ui.sessions import secret_of
-    from labeling_ui.settings import read_settings, settled
 
     with Store.open(config.database, create=study.config.chat is not None) as store, ExitStack() as stack:
         told_where = stack.enter_context(alone(config.workspace, study.name))
-        study = settled(study, read_settings(store, study.name))
+        study = _as_settled(store, study)
         if study.config.chat is None:
             stock(store, study)
         served = build(store, study, secret_of(config.workspace), writers=_writers(study.config, stack))
@@ -174,6 +174,16 @@ def _study(config: JobConfig) -> Study:
     if config.label is None:
         raise ConfigError("the config has no section 'label'", fix="add one: label: {}")
     return Study.of(config.label, config.name)
+
+
+def _as_settled(store: Store, study: Study) -> Study:
+    """Return a study as researchers settled it in the page, and say what holds over the config."""
+    from labeling_ui.settings import overruled, read_settings, settled
+
+    settings = read_settings(store, study.name)
+    for sentence in overruled(study, settings):
+        log(f"label: {sentence}")
+    return settled(study, settings)
 
 
 def _work(store: Store, study: Study) -> list[Ids]:

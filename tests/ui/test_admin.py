@@ -245,7 +245,7 @@ def test_settings_hold_at_once(page, watched, browser):
     guidelines.fill("Read **twice**.")
     page.get_by_label("At most, where annotators disagree").fill("2")
     page.get_by_role("button", name="Save").click()
-    page.get_by_text("most_overlap is 2").wait_for()
+    page.get_by_text("cannot want 3 labels").wait_for()
     assert read_settings(watched.store, NAME).guidelines is None
     page.get_by_label("At most, where annotators disagree").fill("4")
     page.get_by_role("button", name="Save").click()

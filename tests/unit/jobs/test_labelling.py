@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from labeling_ui.desk import Desk
+from labeling_ui.settings import change_settings
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, NoDatabaseError
 from rewardkit.jobs.labelling import plan, stock
@@ -65,6 +67,15 @@ def test_what_a_study_asks_for_is_said_before(config, database):
     assert said.shown()["hours"].startswith("0.1, if a label takes 30 s")
     with Store.open(database) as store:
         assert item_rows(store) == []
+
+
+def test_what_researchers_settled_is_counted_with_and_said(config, database, capsys):
+    with Store.open(database) as store:
+        (first,) = add(store, prompts=1, responses=2)
+        compare(store, [(first[0], first[1])])
+        change_settings(Desk(store, study_of(config())), "somebody", {"overlap": 2})
+    assert plan(config()).labels == 2
+    assert "label: overlap is 2, as set on the researchers' page; the config says 3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from labeling_ui.admin_settings import save, values_of
+from labeling_ui.admin_settings import preview, save, values_of
 from labeling_ui.desk import Desk
 from labeling_ui.people import Refused
 from labeling_ui.progress import progress_of
-from labeling_ui.settings import change_settings, read_settings, settled
+from labeling_ui.settings import change_settings, overruled, read_settings, settled
 from labeling_ui.steps import step_of
-from labeling_ui.study import Study
+from labeling_ui.study import Study, page_of
 from rewardkit.label_config import AssignmentConfig, LabelConfig
 from rewardkit.store.labelling_tables import events, items
 
@@ -77,8 +77,11 @@ def test_guidelines_that_change_are_read_again_and_survive_a_restart(office, des
 
 def test_what_is_left_alone_stays_with_the_config(office, desk, fresh, researcher):
     assert save(office, researcher.id, values_of(office)[:4], desk.study.guidelines.text) == "Nothing is different."
-    save(office, researcher.id, [3, 5, 30, 2.5], desk.study.guidelines.text)
-    assert read_settings(desk.store, "study").guidelines is None
+    assert "Set here" not in values_of(office)[-1] and "holds over the config" in values_of(office)[-1]
+    said = save(office, researcher.id, [3, 5, 30, 2.5], desk.study.guidelines.text)
+    assert said.startswith("Gold at first: 30 percent from now on, 20 percent until now. Gold later: 2.5 percent")
+    assert read_settings(desk.store, "study").model_dump(exclude_none=True) == {"gold_early": 0.3, "gold_late": 0.025}
+    assert "Set here so far: gold at first; gold later." in values_of(office)[-1]
     policy = fresh().config.assignment
     assert (policy.gold_early, policy.gold_late, policy.repeats) == (0.3, 0.025, 0.05)
     assert values_of(office)[:4] == [3, 5, 30.0, 2.5]
@@ -90,13 +93,33 @@ def test_what_is_left_alone_stays_with_the_config(office, desk, fresh, researche
 def test_settings_that_do_not_fit_change_nothing(office, desk, fresh, researcher):
     before = desk.study
     for numbers, text, why in (
-        ([6, 5, 20, 5], "x", "most_overlap"),
-        ([3, 5, 80, 5], "x", "gold early"),
-        ([3, 5, None, 5], "x", "missing"),
-        ([2.5, 5, 20, 5], "x", "whole"),
+        ([6, 5, 20, 5], "x", "cannot want 6 labels and, where annotators disagree, 5 at most"),
+        ([3, 5, 80, 5], "x", "gold at first: it is 80 percent"),
+        ([3, 5, None, 5], "x", "missing: gold at first"),
+        ([2.5, 5, 20, 5], "x", "labels for each item: it is 2.5"),
+        ([0, 5, 20, 5], "x", "labels for each item: it is 0"),
         ([3, 5, 20, 5], " ", "empty"),
-        ([3, 5, 20, 5], "x" * 60_000, "cannot be used"),
+        ([3, 5, 20, 5], "x" * 60_000, "guidelines: .*50000"),
     ):
         with pytest.raises(Refused, match=why):
             save(office, researcher.id, numbers, text)
     assert desk.study is before and fresh().version == before.version
+
+
+def test_what_holds_over_the_config_is_said(desk, researcher):
+    change_settings(desk, researcher.id, {"overlap": 2, "gold_late": 0.05, "guidelines": "Others."})
+    study = Study("study", LabelConfig())
+    assert list(overruled(study, read_settings(desk.store, "study"))) == [
+        "overlap is 2, as set on the researchers' page; the config says 3",
+        "the guidelines are those of the researchers' page; the config has others",
+    ]
+    # Where both say the same there is nothing to tell.
+    same = Study("study", LabelConfig(assignment=AssignmentConfig(overlap=2)), guidelines=page_of("Others."))
+    assert list(overruled(same, read_settings(desk.store, "study"))) == []
+
+
+def test_guidelines_are_shown_while_they_are_typed(office, desk):
+    typed = preview(office, "Read **twice**. <script>act()</script>")
+    assert "<strong>twice</strong>" in typed and "not saved yet" in typed and "<script>" not in typed
+    assert f"version {desk.study.guidelines.version}" in preview(office, desk.study.guidelines.text)
+    assert "not saved yet" in preview(office, None)
