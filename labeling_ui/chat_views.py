@@ -49,7 +49,7 @@ class ChatViews:
             "criteria": asked_criteria(study),
             "rates": study.config.criteria == "rate",
             "scale": list(study.scale),
-            "reasons": list(study.config.reasons),
+            "reasons": list(study.reasons),
             "least_seconds": study.config.least_seconds,
         }
 

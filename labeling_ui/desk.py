@@ -20,7 +20,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from labeling_ui.answers import ANSWER
+from labeling_ui.assignment import lease_seconds
 from labeling_ui.closing import RELOAD, answerable, ask_again, circumstances
+from labeling_ui.drafting import taken_back, write_draft
 from labeling_ui.expiring import expire
 from labeling_ui.giving import Giving
 from labeling_ui.leases import (
@@ -188,7 +190,7 @@ class Desk:
             self._note(connection, "returned", person_id, lease=lease_id)
 
     def keep_draft(self, lease_id: str, person_id: str, draft: Mapping[str, Any]) -> None:
-        """Keep an answer that is not finished, for a reload or a crash.
+        """Keep an answer that is not finished, for a reload or a crash; who writes keeps the item meanwhile.
 
         Raises:
             Refused: The person does not have the item in hand, or the draft is not JSON.
@@ -197,9 +199,9 @@ class Desk:
             kept = orjson.loads(orjson.dumps(draft))
         except orjson.JSONEncodeError as error:
             raise Refused(f"the draft cannot be kept ({error})", fix="remove the last signs that you wrote") from error
-        mine = sa.update(leases).where(leases.c.id == lease_id, in_hand(person_id)).values(draft=kept)
+        until = self._ends(), self.study.config.assignment.longest_lease
         with self.store.writing() as connection:
-            if not connection.execute(mine).rowcount:
+            if not write_draft(connection, lease_id, person_id, kept, until):
                 raise Refused("this item is not in your hands", fix=RELOAD)
 
     def _next(self, connection: Connection, person: Row[Any], *, wait: bool = False) -> Lease | None:
@@ -208,6 +210,7 @@ class Desk:
         if self.reviews.open_of(connection, person.id) is not None:
             return None
         held = connection.execute(IN_HAND, {"person": person.id}).first()
+        held = held or taken_back(connection, person.id, self._ends())
         if held is not None:
             return lease_of(held)
         return Giving(connection, self.study, person, self.clock(), self.typical_seconds, wait).give()
@@ -242,6 +245,10 @@ class Desk:
         except ValueError as error:
             raise Refused(str(error), fix="decide each point") from error
         return opinion
+
+    def _ends(self) -> float:
+        """Return when a lease ends that is given now."""
+        return self.clock() + lease_seconds(self.typical_seconds, self.study.config.assignment)
 
     @property
     def reviews(self) -> Reviews:

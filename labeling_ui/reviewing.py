@@ -241,8 +241,12 @@ def _ratings(rated: Sequence[Rating], subject: Subject, names: Mapping[str, str]
     for rating in rated:
         if rating.value is not None:
             values[rating.criterion][sides[rating.response_id]].append(rating.value)
+    scales = {rating.criterion: "{:g} to {:g}".format(*rating.scale) for rating in rated}
     return [
-        Point(f"rating {name}", f"{name}: " + ", ".join(f"{mean(of[who]):.3g} for {who}" for who in sorted(of)))
+        Point(
+            f"rating {name}",
+            f"{name} ({scales[name]}): " + ", ".join(f"{mean(of[who]):.3g} for {who}" for who in sorted(of)),
+        )
         for name, of in sorted(values.items())
     ]
 

@@ -7,22 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labeling_ui.rendering import safe_html
+from labeling_ui.wordings import ALONE, COMPARING, CONSENT, GUIDELINES
 from rewardkit.errors import ConfigError
 from rewardkit.label_config import LabelConfig
 from rewardkit.paths import looked_in
 from rewardkit.rubric import Rubric, load_rubric
 from rewardkit.types import content_id
-
-GUIDELINES = """Read the request and both responses in full. Then say which response is better, and how much.
-
-- Judge what is written, not what could have been meant.
-- Longer is not better. Take the place of the person who asked.
-- If you cannot tell which is better, say so: *equally good*, *both bad* and *cannot judge* are answers too.
-"""
-CONSENT = """You will read texts and say which you prefer. Your answers are kept under a pseudonym, together with
-the time that you took, and are used to train and to measure models. You may stop at any time; what you have sent
-by then is kept. Some texts may be unpleasant: skip what you do not want to read.
-"""
 
 
 @dataclass(frozen=True)
@@ -55,8 +45,8 @@ class Study:
     name: str
     config: LabelConfig = field(default_factory=LabelConfig)
     rubric: Rubric | None = None
-    guidelines: Page = field(default_factory=lambda: page_of(GUIDELINES))
-    consent: Page = field(default_factory=lambda: page_of(CONSENT))
+    guidelines: Page = field(default_factory=lambda: page_of(GUIDELINES["comparison"]))
+    consent: Page = field(default_factory=lambda: page_of(CONSENT["comparison"]))
 
     @classmethod
     def of(cls, config: LabelConfig, name: str) -> Study:
@@ -71,12 +61,17 @@ class Study:
         """
         if config.task == "rating" and not config.rubric:
             raise ConfigError("ratings need a rubric", where="label.rubric", fix="name one, such as fiction")
+        if config.criteria == "rate" and not config.rubric:
+            raise ConfigError(
+                "ratings need a rubric", where="label.rubric", fix="name one, or leave label.criteria out"
+            )
+        kind = "chat" if config.chat else config.task
         return cls(
             config.study or name,
             config,
             load_rubric(config.rubric) if config.rubric else None,
-            page_of(_text(config.guidelines, "label.guidelines") or GUIDELINES),
-            page_of(_text(config.consent, "label.consent") or CONSENT),
+            page_of(_text(config.guidelines, "label.guidelines") or GUIDELINES[kind]),
+            page_of(_text(config.consent, "label.consent") or CONSENT[kind]),
         )
 
     @property
@@ -88,6 +83,13 @@ class Study:
     def agreement(self) -> dict[str, str]:
         """What is kept of somebody who agreed to all of it."""
         return {"consent": self.version, "guidelines": self.guidelines.version}
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """Quick reasons that may be ticked."""
+        if self.config.reasons is not None:
+            return self.config.reasons
+        return ALONE if self.config.task == "rating" else COMPARING
 
     @property
     def scale(self) -> tuple[float, float]:

@@ -104,7 +104,7 @@ class Turns:
             "criteria": asked_criteria(self.desk.study),
             "rates": config.criteria == "rate",
             "scale": list(self.desk.study.scale),
-            "reasons": list(config.reasons),
+            "reasons": list(self.desk.study.reasons),
             "may_edit": config.edits,
             "may_mark": config.spans,
             "least_seconds": config.least_seconds,

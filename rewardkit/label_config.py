@@ -27,6 +27,7 @@ class AssignmentConfig(Section):
     repeat_after: Count = Field(10, description="turns that lie at least between an item and its repeat")
     window: Count = Field(32, description="open items among which one is drawn; more is more random and slower")
     least_lease: Positive = Field(600.0, description="seconds that a lease lasts at least")
+    longest_lease: Positive = Field(3600.0, description="seconds that a lease lasts at most while somebody writes")
     lease_medians: Seconds = Field(3.0, description="medians of the time for a label that a lease lasts otherwise")
 
     @model_validator(mode="after")
@@ -169,10 +170,8 @@ class LabelConfig(Section):
     guidelines: str = Field("", description="Markdown file that annotators read first; a short text if absent")
     consent: str = Field("", description="Markdown file that annotators agree to; a short text if absent")
     rater_group: str = Field("crowd", description="group of these annotators, such as crowd or experts")
-    reasons: tuple[str, ...] = Field(
-        ("more original", "better written", "follows the request", "funnier", "too long", "clichéd", "incoherent"),
-        max_length=20,
-        description="quick reasons that may be ticked",
+    reasons: tuple[str, ...] | None = Field(
+        None, max_length=20, description="quick reasons that may be ticked; a few that fit the task if absent"
     )
     edits: bool = Field(True, description="whether annotators may make a response better")
     spans: bool = Field(True, description="whether annotators may mark passages")

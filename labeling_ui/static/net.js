@@ -29,6 +29,7 @@ export class Server {
   constructor(tell) {
     this.tell = tell;
     this.csrf = "";
+    this.waiting = new Set();
   }
 
   get(path) {
@@ -54,6 +55,8 @@ export class Server {
       throw new Lost(String(error));
     }
     if (answer.status >= 500) throw new Lost(`the server answered ${answer.status}`);
+    // Whatever else waits for the connection need not wait any longer.
+    for (const go of this.waiting) go();
     if (answer.ok) return JSON.parse(said);
     if (answer.status === 401) location.assign("/login");
     throw refusal(answer.status, said);
@@ -82,8 +85,10 @@ export class Server {
       const go = () => {
         clearTimeout(timer);
         removeEventListener("online", go);
+        this.waiting.delete(go);
         resolve();
       };
+      this.waiting.add(go);
       const timer = setTimeout(go, seconds * 1000);
       addEventListener("online", go);
       this.tell({ seconds, now: go });

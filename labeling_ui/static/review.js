@@ -8,10 +8,13 @@ import { Refused } from "./net.js";
 import { comparison } from "./scale.js";
 
 const DECISIONS = [
-  { value: "verified", label: "Right" },
-  { value: "edited", label: "Not quite" },
-  { value: "rejected", label: "Wrong" },
+  { value: "verified", label: "Right", key: "R" },
+  { value: "edited", label: "Not quite", key: "Q" },
+  { value: "rejected", label: "Wrong", key: "W" },
 ];
+
+/** Said where there is a keyboard. */
+const KEYS = matchMedia("(hover: none)").matches ? "" : " (keys: R right, Q not quite, W wrong)";
 
 export class Review {
   /**
@@ -19,7 +22,7 @@ export class Review {
    * @param {{item: object, points: {id: string, html: string, text: string, note: string}[]}} turn what the server gave
    */
   constructor(app, { item, points }) {
-    Object.assign(this, { app, item, points, sending: false });
+    Object.assign(this, { app, item, points, rows: [], sending: false });
     // Kept in this browser alone: the answer itself is in the store already.
     this.draft = new Draft(app.server, `${item.lease} review`, { remote: false, said: () => {} });
     const { choice, strength } = item.answer;
@@ -31,7 +34,8 @@ export class Review {
 
   /** What keys do here. */
   get keys() {
-    return [...this.task.keys, { keys: ["Enter"], what: "save what you make of it", run: () => this.submit() }];
+    const decide = { keys: DECISIONS.map(({ key }) => key), what: "right, not quite, wrong: the next point that is not decided", run: (key) => this.#decideNext(key) };
+    return [decide, ...this.task.keys, { keys: ["Enter"], what: "save what you make of it", run: () => this.submit() }];
   }
 
   /** Leave: what is not finished is kept. */
@@ -83,7 +87,7 @@ export class Review {
   }
 
   #build() {
-    const intro = "Your answer is saved. A model compared the same two responses: check what it says, point by point. Then say once more which one is better; you may well stay with your answer.";
+    const intro = `Your answer is saved. A model compared the same two responses: check what it says, point by point${KEYS}. Then say once more which one is better; you may well stay with your answer.`;
     const points = this.points.map((point, at) => this.#point(point, at));
     return el(
       "div",
@@ -107,8 +111,21 @@ export class Review {
       this.#decide(id, decision, area.value);
       if (decision === "edited") area.focus();
     };
-    const row = choices(`Point ${at + 1}`, DECISIONS, { value: kept?.decision, pick, class: "three" });
+    const options = DECISIONS.map(({ value, label }) => ({ value, label }));
+    const row = choices(`Point ${at + 1}`, options, { value: kept?.decision, pick, class: "three" });
+    this.rows[at] = { take: (value) => (row.set(value), pick(value)) };
     return el("li", { class: "point", style: `--at: ${at}` }, Boolean(note) && el("p", { class: "muted" }, note), pane(html, { id: name }), row.node, area);
+  }
+
+  /** Decide the first point that is open, and go on to the one after it. */
+  #decideNext(key) {
+    const at = this.points.findIndex(({ id }) => !this.state.points[id]);
+    if (at < 0) return this.app.announce("All points are decided.");
+    const { value, label } = DECISIONS.find((each) => each.key === key);
+    this.rows[at].take(value);
+    this.app.announce(`Point ${at + 1}: ${label}`);
+    const next = this.node.querySelectorAll(".point")[at + 1] ?? this.node.querySelectorAll(".point")[at];
+    if (value !== "edited") next.scrollIntoView({ block: "center" });
   }
 
   #decide(id, decision, text) {

@@ -137,7 +137,10 @@ def test_a_judges_words_are_streamed_stored_and_reviewed(model, script, annotato
         assert asked["messages"][1]["content"].index(texts[0]) < asked["messages"][1]["content"].index(texts[1])
         points = {each["id"]: each["text"] for each in someone.turn["points"]}
         assert points["verdict"] == "Response 2 is better." and points["critique 2"] == "B is flat, as a whole."
-        assert points["rating craft"] == "craft: 2 for Response 1, 4.5 for Response 2" and "rating fit" not in points
+        assert (
+            points["rating craft"] == "craft (1 to 5): 2 for Response 1, 4.5 for Response 2"
+            and "rating fit" not in points
+        )
         assert all("<b>" not in each["html"] for each in someone.turn["points"])
         decided = {name: {"decision": "verified"} for name in points}
         someone.turn = someone.post("/api/review", lease=lease, answer=TIE, points=decided)
@@ -228,7 +231,7 @@ def test_pairs_that_share_a_response_are_judged_each(model, script, annotator, t
             points = {each["id"]: each["text"] for each in someone.turn["points"]}
             assert points["verdict"] == "Response 2 is better." and "critique 1" in points
             # Its own ratings, and none of what was said beside another response.
-            assert points["rating craft"] == "craft: 2 for Response 1, 4.5 for Response 2"
+            assert points["rating craft"] == "craft (1 to 5): 2 for Response 1, 4.5 for Response 2"
             decided = {name: {"decision": "verified"} for name in points}
             lease = someone.turn["item"]["lease"]
             someone.turn = someone.post("/api/review", lease=lease, answer=TIE, points=decided)

@@ -13,7 +13,8 @@ from rewardkit.types import Comparison, Message, Prompt, Response
 TALKING = runpy.run_path(str(Path(__file__).parents[1] / "talking.py"))
 model, served, HOSTILE = (TALKING[name] for name in ("model", "served", "HOSTILE"))
 LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
-ASSIGNMENT = {"overlap": 50, "most_overlap": 50, "repeats": 0.0}
+# Everybody gets an item of their own, of which the model has said nothing yet.
+ASSIGNMENT = {"overlap": 1, "most_overlap": 1, "repeats": 0.0}
 WORDS = ["A is vivid, ", "and has *rhythm*.\n", None, f"B is flat: {HOSTILE}\n"]
 
 

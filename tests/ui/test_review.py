@@ -44,11 +44,18 @@ def test_a_review_is_done_with_the_keyboard_and_what_a_judge_says_cannot_act(vis
     visitor = visit("review")
     visitor.press("4")
     visitor.send("What a model says")
-    for _ in range(3):
+    visitor.press("Tab")
+    while visitor.page.evaluate("document.activeElement.getAttribute('role')") != "radio":
         visitor.press("Tab")
-        while visitor.page.evaluate("document.activeElement.getAttribute('role')") != "radio":
-            visitor.press("Tab")
-        visitor.press("ArrowRight", "ArrowLeft")
+    visitor.press("Space")
+    # Or with a key of its own, for the next point that is open.
+    visitor.press("w")
+    assert visitor.said() == "Point 2: Wrong"
+    visitor.press("q")
+    # There the words are corrected: letters are letters.
+    visitor.page.keyboard.type("r")
+    visitor.press("Escape", "r")
+    assert visitor.said() == "All points are decided."
     visitor.page.locator(".screen-heading").focus()
     visitor.send("Item 2")
     assert [label.choice for label in visitor.site.labels(visitor.name)] == ["tie"]

@@ -277,6 +277,42 @@ def test_many_at_once_get_what_is_wanted_and_no_more(desk, stock, settle, compar
         assert connection.execute(sa.select(leases.c.id).where(leases.c.state == "open")).all() == []
 
 
+def test_who_writes_keeps_the_item_and_who_comes_back_gets_it_back(desk, clock, stock, settle, comparisons, join):
+    settle(assignment=AssignmentConfig(overlap=1, most_overlap=1, repeats=0.0, least_lease=600, longest_lease=2000))
+    stock(comparisons(2).values())
+    ann, ben = join("ann"), join("ben")
+    lease = desk.next(ann)
+    for _ in range(3):
+        clock.now += 500
+        desk.keep_draft(lease.id, ann, {"rationale": "still here"})
+    # After 1,500 seconds it is still theirs, and what ben gets is another one.
+    assert desk.next(ben).item_id != lease.item_id and desk.next(ann).id == lease.id
+    clock.now += 501
+    desk.keep_draft(lease.id, ann, {"rationale": "for too long now"})
+    clock.now += 1
+    # Its time was over, and nobody has taken it: it is theirs again, with what they wrote.
+    again = desk.next(ann)
+    assert (again.id, again.draft) == (lease.id, {"rationale": "for too long now"})
+    clock.now += 601
+    desk.give_back(desk.next(ben).id, ben)
+    assert desk.next(ben).item_id == lease.item_id
+    # Now it is gone, and there is nothing else.
+    assert desk.next(ann).item_id != lease.item_id
+    with pytest.raises(Refused, match="not in your hands"):
+        desk.keep_draft(lease.id, ann, {})
+
+
+def test_an_item_that_somebody_only_looked_at_does_not_come_back(desk, clock, stock, comparisons, join):
+    stock(comparisons(30).values())
+    ann = join("ann")
+    lease = desk.next(ann)
+    clock.now += 601
+    assert desk.next(ann).id != lease.id
+    # A page of the old item that is still open somewhere takes nothing away from the new one.
+    with pytest.raises(Refused, match="not in your hands"):
+        desk.keep_draft(lease.id, ann, {"rationale": "from the other window"})
+
+
 def test_rankings_and_ratings_go_over_the_same_desk(desk, stock, comparisons, join):
     (a, b), (c, _) = comparisons(2).values()
     with pytest.raises(DataError, match="different prompts"):

@@ -77,7 +77,7 @@ def test_a_models_name_stands_for_all_that_it_said(store, judged):
                 ("critique 1", "A is vivid."),
                 ("critique 2", "B is flat."),
                 ("criterion wit", "wit: Response 2"),
-                ("rating care", "care: 4 for Response 1, 2.5 for Response 2"),
+                ("rating care", "care (1 to 5): 4 for Response 1, 2.5 for Response 2"),
             ],
         ),
         # Shown the other way round: the judge's words of that order, in which its A is the annotator's Response 1.
@@ -87,7 +87,7 @@ def test_a_models_name_stands_for_all_that_it_said(store, judged):
                 ("verdict", "Response 2 is better (80% sure)."),
                 ("critique 1", "B is vivid."),
                 ("criterion wit", "wit: Response 1"),
-                ("rating care", "care: 2.5 for Response 1, 4 for Response 2"),
+                ("rating care", "care (1 to 5): 2.5 for Response 1, 4 for Response 2"),
             ],
         ),
     ],

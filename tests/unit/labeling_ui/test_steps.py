@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from labeling_ui.steps import checked, qualifies, step_of
-from labeling_ui.study import CONSENT, Study
+from labeling_ui.study import Study
+from labeling_ui.wordings import CONSENT
 from rewardkit.errors import ConfigError
 from rewardkit.label_config import CheckConfig, LabelConfig, QualificationConfig, QuestionConfig
 
@@ -51,7 +52,7 @@ def test_a_study_reads_what_its_config_names(tmp_path):
     study = Study.of(LabelConfig(rubric="fiction", study="mine"), "job")
     assert (study.name, study.scale, study.rubric_version) == ("mine", (1, 5), "1")
     assert study.criteria[:2] == ["originality", "craft"]
-    assert "pseudonym" in study.consent.html and CONSENT[:20] in study.consent.html
+    assert "pseudonym" in study.consent.html and CONSENT["comparison"][:20] in study.consent.html
     for wrong, problem in (
         (LabelConfig(guidelines=str(tmp_path / "none.md")), "there is no such file"),
         (LabelConfig(task="rating"), "need a rubric"),
@@ -59,3 +60,25 @@ def test_a_study_reads_what_its_config_names(tmp_path):
     ):
         with pytest.raises(ConfigError, match=problem):
             Study.of(wrong, "job")
+
+
+@pytest.mark.parametrize(
+    ("settings", "guidelines", "consent", "reason"),
+    [
+        ({}, "which response is better", "say which you prefer", "better written"),
+        ({"task": "ranking"}, "in order, the best first", "put them in order", "better written"),
+        ({"task": "rating", "rubric": "fiction"}, "rate the response on each criterion", "rate them", "well written"),
+        ({"chat": {}}, "gets two replies", "What you write is kept too", "better written"),
+    ],
+)
+def test_what_is_read_first_fits_what_is_done(settings, guidelines, consent, reason):
+    study = Study.of(LabelConfig.model_validate(settings), "job")
+    assert guidelines in study.guidelines.text and consent in study.consent.text and "pseudonym" in study.consent.text
+    assert reason in study.reasons
+    assert Study.of(LabelConfig.model_validate({**settings, "reasons": []}), "job").reasons == ()
+
+
+def test_what_is_rated_needs_a_rubric():
+    for settings in ({"task": "rating"}, {"criteria": "rate"}):
+        with pytest.raises(ConfigError, match="ratings need a rubric"):
+            Study.of(LabelConfig.model_validate(settings), "job")

@@ -43,7 +43,7 @@ AGAINST = {
     "critique 1": "The second one has rhythm.",
     "criterion craft": "craft: Response 1",
     "criterion wit": "wit: no difference",
-    "rating clarity": "clarity: 2.5 for Response 1, 4 for Response 2",
+    "rating clarity": "clarity (1 to 5): 2.5 for Response 1, 4 for Response 2",
 }
 
 
@@ -67,7 +67,7 @@ def test_who_does_not_stays_and_says_what_is_wrong():
         "critique 1": {"decision": "rejected"},
         "criterion craft": {"decision": "verified"},
         "criterion wit": {"decision": "edited", "text": "wit: Response 1"},
-        "rating clarity": {"decision": "edited", "text": "clarity: 4 for Response 1, 2.5 for Response 2"},
+        "rating clarity": {"decision": "edited", "text": "clarity (1 to 5): 4 for Response 1, 2.5 for Response 2"},
     }
 
 
@@ -89,7 +89,10 @@ def test_a_tie_is_taken_over_without_a_strength_and_one_can_be_given_up():
     tied = {"task": "comparison", "choice": "tie", "strength": None}
     found = said(persona(deference=1.0), {"verdict": "Response 2 is better."}, blind=tied)
     assert (found.answer["choice"], found.answer["strength"]) == ("second", 1)
-    ratings = {"rating wit": "wit: 2 for Response 1, 3 for Response 2", "criterion craft": "craft: no difference"}
+    ratings = {
+        "rating wit": "wit (1 to 5): 2 for Response 1, 3 for Response 2",
+        "criterion craft": "craft: no difference",
+    }
     found = said(persona(deference=0.0), ratings, blind=tied)
     assert {each["decision"] for each in found.points.values()} == {"verified"}
 
