@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from rewardkit.aggregation.splits import assign_units
 from rewardkit.aggregation.votes import ComparisonTexts, judge_label_logit, label_value
@@ -68,7 +69,7 @@ def gather_pairs(
 
     Args:
         comparisons: All comparisons with their texts.
-        labels: All labels, every version.
+        labels: All labels, every version, those of one comparison together.
         people: Who gave them.
         into: What is known of each judge that is looked at, by id; it grows.
 
@@ -76,25 +77,15 @@ def gather_pairs(
         DataError: A label with status ok says nothing.
     """
     items = _items(comparisons, people.config)
-    known = [label for label in labels if REVIEWED not in label.metadata or people.is_judge(label.annotator_id)]
-    old = {label.supersedes for label in known if label.supersedes}
-    chains = _chains(known)
-    votes: dict[str, dict[str, list[Label]]] = defaultdict(lambda: defaultdict(list))
-    verdicts: dict[tuple[str, str], list[Verdict]] = defaultdict(list)
-    for label in known:
-        if people.is_judge(label.annotator_id):
-            if label.annotator_id in into:
-                into[label.annotator_id].asked.append((items[label.comparison_id].unit, label.status == "ok"))
-                if label.status == "ok":
-                    key = label.annotator_id, label.comparison_id
-                    verdicts[key].append(_verdict(label, chains[label.id], current=label.id not in old))
-        elif label.status == "ok" and label.id not in old:
-            votes[label.comparison_id][label.annotator_id].append(label)
-    for (judge, comparison), said in sorted(verdicts.items()):
-        if any(verdict.current for verdict in said):
-            item = items[comparison]
-            heard = tuple(_vote(people, who, theirs) for who, theirs in sorted(votes[comparison].items()))
-            into[judge].pairs.append(PairCase(item.unit, item.task, item.doublings, item.writers, tuple(said), heard))
+    for comparison, group in groupby(labels, key=lambda label: label.comparison_id):
+        known = [label for label in group if not _reviewed(label, people)]
+        _asked(known, items[comparison].unit, into)
+        for judge, verdicts in _verdicts(known, into).items():
+            if any(verdict.current for verdict in verdicts):
+                item = items[comparison]
+                heard = _votes(known, people)
+                case = PairCase(item.unit, item.task, item.doublings, item.writers, verdicts, heard)
+                into[judge].pairs.append(case)
 
 
 def gather_ratings(
@@ -103,13 +94,11 @@ def gather_ratings(
     """Add the responses that each judge of some rated; arguments as in `gather_pairs`."""
     by_text = people.config.by == "text"
     units = {each.id: content_id("text", each.text) if by_text else each.prompt_id for each in responses}
-    known = [rating for rating in ratings if REVIEWED not in rating.metadata or people.is_judge(rating.annotator_id)]
+    known = [rating for rating in ratings if not _reviewed(rating, people)]
     old = {rating.supersedes for rating in known if rating.supersedes}
     said: dict[tuple[str, str], dict[str, dict[int, list[float]]]] = defaultdict(dict)
     for rating in known:
-        unit = units[rating.response_id]
-        if rating.annotator_id in into:
-            into[rating.annotator_id].asked.append((unit, rating.status == "ok"))
+        _asked([rating], units[rating.response_id], into)
         if rating.status == "ok" and rating.value is not None and rating.id not in old:
             theirs = said[rating.criterion, rating.response_id].setdefault(rating.annotator_id, defaultdict(list))
             low, high = rating.scale
@@ -157,6 +146,37 @@ def _verdict(label: Label, chain: str, *, current: bool) -> Verdict:
         chain=chain,
         current=current,
     )
+
+
+def _reviewed(record: Label | Rating, people: People) -> bool:
+    """Tell whether a person said it after a judge's words."""
+    return REVIEWED in record.metadata and not people.is_judge(record.annotator_id)
+
+
+def _asked(records: Iterable[Label | Rating], unit: str, into: dict[str, JudgeRecords]) -> None:
+    for record in records:
+        if record.annotator_id in into:
+            into[record.annotator_id].asked.append((unit, record.status == "ok"))
+
+
+def _verdicts(labels: Sequence[Label], into: Mapping[str, JudgeRecords]) -> dict[str, tuple[Verdict, ...]]:
+    """Return what each judge that is looked at said of one comparison."""
+    old, chains = {label.supersedes for label in labels}, _chains(labels)
+    found: dict[str, tuple[Verdict, ...]] = defaultdict(tuple)
+    for label in labels:
+        if label.annotator_id in into and label.status == "ok":
+            found[label.annotator_id] += (_verdict(label, chains[label.id], current=label.id not in old),)
+    return found
+
+
+def _votes(labels: Sequence[Label], people: People) -> tuple[Vote, ...]:
+    """Return what people said of one comparison, the latest version of each label."""
+    old = {label.supersedes for label in labels}
+    said: dict[str, list[Label]] = defaultdict(list)
+    for label in labels:
+        if label.status == "ok" and label.id not in old and not people.is_judge(label.annotator_id):
+            said[label.annotator_id].append(label)
+    return tuple(_vote(people, who, theirs) for who, theirs in sorted(said.items()))
 
 
 def _vote(people: People, annotator_id: str, labels: Sequence[Label]) -> Vote:

@@ -6,7 +6,7 @@ An item is decided where people have a majority. There a judge that prefers neit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rewardkit.audit.cases import PairCase, groups_of, side
@@ -139,7 +139,7 @@ def rivals(cases: Sequence[PairCase], level: Level) -> tuple[Rival, ...]:
     shown = [case for case in clear if _orders(case)]
     found = [_rival(LONGER, lambda case: right(side(case.doublings), case.majority), clear, level)]
     if shown:
-        found.append(_rival(FIRST, _first_shown, shown, level))
+        found.append(_by_design(_rival(FIRST, _first_shown, shown, level), shown))
     else:
         nothing = missing("it is not known in which order the judge saw them", len(clear))
         found.append(Rival(FIRST, nothing, nothing, nothing))
@@ -189,6 +189,14 @@ def _rival(name: str, terms: Callable[[PairCase], float], cases: Sequence[PairCa
     units, its, judges = [case.unit for case in cases], [terms(case) for case in cases], list(map(_right, cases))
     ahead = lead(judges, its, units, level)
     return Rival(name, rate(its, units, level), rate(judges, units, level), ahead)
+
+
+def _by_design(rival: Rival, cases: Sequence[PairCase]) -> Rival:
+    """Give what was shown first its exact share where every comparison was shown in both orders: one half."""
+    known = rival.accuracy.estimate
+    if known is None or not all(case.swapped for case in cases):
+        return rival
+    return replace(rival, accuracy=Finding(replace(known, low=0.5, high=0.5), "one half by definition: both orders"))
 
 
 def _share(terms: Callable[[PairCase], float], cases: Sequence[PairCase], level: Level, otherwise: Finding) -> Finding:
