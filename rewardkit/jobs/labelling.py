@@ -37,6 +37,7 @@ class Plan:
         labels: Labels that are wanted at least.
         known: Items with a known answer, by role.
         hours: Of annotators' time, at half a minute a label.
+        note: What comes on top.
     """
 
     study: str
@@ -44,6 +45,7 @@ class Plan:
     labels: int
     known: dict[KnownRole, int]
     hours: float
+    note: str = ""
 
     def shown(self) -> dict[str, object]:
         """Return it for people to read, with what the hours are worked out from."""
@@ -62,14 +64,24 @@ def plan(config: JobConfig) -> Plan:
     study = _study(config)
     if study.config.chat:
         # Replies become items while people talk.
-        return Plan(study.name, 0, 0, {}, 0.0)
+        return Plan(study.name, 0, 0, {}, 0.0, _note(study.config, 0))
     with Store.open(config.database, create=False) as store:
         study = _as_settled(store, study)
         _require_judge(store, study.config.review)
         work, known = _work(store, study), _known(store, study)
     labels = len(work) * study.config.assignment.overlap
     found = {role: len(answers) for role, answers in known.items()}
-    return Plan(study.name, len(work), labels, found, round(labels * SECONDS_EACH / 3600, 1))
+    hours = round(labels * SECONDS_EACH / 3600, 1)
+    return Plan(study.name, len(work), labels, found, hours, _note(study.config, len(work)))
+
+
+def _note(config: LabelConfig, items: int) -> str:
+    """Tell what comes on top of the labels that are wanted at least."""
+    if chat := config.chat:
+        return f"each annotator may have {chat.conversations} conversations of {chat.most_turns} pairs of replies"
+    policy = config.assignment
+    most = f"{items * policy.most_overlap} labels where all disagree; " if config.task == "comparison" else ""
+    return f"{most}{policy.repeats:.0%} repeats, gold and qualification come on top"
 
 
 def progress(config: JobConfig) -> dict[str, int]:

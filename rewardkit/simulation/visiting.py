@@ -42,7 +42,11 @@ class Visitor:
         """
         status, headers, text = self._request("GET", urlsplit(self.link).path)
         if status != 303:
-            raise JobFailed(f"the invitation is refused ({status})", where=self.link)
+            raise JobFailed(
+                f"the invitation is refused ({status})",
+                where=self.link,
+                fix="is it this study's server, with this config and workspace? Its secret signs what it lets in",
+            )
         self._headers["cookie"] = headers["set-cookie"].partition(";")[0]
         self._headers["x-csrf-token"] = self.ask("/api/me")["csrf"]
 

@@ -90,8 +90,12 @@ def _refuse_other_kinds(target: Path, ending: str) -> None:
     """Refuse names that promise another kind of file than is written."""
     if target.name == "-" or target.suffix.lower() in OTHERS and target.suffix.lower() != ending:
         expected = f"a name such as out{ending}, or a folder" if ending else "the name of a new folder"
+        meant = next((name for name, other in ENDINGS.items() if other and other == target.suffix.lower()), None)
         raise OutputError(
-            f"the export is written as {WRITTEN_AS.get(ending, 'a folder')}", where=str(target), expected=expected
+            f"the export is written as {WRITTEN_AS.get(ending, 'a folder')}",
+            where=str(target),
+            expected=expected,
+            fix=f"or ask for that: --format {meant}" if meant else "",
         )
 
 

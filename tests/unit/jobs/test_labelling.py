@@ -197,3 +197,11 @@ def test_a_judge_that_has_said_nothing_is_not_reviewed(config, database):
         for name in ("m", "m/pairwise.v1/joke"):
             stock(store, study_of(config(review={"judge": name})))
         assert len(item_rows(store)) == 1
+
+
+def test_a_plan_says_what_comes_on_top(config, database):
+    with Store.open(database) as store:
+        ((a, b),) = add(store, prompts=1, responses=2)
+        compare(store, [(a, b)])
+    assert plan(config()).note == "5 labels where all disagree; 5% repeats, gold and qualification come on top"
+    assert plan(config(chat={})).note == "each annotator may have 3 conversations of 8 pairs of replies"
