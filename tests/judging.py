@@ -111,13 +111,14 @@ class Judging(BaseHTTPRequestHandler):
         content = "The answer is A." if not body.get("logprobs") else "A"
         message = {"role": "assistant", "content": content, "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": "stop"}
+        usage = {"prompt_tokens": tokens, "completion_tokens": 1, "total_tokens": tokens + 1}
         return {
             "id": "x",
             "object": "chat.completion",
             "created": 0,
             "model": "impostor" if said == "impostor" else self.server.model,
             "choices": [choice] * {"twice": 2, "none": 0}.get(said, 1),
-            "usage": {"prompt_tokens": tokens, "completion_tokens": 1, "total_tokens": tokens + 1},
+            "usage": None if said == "uncounted" else usage,
         }
 
     def send(self, status, answer, **headers):

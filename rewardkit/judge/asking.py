@@ -161,11 +161,14 @@ class Asking:
             count = len(choices) if isinstance(choices, list) else "no"
             raise _Wrong(f"the server gave {count} answers where one was asked for", paid=True)
         self._check_served(str(answer.model or ""))
-        usage = answer.usage
-        tokens = usage.prompt_tokens if usage else tokens_of(request)
-        counted = Completion(tokens=int(tokens or 0), reply_tokens=int(usage.completion_tokens or 0) if usage else 0)
+        said = choices[0].message.content or ""
+        if usage := answer.usage:
+            tokens, reply_tokens = int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)
+        else:
+            tokens, reply_tokens = tokens_of(request), math.ceil(len(said) / CHARACTERS_A_TOKEN)
+        counted = Completion(tokens=tokens, reply_tokens=reply_tokens)
         if not request.labels:
-            return replace(counted, reply=choices[0].message.content or "")
+            return replace(counted, reply=said)
         logprobs, bounds = self._labels(request, choices[0])
         return replace(counted, logprobs=logprobs, bounds=bounds)
 

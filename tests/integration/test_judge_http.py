@@ -208,6 +208,10 @@ def test_attempts_that_a_server_has_worked_on_are_paid(backend, server):
     # What is refused costs nothing.
     assert busy.attempts == 3 and busy.cost == well.cost == pytest.approx(6 / 1000)
     assert backend().complete([ask("well")])[0].cost is None
+    # A server that counts no tokens is not for nothing.
+    uncounted = Request("You judge.", "Which? uncounted", "", (), reply_tokens=30)
+    (found,) = backend(price_in=1000.0, price_out=1000.0).complete([uncounted])
+    assert (found.tokens, found.reply_tokens, found.cost) == (7, 4, pytest.approx(0.011))
 
 
 @pytest.mark.slow
