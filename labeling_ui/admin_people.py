@@ -49,7 +49,7 @@ def set_state(office: Office, by: Row[Any], person_id: Any, *, state: State, why
         raise Refused(f"a reason has up to {LONGEST_REASON} characters", fix="shorten it")
     if person_id == by.id:
         raise Refused("this is yourself", fix="ask another researcher")
-    office.people.set_state(person_id, state, why=f"{reason} (by {by.external_id})".strip())
+    office.people.set_state(person_id, state, why=reason, by=by.id)
     return "Paused. What they have done is kept." if state == "paused" else "They can go on."
 
 

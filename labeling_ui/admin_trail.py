@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from labeling_ui.admin_access import Asking, Wiring
 from labeling_ui.admin_people import choices_of, rows_of
 from labeling_ui.admin_templates import view
 from labeling_ui.office import Office
 from labeling_ui.trail_pages import PAGE, kinds_of, read_trail
+from labeling_ui.trail_words import kind_name
 from rewardkit.extras import require
 
 ANYBODY, ANYTHING = ("everybody", ""), ("everything", "")
@@ -22,8 +21,7 @@ def trail_view(office: Office, person: Any, kind: Any, page: int) -> tuple[str, 
     trail = read_trail(
         office.store, office.desk.study.name, person_id=str(person or ""), kind=str(kind or ""), page=page
     )
-    rows = [(row, {name: _said(value) for name, value in row.details.items()}) for row in trail.rows]
-    return view("trail", trail=trail, rows=rows), max(0, trail.first - 1) // PAGE
+    return view("trail", trail=trail, rows=trail.told), max(0, trail.first - 1) // PAGE
 
 
 def trail_tab(tab: Any, office: Office, wiring: Wiring) -> None:
@@ -40,7 +38,7 @@ def trail_tab(tab: Any, office: Office, wiring: Wiring) -> None:
 
     def lists() -> list[Any]:
         whom = [ANYBODY, *choices_of(rows_of(office))]
-        what = [ANYTHING, *((each, each) for each in kinds_of(office.store, office.desk.study.name))]
+        what = [ANYTHING, *((kind_name(each), each) for each in kinds_of(office.store, office.desk.study.name))]
         return [gradio.update(choices=whom), gradio.update(choices=what)]
 
     def opened(_: Asking, who: Any, what: Any) -> tuple[Sequence[Any], str]:
@@ -60,8 +58,3 @@ def trail_tab(tab: Any, office: Office, wiring: Wiring) -> None:
         wiring.on(event, filtered, inputs=[person, kind], outputs=[shown, at], message=message)
     wiring.on(newer.click, turned(-1), inputs=[person, kind, at], outputs=[shown, at], message=message)
     wiring.on(older.click, turned(1), inputs=[person, kind, at], outputs=[shown, at], message=message)
-
-
-def _said(value: Any) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if len(text) <= 500 else f"{text[:500]}…"

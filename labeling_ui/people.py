@@ -109,8 +109,14 @@ class People:
     def _one(self, person_id: str) -> sa.Select[Any]:
         return sa.select(people).where(people.c.id == person_id, people.c.study == self.study)
 
-    def set_state(self, person_id: str, state: State, *, why: str = "") -> None:
+    def set_state(self, person_id: str, state: State, *, why: str = "", by: str = "") -> None:
         """Pause or resume somebody; what they have in hand stays theirs until its lease ends.
+
+        Args:
+            person_id: Whom.
+            state: What they are from now on.
+            why: For the audit trail.
+            by: The id of the researcher who does it; empty where no researcher does.
 
         Raises:
             Refused: The person is not known here.
@@ -119,7 +125,7 @@ class People:
         with self.store.writing() as connection:
             if not connection.execute(mine).rowcount:
                 raise _unknown()
-            note(connection, state, study=self.study, at=self.clock(), person_id=person_id, why=why)
+            note(connection, state, study=self.study, at=self.clock(), person_id=person_id, why=why, by=by)
 
 
 def keep_details(connection: Connection, person: Row[Any], new: Mapping[str, Any]) -> None:

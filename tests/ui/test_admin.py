@@ -151,7 +151,8 @@ def test_somebody_is_paused_and_goes_on(page, watched):
     page.get_by_role("button", name="Pause").click()
     page.locator(".people tr", has_text=f"{NAME}-ann").locator(".state.paused").wait_for()
     assert watched.person("ann").state == "paused"
-    assert noted(watched, "paused") == [{"why": "answers at random (by rae)"}]
+    people = People(watched.store, NAME)
+    assert noted(watched, "paused") == [{"why": "answers at random", "by": people.find("researcher", "rae").id}]
     choose(page, "#who", f"{NAME}-ann")
     page.get_by_role("button", name="Resume").click()
     page.locator(".people tr", has_text=f"{NAME}-ann").locator(".state.active").wait_for()

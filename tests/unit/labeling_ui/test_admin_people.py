@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -23,6 +24,7 @@ from labeling_ui.passwords import same_password
 from labeling_ui.people import Refused
 from labeling_ui.server import build
 from labeling_ui.sessions import COOKIE
+from labeling_ui.settings import change_settings
 from labeling_ui.talk import Reply
 from labeling_ui.trail_pages import PAGE, kinds_of, read_trail
 from rewardkit.label_config import AssignmentConfig, ChatConfig, ProlificConfig
@@ -88,7 +90,7 @@ def test_a_pause_has_a_reason_and_loses_nothing(office, store, join, researcher,
         office.desk.next(person)
     set_state(office, researcher, person, state="active", why=None)
     assert office.desk.next(person) is not None
-    assert details(store, "paused") == [(person, {"why": "answers at random (by rae)"})]
+    assert details(store, "paused") == [(person, {"why": "answers at random", "by": researcher.id})]
     assert [who for who, _ in details(store, "active")] == [person]
     for wrong, why in (("", "x"), (None, "x"), ("nobody", "x"), (researcher.id, "x"), (person, "x" * 501), ([], "x")):
         with pytest.raises(Refused):
@@ -318,3 +320,32 @@ def test_whoever_was_erased_does_not_come_in_the_same_way_again(settle, request,
     assert sorted(found) == ["active", "paused"]
     ((who, why),) = details(store, "refused")
     assert who is None and why["why"] == "erased before"
+
+
+def test_the_trail_is_told_in_words(office, store, clock, desk, stock, comparisons, join, prefer, researcher):
+    stock(comparisons(2).values())
+    ann = join("ann")
+    lease = prefer(ann, "a")
+    desk.give_back(desk.next(ann).id, ann)
+    set_state(office, researcher, ann, state="paused", why="too fast")
+    set_state(office, researcher, ann, state="active", why="")
+    change_settings(desk, researcher.id, {"overlap": 2, "gold_early": 0.1, "guidelines": "Others."})
+    told = {each.what: each for each in read_trail(store, "study").told}
+    # Who paused somebody did it, and whom it concerned stands beside it.
+    paused, resumed = told["paused"], told["resumed"]
+    assert (paused.who, paused.more, paused.ids) == ("study-rae", (("whom", "ann"), ("why", "too fast")), ())
+    assert (resumed.who, resumed.more) == ("study-rae", (("whom", "ann"),))
+    assert told["skipped an item"].who == "ann" and told["skipped an item"].more == ()
+    settings = told["changed the settings"]
+    assert settings.more == (
+        ("labels for each item", "3 → 2"),
+        ("gold at first", "20 % → 10 %"),
+        ("guidelines", "new"),
+    )
+    # What programs find it by is kept, behind a click.
+    assert dict(told["answered"].ids)["lease"] == lease.id and told["answered"].more == ()
+    shown, _ = trail_view(office, "", "", 0)
+    assert lease.id in shown and lease.id not in re.sub("<details>.*?</details>", "", shown, flags=re.S)
+    # What concerned somebody and what they did are found under either.
+    assert {row.kind for row in read_trail(store, "study", person_id=researcher.id).rows} >= {"paused", "settled"}
+    assert "paused" in {row.kind for row in read_trail(store, "study", person_id=ann).rows}
