@@ -14,18 +14,18 @@ from rewardkit.report.figures import (
     PALETTE,
     Picture,
     draw,
-    forest_in_words,
     reliability_in_words,
     style_forest,
     style_reliability,
 )
 from rewardkit.report.forest import Forest, ForestLine
-from rewardkit.report.formats import plain_interval, plain_number, readable
+from rewardkit.report.formats import percent, plain_interval, plain_number, readable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 OVERVIEW = "judges"
+FIRST_SHOWN = "prefers what was shown first"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def draw_overview(judges: Iterable[JudgeAudit]) -> Picture | None:
 
 
 def draw_judge(place: int, judge: JudgeAudit) -> dict[str, Picture]:
-    """Draw the figures of one judge, by what they show: agreement, reliability, ranks.
+    """Draw the figures of one judge, by what they show: agreement, order, reliability, ranks.
 
     Args:
         place: The judge's number on the page; names of judges are no names of files.
@@ -102,6 +102,10 @@ def draw_judge(place: int, judge: JudgeAudit) -> dict[str, Picture]:
         lines = _measured(_agreements(judge.pairs))
         if lines:
             found["agreement"] = _forest(f"judge-{place}-agreement", lines)
+        shown = judge.pairs.position
+        lines = _measured((("same verdict in both orders", shown.consistency), (FIRST_SHOWN, shown.prefers_first)))
+        if lines:
+            found["order"] = _forest(f"judge-{place}-order", lines, "share of comparisons")
         diagram = judge.pairs.honesty.reliability
         if diagram is not None:
             words = reliability_in_words(diagram)
@@ -123,14 +127,16 @@ def _measured(found: Iterable[tuple[str, Finding]]) -> list[ForestLine]:
     return [ForestLine(name, finding.estimate) for name, finding in found if finding.estimate]
 
 
-def _forest(name: str, lines: list[ForestLine]) -> Picture:
+def _forest(name: str, lines: list[ForestLine], axis: str = "agreement with the human majority") -> Picture:
     forest = Forest(tuple(lines))
 
     def style(ax: Axes) -> None:
         style_forest(ax)
-        ax.set_xlabel("agreement with the human majority")
+        ax.set_xlabel(axis)
 
-    return draw(name, forest, style, forest_in_words(forest), height=LINE_HEIGHT * len(lines) + 0.75)
+    words = "; ".join(f"{line.name} {percent(line.accuracy.value)}" for line in forest.lines)
+    label = f"{axis[0].upper()}{axis[1:]}, with intervals: {words}."
+    return draw(name, forest, style, label, height=LINE_HEIGHT * len(lines) + 0.75)
 
 
 def _ranks(ratings: Iterable[RatingAudit]) -> RankLines:

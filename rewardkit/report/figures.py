@@ -82,7 +82,7 @@ def draw_all(data: ReportData) -> dict[str, Picture]:
     ]
     if forest.lines:
         tall = LINE_HEIGHT * len(forest.lines) + 0.75
-        pictures.append(draw("accuracy", forest, style_forest, forest_in_words(forest), height=tall))
+        pictures.append(draw("accuracy", forest, style_forest, _forest_in_words(forest), height=tall))
     if data.curve and data.curve.history:
         label = "Line chart of the training loss and the validation loss over the steps of training."
         pictures.append(draw("training", data.curve, _style_curve, label))
@@ -212,7 +212,6 @@ def _margins_in_words(result: MarginHistogram) -> str:
     return f"Histogram of margins over {count(result.n, 'comparison')}: {wrong} below 0 and {right} from 0 on."
 
 
-def forest_in_words(forest: Forest) -> str:
-    """Say what lines of accuracies show."""
+def _forest_in_words(forest: Forest) -> str:
     lines = "; ".join(f"{line.name} {percent(line.accuracy.value)}" for line in forest.lines)
     return f"Agreement with the held-out labels, with intervals: {lines}."

@@ -137,7 +137,7 @@ def test_numbers_stand_beside_the_page(folder, data):
     assert numbers["schema_version"] == 1 and [each["name"] for each in numbers["judges"]][0] == "soft judge"
     accuracy = data.judges[0].pairs.overall.accuracy.estimate
     assert numbers["judges"][0]["pairs"]["overall"]["accuracy"]["estimate"] == accuracy.to_json()
-    for name in ("judges", "judge-1-agreement", "judge-1-reliability", "judge-1-ranks"):
+    for name in ("judges", "judge-1-agreement", "judge-1-order", "judge-1-reliability", "judge-1-ranks"):
         assert json.loads((folder / "figures" / f"{name}.json").read_text())
         ET.fromstring((folder / "figures" / f"{name}.svg").read_text(encoding="utf-8"))
 
