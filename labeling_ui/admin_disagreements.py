@@ -57,19 +57,21 @@ def decision_of(chosen: Any, why: Any) -> Decision:
 def disagreements_tab(tab: Any, office: Office, wiring: Wiring) -> None:
     """Fill the tab."""
     gradio = require("gradio", "ui")
-    shown = gradio.HTML(elem_classes="admin", apply_default_css=False, elem_id="dispute")
+    shown = gradio.HTML(view("counting"), elem_classes="admin", apply_default_css=False, elem_id="dispute")
     # In the page and not in the server's memory: a restart between reading and deciding changes nothing.
     item = gradio.Textbox(visible="hidden", label="Item")
-    with gradio.Column(elem_classes="card"):
+    # Where there is nothing to decide there is nothing to fill in.
+    with gradio.Column(elem_classes="card", visible=False) as form:
         chosen = gradio.Radio(list(DECISIONS), label="Your decision", elem_id="decision")
         why = gradio.Textbox(label="Why", info="Kept with the label", lines=2)
         with gradio.Row():
             button, skip = gradio.Button("Decide", variant="primary"), gradio.Button("Pass over")
-        message = gradio.HTML(elem_classes="admin", apply_default_css=False)
+    message = gradio.HTML(elem_classes="admin", apply_default_css=False)
 
     def show(after: str = "") -> list[Any]:
         dispute, count = office.counts.dispute(after)
-        return [dispute_view(office, dispute, count), dispute.item_id if dispute else "", None, ""]
+        form_shown = gradio.update(visible=dispute is not None)
+        return [dispute_view(office, dispute, count), dispute.item_id if dispute else "", None, "", form_shown]
 
     def opened(_: Asking) -> tuple[Sequence[Any], str]:
         return show(), ""
@@ -81,7 +83,7 @@ def disagreements_tab(tab: Any, office: Office, wiring: Wiring) -> None:
         decide(office, asking.person, str(at or ""), decision_of(said, reason))
         return show(), "Kept as a label of yours, in the group of adjudicators."
 
-    outputs = [shown, item, chosen, why]
+    outputs = [shown, item, chosen, why, form]
     wiring.on(tab.select, opened, outputs=outputs, message=message, quiet=True)
     wiring.on(skip.click, passed, inputs=[item], outputs=outputs, message=message)
     wiring.on(button.click, decided, inputs=[item, chosen, why], outputs=outputs, message=message)

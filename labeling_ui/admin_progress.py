@@ -38,7 +38,7 @@ def progress_tab(blocks: Any, office: Office, wiring: Wiring) -> None:
     def progress(_: Asking) -> tuple[Sequence[Any], str]:
         return [progress_view(office)], ""
 
-    shown = gradio.HTML(elem_classes="admin", apply_default_css=False)
+    shown = gradio.HTML(view("counting"), elem_classes="admin", apply_default_css=False)
     message = gradio.HTML(elem_classes="admin", apply_default_css=False)
     again = gradio.Button("Refresh", size="sm", elem_classes="quiet")
     timer = gradio.Timer(REFRESHED)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from labeling_ui.anchoring import Anchoring, anchoring
 from labeling_ui.answered import Answered, AnswerReader, known_people
+from labeling_ui.at_work import at_work
 from labeling_ui.disputes import Dispute, disputes
 from labeling_ui.overview import Agreed, Bar, Pace, agreed_on, pace_of, throughput
 from labeling_ui.progress import Progress, progress_of
@@ -20,7 +21,6 @@ from labeling_ui.quality import Annotated, annotators_of
 from labeling_ui.study import Study
 from rewardkit.store.store import Store
 
-AT_WORK = 900.0
 REST = 9.0
 """Agreement is kept for so many times as long as it took to count, whatever comes meanwhile."""
 
@@ -36,7 +36,7 @@ class Overview:
         pace: How fast it goes.
         joined: Annotators who ever came.
         paused: Those among them who are paused.
-        at_work: Annotators who answered lately.
+        at_work: Annotators who answered lately and have something in hand.
         bars: Answers by the hour or day.
         agreed: How far annotators agree.
         agreed_at: When that was counted, in seconds since 1970.
@@ -105,7 +105,7 @@ class Counted:
             pace=pace_of(answers, progress, now),
             joined=len(people),
             paused=sum(person.state == "paused" for person in people),
-            at_work=len({each.person_id for each in answers if each.at > now - AT_WORK}),
+            at_work=at_work(self.store, answers, now),
             bars=throughput(answers, now),
             agreed=kept.agreed,
             agreed_at=kept.at,

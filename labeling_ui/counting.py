@@ -32,7 +32,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 @dataclass
 class Elsewhere:
-    """Counts one study's answers in another process, which starts when it is asked first.
+    """Counts one study's answers in another process, which is started ahead, or when it is asked first.
 
     Attributes:
         url: Of the database.
@@ -44,6 +44,11 @@ class Elsewhere:
     _turn: Lock = field(default_factory=Lock)
     _process: subprocess.Popen[bytes] | None = None
     _end: Callable[[], Any] = field(default=lambda: None, init=False)
+
+    def start(self) -> None:
+        """Start the process, so that whoever asks first does not wait for what it loads."""
+        with self._turn:
+            self._process = self._process or self._started()
 
     def overview(self, now: float) -> Overview:
         """Return how the study goes."""

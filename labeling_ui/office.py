@@ -46,6 +46,11 @@ class Office:
         finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.uploads = Uploads(self.desk.store, self.folder)
 
+    def open(self) -> None:
+        """Get ready for the first researcher."""
+        if isinstance(self.counts, Elsewhere):
+            self.counts.start()
+
     @property
     def store(self) -> Store:
         """Where everything is."""

@@ -168,7 +168,7 @@ def _by_task(answers: Iterable[Answered]) -> dict[str, list[Answered]]:
 
 
 def _named(task: str) -> str:
-    return task or "no task named"
+    return f"Prompts of the task {task}" if task else "Prompts that name no task"
 
 
 def main_agreement(answers: Iterable[Answered], *, resamples: int = 1_000) -> Agreement:

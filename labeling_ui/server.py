@@ -126,6 +126,8 @@ def _mount(app: Any, office: Office, researchers: Researchers) -> None:
     # As a link: Gradio would rewrite the selectors of a style sheet that it is given itself.
     page["head"] = '<link rel="stylesheet" href="/static/admin.css">'
     gradio.mount_gradio_app(app, admin_page(office, researchers), path="/admin", max_file_size=LARGEST_UPLOAD, **page)
+    # After what takes a core for seconds: it loads while the first researcher opens the link.
+    office.open()
 
 
 @contextmanager

@@ -40,6 +40,24 @@ def test_what_is_disputed_most_comes_first(store, disputed):
     assert disputed[0] not in [each.item_id for each in found]
 
 
+def test_what_still_wants_labels_may_yet_be_settled(store, settle, stock, comparisons, join, prefer):
+    settle(assignment=AssignmentConfig(overlap=2, most_overlap=3, agreement=0.9, repeats=0.0))
+    stock(comparisons(1).values())
+
+    def found():
+        return len(disputes(store, AnswerReader(store, "study").read()))
+
+    prefer(join("ann"), "a")
+    prefer(join("ben"), "b")
+    # They disagree, so that a third label is wanted.
+    assert found() == 0
+    # Who could not judge has given none.
+    prefer(join("cem"), None)
+    assert found() == 0
+    prefer(join("dee"), "b")
+    assert found() == 1
+
+
 def test_a_decision_is_a_label_and_shortens_the_list(office, store, disputed, researcher):
     dispute, count = office.counts.dispute("")
     assert count == 2
@@ -89,4 +107,5 @@ def test_to_pass_over_shows_the_next_and_comes_round(office, disputed):
 def test_what_annotators_wrote_is_shown_and_does_not_act(office, disputed):
     shown = dispute_view(office, *office.counts.dispute(""))
     assert "&lt;b&gt;ann&lt;/b&gt; says <em>so</em>" in shown and "<b>ann" not in shown
+    assert '<p class="n">Request</p>' in shown and ">user<" not in shown
     assert "2 to decide" in shown and shown.count('<article class="response">') == 2

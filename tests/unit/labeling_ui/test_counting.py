@@ -64,7 +64,7 @@ def test_agreement_is_counted_anew_only_for_what_is_new(labelled, here, clock, m
     second = here.overview(clock.now)
     # What goes by the clock is counted anew; agreement is not.
     assert counted == [16] and second.agreed is first.agreed and second.agreed_at == first.agreed_at
-    assert len(second.bars) > len(first.bars) and (first.at_work, second.at_work) == (2, 0)
+    assert len(second.bars) > len(first.bars)
     labelled()
     assert here.overview(clock.now).answered == 17 and counted == [16, 17]
     # With answers that come all the time it is counted a tenth of the time; what costs nothing is always true.
@@ -105,8 +105,24 @@ def test_what_is_measured_once_is_what_it_is_when_measured_twice(desk, store, la
         prefer(join(name), "a")
     found, apart = all_of(reader.read())
     assert (found.whole, found.questions, found.tasks, found.moments) == apart
-    assert [each.name for each in found.tasks] == ["no task named", "poems"]
+    assert [each.name for each in found.tasks] == ["Prompts that name no task", "Prompts of the task poems"]
     assert agreed_on([]).whole.units == 0 and agreed_on([]).tasks == []
+
+
+def test_at_work_is_who_answered_lately_and_has_something_in_hand(labelled, here, clock, desk, join):
+    # Both are through: nothing was given to them since.
+    assert here.overview(clock.now).at_work == 0
+    desk.next(join("ann"))
+    desk.next(join("who has answered nothing"))
+    assert here.overview(clock.now).at_work == 1
+    assert here.overview(clock.now + 4000).at_work == 0
+
+
+def test_it_is_started_ahead_and_once(elsewhere, clock, labelled):
+    elsewhere.start()
+    process = elsewhere._process
+    elsewhere.start()
+    assert elsewhere.overview(clock.now).answered == 16 and elsewhere._process is process
 
 
 def test_one_question_at_a_time_of_as_many_as_ask(labelled, elsewhere, clock):

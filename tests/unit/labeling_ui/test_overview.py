@@ -127,7 +127,7 @@ def test_agreement_is_that_of_the_answers(desk, stock, settle, comparisons, join
     assert found["how much better"].alpha == pytest.approx(8 / 15)
     whole = main_agreement(read())
     assert (whole.units, whole.answers, whole.annotators, whole.clusters) == (4, 8, 2, 4)
-    assert [each.name for each in agreement_by_task(read())] == ["no task named"]
+    assert [each.name for each in agreement_by_task(read())] == ["Prompts that name no task"]
     (moment,) = agreement_over_time(read())
     assert moment.found.alpha == whole.alpha and moment.at == read()[-1].at
 
@@ -168,7 +168,7 @@ def test_rankings_and_ratings_have_their_agreement(store, desk, stock, settle, j
         3,
     )
     assert order.found.interval is None
-    assert [each.name for each in agreement_by_task(read())] == ["poems"]
+    assert [each.name for each in agreement_by_task(read())] == ["Prompts of the task poems"]
 
 
 def test_ratings_agree_by_their_distance(store, desk, stock, settle, comparisons, join, label, read):
