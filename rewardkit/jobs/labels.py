@@ -267,7 +267,7 @@ SIMULATE = Stage(
 JUDGE = Stage(
     "judge",
     "judge",
-    ("judge", "rubric", "chat", "batching", "hardware", "models", "store", "types", "jobs/labels"),
+    ("judge", "rubric", "checks", "chat", "batching", "hardware", "models", "store", "types", "jobs/labels"),
     _judge_inputs,
     _judge,
     _judge_size,

@@ -22,6 +22,7 @@ MODULES = sorted((ROOT / "rewardkit").rglob("*.py"))
 POINTS = {
     "aggregators": "AGGREGATORS",
     "calibrators": "CALIBRATORS",
+    "checks": "CHECKS",
     "judge_backends": "BACKENDS",
     "judge_protocols": "PROTOCOLS",
     "losses": "LOSSES",
