@@ -33,4 +33,4 @@ def test_a_rubric_can_name_it(name):
     config = CheckConfig(name=name, **SETTINGS.get(name, {}))
     assert config.run()("It rained.") == check_named(name, SETTINGS.get(name, {}))("It rained.")
     with pytest.raises(ValueError, match="unexpected keyword argument 'nonsense'"):
-        CheckConfig(name=name, nonsense=1)
+        CheckConfig(name=name, **SETTINGS.get(name, {}), nonsense=1)
