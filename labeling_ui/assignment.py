@@ -91,7 +91,8 @@ def order_shown(item_id: str, annotator_id: str, repeat: int, count: int = 2) ->
 
 def lease_seconds(median: float | None, policy: AssignmentConfig) -> float:
     """Return how long an item stays in somebody's hands, from the median time for a label."""
-    return max(policy.least_lease, policy.lease_medians * (median or 0.0))
+    lasts = max(policy.least_lease, policy.lease_medians * (median or 0.0))
+    return min(lasts, max(policy.least_lease, policy.longest_lease))
 
 
 def wants_another(choices: list[str], wanted: int, policy: AssignmentConfig) -> bool:

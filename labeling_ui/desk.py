@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection, Row
 from labeling_ui.answers import ANSWER
 from labeling_ui.assignment import lease_seconds
 from labeling_ui.closing import RELOAD, answerable, ask_again, circumstances
-from labeling_ui.drafting import taken_back, write_draft
+from labeling_ui.drafting import Until, taken_back, write_draft
 from labeling_ui.expiring import expire
 from labeling_ui.giving import Giving
 from labeling_ui.leases import (
@@ -193,14 +193,15 @@ class Desk:
         """Keep an answer that is not finished, for a reload or a crash; who writes keeps the item meanwhile.
 
         Raises:
-            Refused: The person does not have the item in hand, or the draft is not JSON.
+            Refused: The person is paused or does not have the item in hand, or the draft is not JSON.
         """
         try:
             kept = orjson.loads(orjson.dumps(draft))
         except orjson.JSONEncodeError as error:
             raise Refused(f"the draft cannot be kept ({error})", fix="remove the last signs that you wrote") from error
-        until = self._ends(), self.study.config.assignment.longest_lease
+        until = Until(self.clock(), self._lasts(), self.study.config.assignment.longest_lease)
         with self.store.writing() as connection:
+            active_person(connection, self.study.name, person_id)
             if not write_draft(connection, lease_id, person_id, kept, until):
                 raise Refused("this item is not in your hands", fix=RELOAD)
 
@@ -210,7 +211,7 @@ class Desk:
         if self.reviews.open_of(connection, person.id) is not None:
             return None
         held = connection.execute(IN_HAND, {"person": person.id}).first()
-        held = held or taken_back(connection, person.id, self._ends())
+        held = held or taken_back(connection, person.id, Until(self.clock(), self._lasts()))
         if held is not None:
             return lease_of(held)
         return Giving(connection, self.study, person, self.clock(), self.typical_seconds, wait).give()
@@ -246,9 +247,9 @@ class Desk:
             raise Refused(str(error), fix="decide each point") from error
         return opinion
 
-    def _ends(self) -> float:
-        """Return when a lease ends that is given now."""
-        return self.clock() + lease_seconds(self.typical_seconds, self.study.config.assignment)
+    def _lasts(self) -> float:
+        """Return how long a lease lasts that is given now."""
+        return lease_seconds(self.typical_seconds, self.study.config.assignment)
 
     @property
     def reviews(self) -> Reviews:

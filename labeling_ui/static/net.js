@@ -55,9 +55,10 @@ export class Server {
       throw new Lost(String(error));
     }
     if (answer.status >= 500) throw new Lost(`the server answered ${answer.status}`);
+    const told = answer.ok ? parsed(said) : null;
     // Whatever else waits for the connection need not wait any longer.
     for (const go of this.waiting) go();
-    if (answer.ok) return JSON.parse(said);
+    if (answer.ok) return told;
     if (answer.status === 401) location.assign("/login");
     throw refusal(answer.status, said);
   }
@@ -93,6 +94,15 @@ export class Server {
       addEventListener("online", go);
       this.tell({ seconds, now: go });
     });
+  }
+}
+
+/** Read an answer; one that is no JSON came from somebody else, such as a page in which a network wants a login. */
+function parsed(said) {
+  try {
+    return JSON.parse(said);
+  } catch {
+    throw new Lost("the answer is not the study's");
   }
 }
 

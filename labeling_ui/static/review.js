@@ -26,7 +26,10 @@ export class Review {
     // Kept in this browser alone: the answer itself is in the store already.
     this.draft = new Draft(app.server, `${item.lease} review`, { remote: false, said: () => {} });
     const { choice, strength } = item.answer;
-    this.state = { choice, strength, points: {}, ...this.draft.newest(null) };
+    this.state = { choice, strength, points: {}, texts: {}, ...this.draft.newest(null) };
+    // What a judge said may be another thing by now: then it is to be decided anew.
+    const same = points.filter(({ id, text }) => this.state.points[id] && this.state.texts[id] === text);
+    this.state.points = Object.fromEntries(same.map(({ id }) => [id, this.state.points[id]]));
     this.task = comparison(item, this.state, { changed: () => this.#changed(), announce: (text) => app.announce(text) });
     this.node = this.#build();
     this.#refresh();
@@ -130,6 +133,7 @@ export class Review {
 
   #decide(id, decision, text) {
     this.state.points[id] = decision === "edited" ? { decision, text } : { decision };
+    this.state.texts[id] = this.points.find((each) => each.id === id).text;
     this.#changed();
   }
 

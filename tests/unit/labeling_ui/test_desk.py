@@ -291,8 +291,11 @@ def test_who_writes_keeps_the_item_and_who_comes_back_gets_it_back(desk, clock, 
     desk.keep_draft(lease.id, ann, {"rationale": "for too long now"})
     clock.now += 1
     # Its time was over, and nobody has taken it: it is theirs again, with what they wrote.
+    clock.now += 5_000
     again = desk.next(ann)
     assert (again.id, again.draft) == (lease.id, {"rationale": "for too long now"})
+    # It lasts as long as another, and the time away is not time that it took.
+    assert again.expires_at == clock.now + 600 and clock.now - again.leased_at < 2_010
     clock.now += 601
     desk.give_back(desk.next(ben).id, ben)
     assert desk.next(ben).item_id == lease.item_id
