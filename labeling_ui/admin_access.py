@@ -133,7 +133,9 @@ class Wiring:
 
 def problem(error: RewardkitError) -> str:
     """Return HTML that says what went wrong and what to do."""
-    parts = [f"<strong>{safe_line(_capital(f'{error.where}: {error.what}' if error.where else error.what))}</strong>"]
+    # A file's name stays as it is written.
+    said = f"{error.where}: {error.what}" if error.where else _capital(error.what)
+    parts = [f"<strong>{safe_line(said)}</strong>"]
     parts += [f"<span>expected: {safe_line(error.expected)}</span>"] if error.expected else []
     parts += [f"<span>{safe_line(_capital(error.fix))}</span>"] if error.fix else []
     return f'<div class="said problem" role="alert">{"".join(parts)}</div>'

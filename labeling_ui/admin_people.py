@@ -29,9 +29,15 @@ def people_view(rows: Sequence[Annotated]) -> str:
     return view("annotators", rows=[each for each in rows if each.role == "annotator" or each.answered])
 
 
-def choices_of(rows: Sequence[Annotated]) -> list[tuple[str, str]]:
-    """Return people as a list to choose from: what is read, and the id."""
-    return [(f"{each.name} · {each.external_id} · {each.state}", each.person_id) for each in rows]
+def choices_of(rows: Sequence[Annotated], *, but: str = "") -> list[tuple[str, str]]:
+    """Return people as a list to choose from: what is read, and the id.
+
+    Args:
+        rows: Everybody.
+        but: The id of somebody who is left out.
+    """
+    others = [each for each in rows if each.person_id != but]
+    return [(f"{each.name} · {each.external_id} · {each.state}", each.person_id) for each in others]
 
 
 def set_state(office: Office, by: Row[Any], person_id: Any, *, state: State, why: Any) -> str:
@@ -94,9 +100,10 @@ def people_tab(tab: Any, blocks: Any, office: Office, wiring: Wiring) -> None:  
         _invite(gradio, office, wiring)
         added = _add(gradio, office, wiring)
 
-    def people(_: Asking) -> tuple[Sequence[Any], str]:
+    def people(asking: Asking) -> tuple[Sequence[Any], str]:
         rows = rows_of(office)
-        return [people_view(rows), gradio.update(choices=choices_of(rows))], ""
+        # Nobody pauses themselves.
+        return [people_view(rows), gradio.update(choices=choices_of(rows, but=asking.person.id))], ""
 
     def changing(state: State) -> Any:
         def change(asking: Asking, person_id: Any, reason: Any) -> tuple[Sequence[Any], str]:

@@ -115,6 +115,7 @@ def settings_tab(tab: Any, office: Office, wiring: Wiring) -> None:
         with gradio.Row(elem_classes="beside"):
             text = gradio.Textbox(label="In Markdown", lines=16, max_lines=40, elem_id="guidelines")
             shown = gradio.HTML(elem_classes="admin", apply_default_css=False, elem_id="preview")
+            untold = gradio.HTML(elem_classes="admin", apply_default_css=False)
     note = gradio.HTML(view("holds", said=HOLDS, names=()), elem_classes="admin", apply_default_css=False)
     button = gradio.Button("Save", variant="primary", elem_classes="quiet")
     message = gradio.HTML(elem_classes="admin", apply_default_css=False)
@@ -133,4 +134,5 @@ def settings_tab(tab: Any, office: Office, wiring: Wiring) -> None:
     inputs = [overlap, most, early, late, text]
     wiring.on(tab.select, opened, outputs=[*inputs, shown, note], message=message, quiet=True)
     wiring.on(button.click, saved, inputs=inputs, outputs=[*inputs, shown, note], message=message)
-    wiring.on(text.input, typed, inputs=[text], outputs=[shown], message=message, quiet=True, latest=True)
+    # Gradio's event of input is silent at the first key after the server has filled the field.
+    wiring.on(text.change, typed, inputs=[text], outputs=[shown], message=untold, quiet=True, latest=True)

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.engine import Row
+from starlette.exceptions import HTTPException
 
 from labeling_ui.passwords import Attempts, hash_password, same_password
 from labeling_ui.people import People, Refused, Role
@@ -30,6 +31,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 PROLIFIC_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 MOST_SIGNUPS = 30
 HASHED_AT_ONCE = 2
+NOT_FOUND = "Not Found"
+"""What is said where no route fits."""
 NAME = re.compile(r"\S(.{0,78}\S)?")
 
 Field_ = Annotated[str, Form(max_length=300)]
@@ -177,6 +180,14 @@ class Entrances:
         answer.delete_cookie(COOKIE)
         return answer
 
+    def nowhere(self, request: Request, error: Exception) -> Response:
+        """Answer a request for what there is not: people in words, programs as they expect it."""
+        assert isinstance(error, HTTPException)
+        if "text/html" not in request.headers.get("accept", ""):
+            return JSONResponse({"detail": error.detail}, error.status_code)
+        problem = "There is no such page." if error.detail == NOT_FOUND else f"{_capital(error.detail)}."
+        return self._page("nowhere.html.j2", request, problem=problem, status=error.status_code)
+
     def _let_in(self, request: Request, known: Callable[[], str], *, to: str = "/work/") -> Response:
         try:
             person = known()
@@ -203,7 +214,9 @@ class Entrances:
         return self._page("refused.html.j2", request, problem=problem, status=403)
 
     def _page(self, name: str, request: Request, *, problem: str, status: int = 200) -> HTMLResponse:
-        html = _templates().get_template(name).render(config=self.study.config, problem=problem)
+        # A form that nobody can fill in is not shown.
+        passwords = self.study.config.open_signup or self.people.any_came_by("password")
+        html = _templates().get_template(name).render(config=self.study.config, problem=problem, passwords=passwords)
         return HTMLResponse(html, status)
 
 

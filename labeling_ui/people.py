@@ -83,6 +83,12 @@ class People:
         with self.store.reading() as connection:
             return connection.execute(self._one(person_id)).first()
 
+    def any_came_by(self, entry: str) -> bool:
+        """Tell whether anybody came in some way."""
+        mine = sa.select(people.c.id).where(people.c.study == self.study, people.c.entry == entry).limit(1)
+        with self.store.reading() as connection:
+            return connection.execute(mine).first() is not None
+
     def find(self, entry: str, external_id: str) -> Row[Any] | None:
         """Return a person by how they came; None where there is none."""
         return self.get(content_id("person", self.study, entry, external_id))

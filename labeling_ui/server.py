@@ -100,6 +100,7 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True, writer
     if writers.judge and study.config.review and study.config.review.live:
         app.include_router(LiveReview(api, writers.judge, study.config.review.live).router())
     app.include_router(entrances.router())
+    app.add_exception_handler(404, entrances.nowhere)
     app.add_api_route("/healthz", lambda: {"ok": True}, methods=["GET"])
     app.add_api_route("/", lambda: RedirectResponse("/work/", 303), methods=["GET"])
     app.add_api_route("/favicon.ico", lambda: RedirectResponse("/static/icon.svg", 301), methods=["GET"])

@@ -15,6 +15,10 @@ from rewardkit.store.importing_formats import FORMATS
 
 COLUMNS = "Columns under other names"
 """The field of the form that says which column is which."""
+ROWS = (
+    "a comparison (prompt, response_a, response_b), a preference (chosen, rejected), "
+    "or a single response (prompt, response)"
+)
 _OPTION = re.compile(r"--map (\S+)")
 _IN_THE_CONSOLE = "`rewardkit label`"
 
@@ -25,7 +29,8 @@ def in_the_form(error: DataError, file: Path) -> DataError:
         text.replace(str(file), file.name) for text in (error.what, error.where, error.expected, error.fix)
     )
     if columns := _OPTION.findall(fix):
-        fix = f"write under “{COLUMNS}”, one a line: {', '.join(columns)}"
+        expected = ROWS
+        fix = f"write under “{COLUMNS}”, one a line, which column of the file is which: {', '.join(columns)}"
     what, where = _OPTION.sub(rf"\1 under “{COLUMNS}”", what), _OPTION.sub(rf"“{COLUMNS}”, \1", where)
     return DataError(what, where=where, expected=expected, fix=fix)
 

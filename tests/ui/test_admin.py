@@ -234,6 +234,8 @@ def test_a_disagreement_is_decided(page, watched):
     page.get_by_text("Kept as a label of yours").wait_for()
     remaining = page.locator("#dispute").inner_text()
     assert remaining.startswith(f"{left - 1} to decide" if left > 1 else "There is nothing to decide")
+    # What there is nothing to decide with cannot be pressed.
+    assert page.get_by_role("button", name="Decide").is_visible() == (left > 1)
     (label,) = [each for each in watched.store.labels() if each.metadata.get("adjudicates")]
     assert (label.choice, label.strength, label.rationale) == ("b", 1, "It says more with less.")
     assert watched.store.annotators()[label.annotator_id].rater_group == "adjudicator"
@@ -244,6 +246,9 @@ def test_settings_hold_at_once(page, watched, browser):
     guidelines = page.locator("#guidelines textarea")
     page.wait_for_function("document.querySelector('#guidelines textarea').value.length > 50")
     guidelines.fill("Read **twice**.")
+    # What is typed is shown before it is saved.
+    page.locator(".preview strong", has_text="twice").wait_for()
+    page.get_by_text("not saved yet").wait_for()
     page.get_by_label("At most, where annotators disagree").fill("2")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("cannot want 3 labels").wait_for()
@@ -290,6 +295,19 @@ def test_the_trail_tells_who_did_what_and_everything_can_be_taken(page, watched,
     page.get_by_role("button", name="Erase").click()
     page.get_by_text("Erased. Their labels stay").wait_for()
     assert watched.person("ben") is None and len(noted(watched, "erased")) == 1
+
+
+def test_on_a_phone_a_row_is_a_card(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    for name, rows in (("Annotators", ".people tbody tr"), ("Audit trail", "#trail tbody tr")):
+        go(page, name)
+        row = page.locator(rows).first
+        row.wait_for()
+        # Nothing stands beside the screen, where one would have to scroll for it.
+        ends = row.locator("td:visible, th:visible").evaluate_all(
+            "cells => cells.map((cell) => cell.getBoundingClientRect().right)"
+        )
+        assert len(ends) >= 3 and max(ends) <= 390
 
 
 def test_nobody_is_hindered(page, axe):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labeling_ui.people import People
+from rewardkit.types import Annotator
 
 LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
 DISPATCH = "how => { document.body.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, ...how})) }"
@@ -127,7 +128,9 @@ def test_no_screen_hinders_anybody(visit, axe, walk):
 
 
 def test_the_way_in_hinders_nobody(window, sites, axe):
-    page = window.new_page()
+    page, site = window.new_page(), sites["compare"]
+    # The form is there for those who have a password.
+    People(site.store, site.study.name).join("password", "kim", Annotator.of("human", "kim"))
     for path, text in (("/login", "Log in"), ("/join/forged", "This invitation is not valid")):
         page.goto(sites["compare"].base + path)
         assert page.get_by_text(text).is_visible()

@@ -7,6 +7,7 @@ import json
 import pytest
 import sqlalchemy as sa
 
+from labeling_ui.admin_access import problem
 from labeling_ui.admin_data import ROLES, look_view, take_in, upload_of
 from labeling_ui.choosing import known_items
 from labeling_ui.pairing import pairs_of
@@ -135,7 +136,11 @@ def test_responses_that_have_nobody_to_meet_are_not_taken(office, store, bring, 
 @pytest.mark.parametrize(
     ("text", "columns", "says"),
     [
-        ("question,one,two\nWhy?,yes,no\n", "", ("Columns under other names", "prompt=COLUMN")),
+        (
+            "question,one,two\nWhy?,yes,no\n",
+            "",
+            ("Columns under other names", "prompt=COLUMN", "a comparison (prompt, response_a"),
+        ),
         (
             CSV + "One?,yes,no,a,\n",
             "prompt=question",
@@ -158,6 +163,7 @@ def test_what_is_wrong_with_a_file_is_said_in_the_words_of_the_form(
     said = str(raised.value)
     assert all(each in said for each in says) and "--map" not in said and str(tmp_path) not in said
     assert "survey.csv" in said or "promt" in said
+    assert "<bdi>survey.csv: " in problem(raised.value) or "promt" in said
 
 
 def test_a_file_of_which_every_row_is_rejected_shows_its_rejects(office, store, bring, researcher):

@@ -78,6 +78,12 @@ def test_every_handler_of_the_page_looks_at_the_role_itself(page, office, store,
     assert not any("for the researchers" in each for each in said) and "" in said
 
 
+def test_until_it_is_counted_the_page_says_so(page):
+    # In what the browser is given first, before any event.
+    values = [str(getattr(block, "value", "")) for block in page.blocks.values()]
+    assert sum("Counting…" in value for value in values) == 2
+
+
 def test_a_pause_has_a_reason_and_loses_nothing(office, store, join, researcher, stock, comparisons, prefer):
     stock(comparisons(3).values())
     person = join("ann")
@@ -104,8 +110,9 @@ def test_researchers_are_among_the_annotators_only_where_they_label(
     stock(comparisons(2).values())
     join("ann")
     assert "study-rae" not in people_view(rows_of(office)) and ">ann<" in people_view(rows_of(office))
-    # They may still be paused.
+    # They may still be paused, and nobody pauses themselves.
     assert researcher.id in [person for _, person in choices_of(rows_of(office))]
+    assert researcher.id not in [person for _, person in choices_of(rows_of(office), but=researcher.id)]
     office.people.keep(researcher.id, "consented", lambda _: office.desk.study.agreement)
     prefer(researcher.id, "a")
     assert "study-rae" in people_view(rows_of(office))

@@ -323,6 +323,24 @@ def test_signup_is_closed_unless_it_is_opened(serve):
     assert answer.status_code == 403 and "only people who were invited" in answer.text
 
 
+@pytest.mark.parametrize("opened", [False, True])
+def test_the_form_for_passwords_is_there_for_whoever_can_use_it(serve, opened):
+    visit = serve(open_signup=opened)
+    shown = visit.client().get("/login").text
+    assert "If you were sent a link, open it" in shown
+    assert ("<form" in shown) == ("first time" in shown) == opened
+    visit.served.people.join("password", "kim", Annotator.of("human", "kim"))
+    assert "Log in" in visit.client().get("/login").text
+
+
+def test_what_there_is_not_is_said_in_words_to_people(serve):
+    client = serve().client()
+    for path in ("/nope", "/static/nope.js"):
+        page = client.get(path, headers={"accept": "text/html,*/*"})
+        assert page.status_code == 404 and "There is no such page." in page.text and "<h1>" in page.text
+        assert client.get(path).json() == {"detail": "Not Found"}
+
+
 def test_cookies_and_headers_protect_the_page(serve):
     visit = serve(1)
     answer = visit.client().get(f"/join/{visit.served.sessions.invitation()}")
