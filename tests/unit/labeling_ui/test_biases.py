@@ -98,8 +98,8 @@ def shown_as(first, longer, rated_longer):
 
 def test_researchers_read_a_correlation_where_there_are_ratings():
     page = shown_as(Share(0, 0), Share(0, 0), length_correlation(many(40, 0.5)[0]))
-    assert ">–</td>" in page and "n = 40" in page
+    assert 'data-label="First shown chosen">–</td>' in page and "n = 40" in page
     assert "of 40 ratings with the logarithm of the length, on 40 prompts; 95 % interval 0." in page
     page = shown_as(Share(1, 2, 2), Share(1, 2, 2), None)
-    assert ">–</td>" not in page and "ratings with" not in page
+    assert 'data-label="First shown chosen">–</td>' not in page and "ratings with" not in page
     assert "too few, or all alike" in shown_as(Share(0, 0), Share(0, 0), length_correlation([rated(3, wit=1.0)]))
