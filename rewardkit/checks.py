@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import ConfigDict, ValidationError, validate_call
+
 from rewardkit.registry import lookup
 
 GROUP = "checks"
@@ -56,13 +58,17 @@ def check_named(name: str, settings: Mapping[str, Any]) -> Callable[[str], float
 
     Raises:
         ConfigError: Nothing has this name.
-        ValueError: It takes no such settings.
+        ValueError: It takes no such settings, or not of this kind.
     """
     check = lookup(GROUP, CHECKS, name)
     try:
         inspect.signature(check).bind("", **settings)
-    except TypeError as error:
-        raise ValueError(f"the check {name!r}: {error}") from error
+        strict = validate_call(config=ConfigDict(strict=True))(check)
+        strict("", **settings)
+    except (TypeError, ValidationError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        raise ValueError(f"the check {name!r}: {what}") from error
     return lambda text: min(1.0, max(0.0, float(check(text, **settings))))
 
 

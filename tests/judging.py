@@ -24,10 +24,25 @@ KNOWN = {
 }
 
 
+ERRORS = {
+    "dead": (500, "something is broken"),
+    "long": (400, "maximum context length is 8 tokens"),
+    "key": (401, "no such key"),
+    "echo-key": (401, "no such key: {}"),
+}
+
+
 def shares_of(text):
     """Return the probabilities with which a question is answered."""
     share = Random(text).uniform(0.1, 0.8)
     return {"A": share, "B": 0.9 - share, "the": 0.05}
+
+
+def replaced(answer, where, what):
+    """Return an answer in which something else stands under a key, wherever it is."""
+    if isinstance(answer, dict):
+        return {key: what if key == where else replaced(value, where, what) for key, value in answer.items()}
+    return [replaced(each, where, what) for each in answer] if isinstance(answer, list) else answer
 
 
 class JudgingServer(ThreadingHTTPServer):
@@ -40,7 +55,7 @@ class JudgingServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Judging)
         self.asked, self.times, self.lock = [], Counter(), threading.Lock()
         self.under_way = self.most = 0
-        self.room, self.model = None, "served"
+        self.room, self.model, self.odd = None, "served", None
 
     @property
     def url(self):
@@ -61,7 +76,11 @@ class Judging(BaseHTTPRequestHandler):
 
     def do_POST(self):
         server = self.server
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        try:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        except ValueError:
+            # Who asked has gone away in the middle.
+            return
         said = body["messages"][-1]["content"].rsplit(maxsplit=1)[-1]
         with server.lock:
             server.asked.append((time.monotonic(), self.headers.get("authorization"), body))
@@ -82,22 +101,31 @@ class Judging(BaseHTTPRequestHandler):
             time.sleep(0.01)
         if said == "crowded" or (said == "busy" and times < 3):
             return self.send(429, {"error": {"message": "too many requests"}}, **{"retry-after": "0.05"})
-        if said == "ill" and times < 3:
-            return self.send(500, {"error": {"message": "something broke"}})
-        if said == "dead":
-            return self.send(500, {"error": {"message": "something is broken"}})
-        if said == "long":
-            return self.send(400, {"error": {"message": "maximum context length is 8 tokens"}})
-        if said == "key":
-            return self.send(401, {"error": {"message": "no such key"}})
-        if said == "half":
-            return self.text(200, '{"id": "x", "choices": [{"index": 0, "mess')
+        if said in ERRORS or (said == "ill" and times < 3):
+            status, message = ERRORS.get(said, (500, "something broke"))
+            return self.send(status, {"error": {"message": message.format(self.headers["authorization"])}})
+        if said in ("half", "hang", "away", "drip") or self.server.model == "broken":
+            return self.fail(said)
+        answer = self.told(body, said)
+        if said == "cut":
+            answer["choices"][0]["finish_reason"] = "length"
+        return self.send(200, replaced(answer, *self.server.odd) if said == "odd" else answer)
+
+    def fail(self, said):
+        """Send no whole answer."""
         if said == "hang":
             time.sleep(3)
         if said == "away":
             return self.connection.shutdown(socket.SHUT_RDWR)
-        answer = self.told(body, said)
-        return self.send(200, answer)
+        if said != "drip":
+            return self.text(200, '{"id": "x", "choices": [{"index": 0, "mess')
+        self.send_response(200)
+        self.send_header("content-length", "1000")
+        self.end_headers()
+        for _ in range(20):
+            self.wfile.write(b" ")
+            time.sleep(0.1)
+        return None
 
     def told(self, body, said):
         text = "".join(message["content"] for message in body["messages"])

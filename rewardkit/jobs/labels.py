@@ -158,7 +158,8 @@ def _judge(job: Job, folder: runs.StageFolder) -> Summary:
         already = {(item, order or "ab", repeat) for item, order, repeat in done}
         estimate = running.estimate_comparisons(store.comparisons(), pairs, config, already=already)
         log(f"judge: {estimate}, {len(already)} labels are there already")
-        total, spent = store.counts().get("comparisons", 0), store.spent(pairs.annotator.id)
+        payers = [each.annotator.id for each in (opened.pairs, opened.ratings) if each]
+        total, spent = store.counts().get("comparisons", 0), sum(map(store.spent, payers))
         stream = running.judge_comparisons(
             store.comparisons(), pairs, config, already=already, total=total, spent=spent
         )
@@ -167,7 +168,7 @@ def _judge(job: Job, folder: runs.StageFolder) -> Summary:
             rated = store.rated(opened.ratings.annotator.id)
             estimate = running.estimate_ratings(_texts(store), opened.ratings, config, already=rated)
             log(f"judge: ratings: {estimate}, {len(rated)} are there already")
-            spent = store.spent(pairs.annotator.id) + store.spent(opened.ratings.annotator.id)
+            spent = sum(map(store.spent, payers))
             ratings = running.judge_ratings(_texts(store), opened.ratings, config, already=rated, spent=spent)
             _keep(store, ratings, "judge: ratings", estimate.requests + estimate.checked, counts)
     return dict(counts)

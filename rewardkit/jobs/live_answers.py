@@ -16,8 +16,9 @@ from labeling_ui.subjects import Subject
 from rewardkit.jobs.chat_models import Reader, Source
 from rewardkit.jobs.labels import ResponseTexts
 from rewardkit.judge.contract import Failure
-from rewardkit.judge.critique import MOST_POINTS, CritiqueV1, Verdict, said
+from rewardkit.judge.critique import MOST_POINTS, CritiqueV1, Verdict
 from rewardkit.judge.pairwise import PairwiseV1
+from rewardkit.judge.prompting import said
 from rewardkit.judge.rating import RatingV1
 from rewardkit.judge.tasks import pair_tasks, rating_tasks
 from rewardkit.rubric import Rubric

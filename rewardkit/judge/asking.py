@@ -11,7 +11,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,9 @@ CHARACTERS_A_TOKEN = 4
 """Of English, about; only estimates rest on it."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 EXCERPT = 200
+SHORTEST_KEY = 5
+ABOVE_ONE = 1e-3
+"""Of a log-probability: what rounding may add to 0."""
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 OVERLOADED = frozenset({429, 503, 529})
 HOPELESS = frozenset({401, 403, 404})
@@ -48,6 +51,25 @@ class _Wrong(Exception):
     wait: float | None = None
 
 
+@dataclass(frozen=True)
+class How:
+    """How a server is asked.
+
+    Attributes:
+        model: The model's name there.
+        server: Where it is, and what it bears.
+        max_tokens: Of a request that is sent.
+        key: The API key, which stands in no message.
+        allow: Whether an attempt may be paid for once more.
+    """
+
+    model: str
+    server: ServerConfig
+    max_tokens: int
+    key: str
+    allow: Callable[[float], bool]
+
+
 @dataclass
 class Asking:
     """What is under way to a server; it lives on one event loop.
@@ -55,16 +77,12 @@ class Asking:
     Attributes:
         client: Of the package openai.
         openai: The package.
-        model: The model's name there.
-        server: How it is asked.
-        max_tokens: Of a request that is sent.
+        how: How the server is asked.
     """
 
     client: Any
     openai: Any
-    model: str
-    server: ServerConfig
-    max_tokens: int
+    how: How
     pace: Pace = field(init=False)
     requests: Allowance = field(init=False)
     tokens: Allowance = field(init=False)
@@ -75,46 +93,48 @@ class Asking:
         self.pace = Pace(self.server.concurrency)
         self.requests, self.tokens = Allowance(self.server.requests_a_minute), Allowance(self.server.tokens_a_minute)
 
+    @property
+    def server(self) -> ServerConfig:
+        """Where it is, and what it bears."""
+        return self.how.server
+
     async def answer(self, request: Request) -> Completion:
-        """Ask until there is an answer, or it has been asked often enough.
+        """Ask until there is an answer, it has been asked often enough, or the money is used up.
 
         Raises:
             ModelError: No request can be answered like this.
         """
-        begun, spent, lost = time.perf_counter(), tokens_of(request), 0.0
-        if spent > self.max_tokens:
-            return Completion(tokens=spent, failure=f"the request is longer than max_tokens ({self.max_tokens})")
+        begun, tokens = time.perf_counter(), tokens_of(request)
+        if tokens > self.how.max_tokens:
+            return Completion(tokens=tokens, failure=f"the request is longer than max_tokens ({self.how.max_tokens})")
+        price = cost_of(self.server, tokens, request.reply_tokens or 1)
+        lost, paid_again = 0.0, 0
         for attempt in range(1, self.server.attempts + 1):
             try:
-                completion = await self._once(request, spent)
-                cost = cost_of(self.server, completion.tokens, completion.reply_tokens)
-                return replace(
-                    completion,
-                    attempts=attempt,
-                    seconds=time.perf_counter() - begun,
-                    cost=None if cost is None else cost + lost,
-                )
+                found = await self._once(request, tokens)
+                cost = cost_of(self.server, found.tokens, found.reply_tokens)
             except _Wrong as wrong:
-                if wrong.paid:
-                    lost += cost_of(self.server, spent, request.reply_tokens or 1) or 0.0
-                if not wrong.again or attempt == self.server.attempts:
-                    tried = f" ({attempt} attempts)" if attempt > 1 else ""
-                    return Completion(
-                        tokens=spent,
-                        attempts=attempt,
-                        cost=lost if cost_of(self.server, 0, 0) is not None else None,
-                        seconds=time.perf_counter() - begun,
-                        failure=wrong.what + tried,
-                    )
-                if wrong.wait is None:
-                    # Full jitter, so that those who failed together do not come back together.
-                    await asyncio.sleep(random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)))
+                cost = price if wrong.paid else price and 0.0
+                found = Completion(tokens=tokens, failure=self._safe(wrong.what))
+                again = wrong.again and attempt < self.server.attempts
+                if again and wrong.paid and price:
+                    again = self.how.allow(price)
+                    paid_again += again
+                if again:
+                    lost += cost or 0.0
+                    await asyncio.sleep(_wait(wrong, attempt))
+                    continue
+                if attempt > 1:
+                    found = replace(found, failure=f"{found.failure} ({attempt} attempts)")
+            seconds = time.perf_counter() - begun
+            cost = None if cost is None else cost + lost
+            return replace(found, attempts=attempt, paid_again=paid_again, cost=cost, seconds=seconds)
         raise AssertionError("unreachable: the last attempt returns")
 
     async def _once(self, request: Request, tokens: int) -> Completion:
-        await asyncio.sleep(max(self.requests.wait_for(1), self.tokens.wait_for(tokens + request.reply_tokens)))
         begun = await self.pace.enter()
         try:
+            await asyncio.sleep(max(self.requests.wait_for(1), self.tokens.wait_for(tokens + request.reply_tokens)))
             completion = await self._asked(request)
             self.pace.went_well()
             return completion
@@ -130,26 +150,32 @@ class Asking:
         how: dict[str, Any] = {"max_tokens": request.reply_tokens or 1, "temperature": self.server.temperature}
         if request.labels:
             how |= {"logprobs": True, "top_logprobs": self.server.top_logprobs, "temperature": 0.0}
-        openai = self.openai
+        openai, seconds = self.openai, self.server.seconds
         try:
-            answer = await self.client.chat.completions.create(model=self.model, messages=messages, **how)
+            # For all of it: a server that sends a little now and then would never be too late.
+            async with asyncio.timeout(seconds):
+                answer = await self.client.chat.completions.create(model=self.how.model, messages=messages, **how)
+            return self._read(request, answer)
         except openai.APIStatusError as error:
             raise self._refused(error) from error
-        except openai.APITimeoutError as error:
-            raise _Wrong(f"no answer within {self.server.seconds:g} s", overloaded=True, paid=True) from error
+        except (openai.APITimeoutError, TimeoutError) as error:
+            raise _Wrong(f"no answer within {seconds:g} s", overloaded=True, paid=True) from error
         except openai.APIConnectionError as error:
             raise _Wrong(f"the server cannot be reached: {error.__cause__ or error}") from error
-        except (openai.APIError, ValueError, TypeError) as error:
+        except (openai.APIError, ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError) as error:
             raise _Wrong(f"the answer cannot be read: {str(error)[:EXCERPT]}", paid=True) from error
-        return self._read(request, answer)
+
+    def _safe(self, text: str) -> str:
+        """Return a text without the key, which some servers repeat in their complaints."""
+        return text.replace(self.how.key, "…") if len(self.how.key) > SHORTEST_KEY else text
 
     def _refused(self, error: Any) -> Exception:
         """Return what a status means: for this request, or for all of them."""
-        said = f"HTTP {error.status_code}: {_said(error)}"
+        said = self._safe(f"HTTP {error.status_code}: {_said(error)}")
         if error.status_code in HOPELESS:
             return ModelError(
                 f"the server refuses: {said}",
-                where=f"{self.model} at {self.server.url}",
+                where=f"{self.how.model} at {self.server.url}",
                 fix="check judge.model, judge.server.url and the key",
             )
         wait = _seconds(error.response.headers.get("retry-after"))
@@ -162,6 +188,10 @@ class Asking:
             raise _Wrong(f"the server gave {count} answers where one was asked for", paid=True)
         self._check_served(str(answer.model or ""))
         said = choices[0].message.content or ""
+        if not isinstance(said, str):
+            raise TypeError("the reply is no text")
+        if not request.labels and choices[0].finish_reason == "length":
+            raise _Wrong(f"the reply was cut off at {request.reply_tokens} tokens", again=False, paid=True)
         if usage := answer.usage:
             tokens, reply_tokens = int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)
         else:
@@ -186,12 +216,14 @@ class Asking:
                 raise _Wrong("the answer has no log-probabilities", paid=True)
             raise ModelError(
                 "the server gives no log-probabilities",
-                where=f"{self.model} at {self.server.url}",
+                where=f"{self.how.model} at {self.server.url}",
                 fix="choose a protocol that reads replies in words, or another server",
             )
         self._told = True
         found: dict[str, float] = {}
-        told = [(each.token, float(each.logprob)) for each in content[0].top_logprobs or [content[0]]]
+        told = [(str(each.token), float(each.logprob)) for each in content[0].top_logprobs or [content[0]]]
+        if not all(math.isfinite(logprob) and logprob < ABOVE_ONE for _, logprob in told):
+            raise ValueError("a log-probability is not one")
         for token, logprob in told:
             # Several tokens are the same label: with a space before it, and without.
             if (label := token.strip()) in request.labels:
@@ -212,6 +244,14 @@ def cost_of(server: ServerConfig, tokens: int, reply_tokens: int) -> float | Non
 def tokens_of(request: Request) -> int:
     """Return about how many tokens a request has; only the server knows."""
     return math.ceil((len(request.system) + len(request.user)) / CHARACTERS_A_TOKEN)
+
+
+def _wait(wrong: _Wrong, attempt: int) -> float:
+    """Return how long to wait before the next attempt; the pace waits where the server is overloaded and says so."""
+    if wrong.overloaded and wrong.wait:
+        return 0.0
+    # Full jitter, so that those who failed together do not come back together.
+    return max(wrong.wait or 0.0, random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)))
 
 
 def _said(error: Any) -> str:

@@ -1,13 +1,14 @@
 """What a job may cost: nothing is sent that could exceed it.
 
-Each request reserves the most that one attempt may cost before it is sent, and is settled with what it did cost,
-attempts that failed included. Where failed attempts cost more than was reserved, a budget is exceeded by those that
-are under way at that moment, and by nothing else.
+Each request reserves the most that one attempt may cost before it is sent, once more before it is sent again after an
+attempt that may be billed, and is settled with what all of them did cost. Tokens are estimated before and counted by
+the server afterwards; only where it counts more can a budget be exceeded, by what is under way at that moment.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 
 from rewardkit.errors import JobFailed
 from rewardkit.progress import log
@@ -21,6 +22,7 @@ class Budget:
         most: What may be spent; None without a limit.
         warn: What is said aloud when it is spent.
         spent: So far, in earlier runs too.
+        used_up: Whether requests were left that it could not pay.
     """
 
     most: float | None = None
@@ -28,20 +30,23 @@ class Budget:
     spent: float = 0.0
     _reserved: float = 0.0
     _warned: bool = False
-    _used_up: bool = False
+    used_up: bool = False
+    # A backend asks from its own thread whether it may try once more.
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def reserve(self, amount: float) -> bool:
-        """Set an amount aside; False where it is not there any more."""
-        if self.most is not None and self.spent + self._reserved + amount > self.most:
-            self._used_up = True
-            return False
-        self._reserved += amount
-        return True
+        """Set an amount aside; False where it is not there now."""
+        with self._lock:
+            if self.most is not None and self.spent + self._reserved + amount > self.most:
+                return False
+            self._reserved += amount
+            return True
 
     def settle(self, reserved: float, cost: float) -> None:
         """Replace what was set aside by what it cost."""
-        self._reserved -= reserved
-        self.spent += cost
+        with self._lock:
+            self._reserved -= reserved
+            self.spent += cost
         if self.warn is not None and self.spent >= self.warn and not self._warned:
             self._warned = True
             log(f"judge: {self.spent:.2f} are spent (judge.warn_cost is {self.warn:.2f})")
@@ -52,7 +57,7 @@ class Budget:
         Raises:
             JobFailed: Requests were left that it could not pay.
         """
-        if self._used_up:
+        if self.used_up:
             raise JobFailed(
                 f"the budget is used up: {self.spent:.4f} of {self.most:.4f} are spent, and more is left to ask",
                 where="judge.max_cost",

@@ -8,7 +8,7 @@ the way through: only what concerns the whole job (no such model, labels of seve
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -51,6 +51,7 @@ class Completion:
         tokens: Tokens of the request, as the model counts them.
         reply_tokens: Tokens of the reply, likewise; thoughts that a server does not show are among them.
         attempts: How often it was asked for.
+        paid_again: How many further attempts were set money aside for.
         cost: Of all attempts; None where nobody knows the prices.
         seconds: This request's share of the time that its batch took.
         failure: Why there is no answer; empty if there is one.
@@ -62,6 +63,7 @@ class Completion:
     tokens: int = 0
     reply_tokens: int = 0
     attempts: int = 1
+    paid_again: int = 0
     cost: float | None = None
     seconds: float = 0.0
     failure: str = ""
@@ -173,8 +175,11 @@ class Backend(Protocol):
 class Streaming(Protocol):
     """A backend that has many requests under way at the same time, and needs no batches."""
 
-    def stream(self, requests: Iterable[Request]) -> Generator[Completion, None, None]:
-        """Answer requests in their order; they are read a little ahead. Whoever stops reading ends what is under way.
+    def stream(self, requests: Iterable[Request | None]) -> Generator[tuple[int, Completion], None, None]:
+        """Answer requests as the answers come, each with the request's number; requests are read a little ahead.
+
+        None among them is no request: there is nothing to ask until another answer was read. Whoever stops reading ends
+        what is under way.
 
         Raises:
             ModelError: The model cannot answer such requests at all.
@@ -183,7 +188,13 @@ class Streaming(Protocol):
 
 @runtime_checkable
 class Priced(Protocol):
-    """A backend whose answers are paid for."""
+    """A backend whose answers are paid for.
+
+    Attributes:
+        allow: Asked before an attempt is paid for once more; it may not be where the money is used up.
+    """
+
+    allow: Callable[[float], bool]
 
     def price(self, request: Request) -> float:
         """Return the most that one attempt may cost, about; 0 where nobody knows the prices."""

@@ -11,14 +11,13 @@ import re
 from typing import Literal
 
 from rewardkit.judge.contract import Failure, PairTexts
-from rewardkit.judge.prompting import anchors, pair_slots, read_prompt
+from rewardkit.judge.prompting import anchors, pair_slots, read_prompt, said
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Message, Order
 
 Verdict = Literal["A", "B", "tie"]
 MOST_POINTS = 4
 EXCERPT = 80
-THINKING = "<think>"
 # Nothing may follow the letter but that it is better: "A is worse than B" begins with an A too.
 _VERDICT = re.compile(
     r"^\W*(?:(?:the\s+)?(?:better|best)\s+(?:response|one)\s+is\W+|answer\W+|verdict\W+)?(?:response\W+)?(A|B|tie)\b"
@@ -28,7 +27,6 @@ _VERDICT = re.compile(
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
 _NUMBER = r"[\s*]*[:=][\s*]*(-?\d+(?:\.\d+)?)(?![\d.]*\d|-)"
 _LEVELS = re.compile(rf"\bA\b{_NUMBER}.*?\bB\b{_NUMBER}", re.DOTALL)
-_THOUGHT = re.compile(rf"{THINKING}.*?(?:</think>|\Z)", re.DOTALL)
 
 
 class CritiqueV1:
@@ -79,9 +77,3 @@ class CritiqueV1:
         if not (low <= first <= high and low <= second <= high):
             return Failure(f"not on the scale {low:g}-{high:g}: A {first:g}, B {second:g}")
         return first, second
-
-
-def said(text: str) -> str:
-    """Return what was said aloud so far: some models think first, between tags."""
-    aloud = _THOUGHT.sub("", text).lstrip()
-    return "" if THINKING.startswith(aloud) else aloud

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
 
 from rewardkit.config import JudgeConfig, ServerConfig
 from rewardkit.errors import ConfigError
 from rewardkit.extras import require
-from rewardkit.judge.asking import Asking, cost_of, tokens_of
+from rewardkit.judge.asking import Asking, How, cost_of, tokens_of
 from rewardkit.judge.contract import Capability, Completion, Request
 
 AHEAD = 4
@@ -39,6 +40,7 @@ class OpenAIBackend:
     def __init__(self, model: str, server: ServerConfig, key: str, *, max_tokens: int = 2048) -> None:
         self._openai, self._max_tokens = require("openai", "judge"), max_tokens
         self.model, self._server, self._key = model, server, key
+        self.allow: Callable[[float], bool] = lambda _: True
         # What a name stands for is the server's to decide; it is asked for its name with every answer.
         self.revision = server.url.rstrip("/")
         self.settings = {
@@ -52,7 +54,7 @@ class OpenAIBackend:
         """Build the backend that a config names.
 
         Raises:
-            ConfigError: The key is not in the environment.
+            ConfigError: The key is not in the environment, or is none.
             MissingExtraError: The package openai is not installed.
         """
         variable = config.server.key_variable
@@ -62,6 +64,12 @@ class OpenAIBackend:
                 f"the environment variable {variable} is not set",
                 where="judge.server.key_variable",
                 fix=f"export {variable}=…, or set it to null for a server that needs no key",
+            )
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigError(
+                f"the key in {variable} holds a sign that no key has, such as the end of a line",
+                where="judge.server.key_variable",
+                fix="copy it once more",
             )
         return cls(config.model, config.server, key, max_tokens=config.max_tokens)
 
@@ -79,25 +87,29 @@ class OpenAIBackend:
         Raises:
             ModelError: The server refuses the key or the model, or gives no log-probabilities.
         """
-        return list(self.stream(requests))
+        answers = dict(self.stream(requests))
+        return [answers[number] for number in range(len(requests))]
 
-    def stream(self, requests: Iterable[Request]) -> Generator[Completion, None, None]:
-        """Answer requests in their order; they are read a little ahead.
+    def stream(self, requests: Iterable[Request | None]) -> Generator[tuple[int, Completion], None, None]:
+        """Answer requests as the answers come, each with the request's number; see `Streaming`.
 
         Raises:
             ModelError: The server refuses the key or the model, or gives no log-probabilities.
         """
-        under_way: deque[Future[Completion]] = deque()
+        under_way: dict[int, Future[Completion]] = {}
+        answered: SimpleQueue[int] = SimpleQueue()
         with _loop() as loop, self._asking(loop) as asking:
             try:
-                for request in requests:
-                    under_way.append(asyncio.run_coroutine_threadsafe(asking.answer(request), loop))
-                    if len(under_way) >= AHEAD * self._server.concurrency:
-                        yield under_way.popleft().result()
-                while under_way:
-                    yield under_way.popleft().result()
+                for number, request in _with_room(requests, under_way, AHEAD * self._server.concurrency):
+                    if request is not None:
+                        future = asyncio.run_coroutine_threadsafe(asking.answer(request), loop)
+                        under_way[number] = future
+                        future.add_done_callback(partial(_put, answered, number))
+                        continue
+                    done = answered.get()
+                    yield done, under_way.pop(done).result()
             finally:
-                for future in under_way:
+                for future in under_way.values():
                     future.cancel()
 
     @contextmanager
@@ -105,11 +117,31 @@ class OpenAIBackend:
         client = self._openai.AsyncOpenAI(
             base_url=self._server.url, api_key=self._key, max_retries=0, timeout=self._server.seconds
         )
-        asking = Asking(client, self._openai, self.model, self._server, self._max_tokens)
+        how = How(self.model, self._server, self._max_tokens, self._key, self.allow)
+        asking = Asking(client, self._openai, how)
         try:
             yield asking
         finally:
             asyncio.run_coroutine_threadsafe(client.close(), loop).result()
+
+
+def _put(answered: SimpleQueue[int], number: int, _: Future[Completion]) -> None:
+    answered.put(number)
+
+
+def _with_room(requests: Iterable[Request | None], under_way: Sized, most: int) -> Iterator[tuple[int, Request | None]]:
+    """Yield numbered requests as long as there is room for them, and None where an answer is to be awaited first."""
+    number = 0
+    for request in requests:
+        while len(under_way) >= most:
+            yield number, None
+        if request is not None:
+            yield number, request
+            number += 1
+        elif len(under_way):
+            yield number, None
+    while len(under_way):
+        yield number, None
 
 
 @contextmanager

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 
 from rewardkit.judge.contract import Capability, Completion, Failure, PairTexts, PairVerdict, Request, distribution
-from rewardkit.judge.prompting import pair_slots, read_prompt
+from rewardkit.judge.prompting import pair_slots, read_prompt, said
 from rewardkit.rubric import Rubric
 from rewardkit.types import Order
 
 LEAST_MASS = 0.01
 REPLY_TOKENS = 400
-VERDICT = re.compile(r"^[\W_]*verdict[\W_]*?:[\W_]*(?:response\s+)?(A|B|tie)[\W_]*$", re.IGNORECASE | re.MULTILINE)
+VERDICT = re.compile(
+    r"^[ \t*_\"]*verdict[ \t*_]*:[ \t*_\"]*(?:response +)?(A|B|tie)[ \t*_\".]*$", re.IGNORECASE | re.MULTILINE
+)
 
 
 class PairwiseV1:
@@ -66,7 +68,8 @@ class PairwiseTextV1:
         """Read the verdict; a tie is one half, and the reason is kept."""
         if completion.failure:
             return Failure(completion.failure)
-        found = VERDICT.findall(completion.reply)
+        reply = said(completion.reply).strip()
+        found = VERDICT.findall(reply)
         if not found:
-            return Failure("no verdict in the reply" if completion.reply.strip() else "an empty reply")
-        return PairVerdict({"A": 1.0, "B": 0.0, "TIE": 0.5}[found[-1].upper()], 0.0, completion.reply.strip())
+            return Failure("no verdict in the reply" if reply else "an empty reply")
+        return PairVerdict({"A": 1.0, "B": 0.0, "TIE": 0.5}[found[-1].upper()], 0.0, reply)

@@ -20,6 +20,8 @@ from rewardkit.types import Order, Prompt, content_id
 SECTIONS = ("system", "user", "prefill")
 TAGS = ("request", "response", "response_a", "response_b", "system", "user", "assistant", "tool")
 _TAG = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(TAGS)})\b)", re.IGNORECASE)
+THINKING = "<think>"
+_THOUGHT = re.compile(rf"{THINKING}.*?(?:</think>|\Z)", re.DOTALL)
 _HEADING = re.compile(r"^=== (\w+) ===$", re.MULTILINE)
 
 
@@ -87,3 +89,9 @@ def anchors(criterion: Criterion, scale: tuple[float, float], asked: tuple[float
     (low, high), (least, most) = scale, asked
     levels = sorted(criterion.anchors.items()) or [(low, "very poor"), (high, "excellent")]
     return "\n".join(f"{least + (most - least) * (at - low) / (high - low):g} = {text.strip()}" for at, text in levels)
+
+
+def said(text: str) -> str:
+    """Return what was said aloud so far: some models think first, between tags."""
+    aloud = _THOUGHT.sub("", text).lstrip()
+    return "" if THINKING.startswith(aloud) else aloud

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from random import Random
 
 from rewardkit.config import JudgeConfig
@@ -174,20 +174,26 @@ def _sampling_prob(limit: int | None, total: int | None) -> float:
 
 def _records(tasks: Iterator[Task[R]], backend: Backend, config: JudgeConfig, spent: float) -> Iterator[R]:
     guard, budget = FailureGuard(config.max_failure_rate), Budget(config.max_cost, config.warn_cost, spent)
-    waiting: deque[tuple[Task[R], float]] = deque()
+    waiting: dict[int, tuple[Task[R], float]] = {}
+    if isinstance(backend, Priced):
+        backend.allow = budget.reserve
 
-    def requests() -> Iterator[Request]:
-        for task in tasks:
+    def requests() -> Iterator[Request | None]:
+        for number, task in enumerate(tasks):
             price = _price(backend, task.request)
-            if not budget.reserve(price):
-                return
-            waiting.append((task, price))
+            while not budget.reserve(price):
+                if not waiting:
+                    budget.used_up = True
+                    return
+                # What is under way may cost less than was set aside for it.
+                yield None
+            waiting[number] = (task, price)
             yield task.request
 
     with closing(_completions(backend, requests())) as completions:
-        for completion in completions:
-            task, price = waiting.popleft()
-            budget.settle(price, completion.cost or 0.0)
+        for number, completion in completions:
+            task, price = waiting.pop(number)
+            budget.settle(price * (1 + completion.paid_again), completion.cost or 0.0)
             record = task.record(completion)
             guard.count(record)
             yield record
@@ -197,13 +203,15 @@ def _records(tasks: Iterator[Task[R]], backend: Backend, config: JudgeConfig, sp
     budget.check()
 
 
-def _completions(backend: Backend, requests: Iterator[Request]) -> Generator[Completion, None, None]:
+def _completions(backend: Backend, requests: Iterator[Request | None]) -> Generator[tuple[int, Completion], None, None]:
     if isinstance(backend, Streaming):
         with closing(backend.stream(requests)) as stream:
             yield from stream
         return
-    while chunk := list(islice(requests, REQUESTS_AT_A_TIME)):
-        yield from backend.complete(chunk)
+    asked = 0
+    while chunk := list(takewhile(lambda request: request is not None, islice(requests, REQUESTS_AT_A_TIME))):
+        yield from enumerate(backend.complete([request for request in chunk if request]), asked)
+        asked += len(chunk)
 
 
 def _estimate(tasks: Iterable[Task[R]], backend: Backend) -> Estimate:

@@ -95,12 +95,17 @@ def _labeller(protocol: PairProtocol, order: Order, said_by: Callable[..., Label
         }
         verdict = protocol.parse(completion)
         if isinstance(verdict, Failure):
-            return said_by(status="failed", reason=verdict.reason, **shared)
+            return said_by(status="failed", reason=verdict.reason, metadata=_paid(completion), **shared)
         p_a = verdict.p_first if order == "ab" else 1.0 - verdict.p_first
         metadata = {"mass_outside": verdict.mass_outside}
         return said_by(choice=_choice(p_a), p_a=p_a, metadata=metadata, rationale=verdict.rationale, **shared)
 
     return label
+
+
+def _paid(completion: Completion) -> dict[str, Any]:
+    """Return what makes a failure that was paid for a record of its own: the next one like it costs again."""
+    return {} if completion.cost is None else {"failed_at": datetime.now(UTC).isoformat()}
 
 
 def _choice(p_a: float) -> Choice:
@@ -158,6 +163,7 @@ def _rater(
         }
         verdict = judge.protocol.parse_rating(completion)
         if isinstance(verdict, Failure):
+            shared["metadata"] = {**shared["metadata"], **_paid(completion)}
             return Rating.of(response, annotator, criterion.name, status="failed", reason=verdict.reason, **shared)
         if verdict.level is None:
             return Rating.of(response, annotator, criterion.name, status="abstained", reason=NOT_APPLICABLE, **shared)

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rewardkit.config import JudgeConfig
 from rewardkit.errors import ConfigError, ModelError
@@ -30,9 +32,9 @@ def backend(server, monkeypatch):
     server.reset()
     monkeypatch.setenv("JUDGE_KEY", KEY)
 
-    def build(**settings):
-        settings = {"url": server.url, "key_variable": "JUDGE_KEY", "seconds": 1.0, "attempts": 4, **settings}
-        return open_backend(JudgeConfig(backend="openai", model="m", server=settings))
+    def build(**how):
+        how = {"url": server.url, "key_variable": "JUDGE_KEY", "seconds": 1.0, "attempts": 4, **how}
+        return open_backend(JudgeConfig(backend="openai", model="m", server=how))
 
     return build
 
@@ -154,10 +156,10 @@ def database(tmp_path):
     return tmp_path / "rewardkit.db"
 
 
-def judge(folder, **settings):
+def judge(folder, **how):
     """Run the verb on a workspace; return its labels."""
     config = folder / "judge.yaml"
-    config.write_text(json.dumps({"name": "j", "workspace": str(folder), "judge": {"rubric": "joke", **settings}}))
+    config.write_text(json.dumps({"name": "j", "workspace": str(folder), "judge": {"rubric": "joke", **how}}))
     words = [sys.executable, "-m", "rewardkit", "judge", str(config), "--json"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     with Store.open(folder / "rewardkit.db") as store:
@@ -204,7 +206,7 @@ def test_a_budget_holds_and_what_was_bought_is_kept(server, database, tmp_path):
 def test_attempts_that_a_server_has_worked_on_are_paid(backend, server):
     prices = {"price_in": 1000.0, "price_out": 0.0}
     half, busy, well = backend(**prices, concurrency=1).complete([ask("half"), ask("busy"), ask("well")])
-    assert half.cost == pytest.approx(4 * 6 / 1000) and half.failure
+    assert half.cost == pytest.approx(4 * 6 / 1000) and half.failure and half.paid_again == 3
     # What is refused costs nothing.
     assert busy.attempts == 3 and busy.cost == well.cost == pytest.approx(6 / 1000)
     assert backend().complete([ask("well")])[0].cost is None
@@ -212,6 +214,67 @@ def test_attempts_that_a_server_has_worked_on_are_paid(backend, server):
     uncounted = Request("You judge.", "Which? uncounted", "", (), reply_tokens=30)
     (found,) = backend(price_in=1000.0, price_out=1000.0).complete([uncounted])
     assert (found.tokens, found.reply_tokens, found.cost) == (7, 4, pytest.approx(0.011))
+
+
+def test_failures_are_paid_from_the_same_budget(server, database, tmp_path):
+    """However often each is tried, and however often the job is run."""
+    server.reset()
+    server.model = "broken"
+    where = {"url": server.url, "key_variable": None, "concurrency": 8, "price_in": 1000.0, "price_out": 0.0}
+    for _ in range(2):
+        done, labels = judge(tmp_path, backend="openai", model="m", server=where, max_cost=5.0, max_failure_rate=1.0)
+        assert done.returncode != 0 and "the budget is used up" in done.stderr
+    with Store.open(database) as store:
+        (judged,) = (each for each in store.annotators().values() if each.kind == "judge")
+        spent = store.spent(judged.id)
+    assert 4.0 < spent <= 5.0 and {label.status for label in labels} == {"failed"}
+    sent = sum(len(message["content"]) for *_, body in server.asked for message in body["messages"]) / 4 / 1000
+    assert sent == pytest.approx(spent, rel=0.02)
+
+
+SHAPES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.sampled_from(["A", "B", 800.0, -1.0]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["choices", "message", "content", "logprobs", "top_logprobs", "logprob", "token", "usage"]), SHAPES
+)
+def test_whatever_a_server_answers_is_an_answer_or_a_named_failure(backend, server, where, what):
+    server.odd = (where, what)
+    try:
+        found = backend(attempts=1).complete([ask("odd"), Request("", "Which? odd", "", (), reply_tokens=3)])
+    except ModelError as error:
+        # No log-probabilities at all concern the whole job.
+        assert "gives no log-probabilities" in str(error)
+        return
+    for each in found:
+        assert each.failure or isinstance(each.reply, str)
+        assert all(math.isfinite(value) and value <= 1e-3 for value in each.logprobs.values())
+
+
+def test_a_reply_that_was_cut_off_is_no_reply(backend):
+    (found,) = backend().complete([Request("", "Which? cut", "", (), reply_tokens=3)])
+    assert found.failure == "the reply was cut off at 3 tokens" and not found.reply
+
+
+def test_a_server_that_drips_is_too_late_all_the_same(backend):
+    begun = time.monotonic()
+    (found,) = backend(seconds=0.3, attempts=1).complete([ask("drip")])
+    assert found.failure == "no answer within 0.3 s" and time.monotonic() - begun < 2
+
+
+def test_no_message_tells_the_key(backend, server, monkeypatch):
+    with pytest.raises(ModelError) as raised:
+        backend().complete([ask("echo-key")])
+    assert KEY not in str(raised.value) and "…" in str(raised.value)
+    monkeypatch.setenv("JUDGE_KEY", "sk-two\nlines")
+    with pytest.raises(ConfigError, match="holds a sign that no key has") as refused:
+        backend()
+    assert "two" not in str(refused.value)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def test_what_was_set_aside_is_never_more_than_there_is(asked, most, spent):
         if budget.reserve(price):
             under_way.append((price, price * share / 10))
         else:
-            refused = True
+            refused = budget.used_up = True
         # As long as nothing costs more than was set aside, the budget holds however many are under way.
         assert budget.spent <= max(most, spent) + 1e-9
         if len(under_way) > 3:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewardkit.judge.contract import Failure
-from rewardkit.judge.critique import MOST_POINTS, CritiqueV1, said
+from rewardkit.judge.critique import MOST_POINTS, CritiqueV1
+from rewardkit.judge.prompting import said
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.store.rows import ComparisonTexts
 from rewardkit.types import Comparison, Message, Prompt, Response
