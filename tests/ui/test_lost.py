@@ -163,7 +163,7 @@ def test_somebody_without_a_session_is_shown_the_way_in(visit):
     visitor.press("4")
     visitor.ready()
     visitor.press("Enter")
-    visitor.page.get_by_role("button", name="Log in").wait_for()
+    visitor.page.get_by_text("If you were sent a link, open it.").wait_for()
 
 
 class Server:
