@@ -116,9 +116,9 @@ class LiveReview:
         stream = _Listening(self, lease, self.api.changing(request))
         return StreamingResponse(stream.lines(), media_type=LINES, headers=UNBUFFERED)
 
-    def alone(self, asked: Asked) -> asyncio.Lock:
-        """Return a lock that whoever asks about one comparison has to take."""
-        return self._locks.setdefault(asked.key, asyncio.Lock())
+    def alone(self, *key: str) -> asyncio.Lock:
+        """Return a lock that whoever asks about the same comparison, or for the same person, has to take."""
+        return self._locks.setdefault(key, asyncio.Lock())
 
 
 @dataclass(eq=False)
@@ -143,7 +143,8 @@ class _Listening(LineStream):
         asked = await run_in_threadpool(to_ask, desk, self.lease_id, self.person_id)
         if asked is None:
             return True
-        async with self.review.alone(asked), self.review.room:
+        # However many windows somebody opens, they have one conversation under way.
+        async with self.review.alone(self.person_id), self.review.alone(*asked.key), self.review.room:
             # Somebody else may have waited for the same words.
             if await run_in_threadpool(to_ask, desk, self.lease_id, self.person_id) is None:
                 return True

@@ -25,6 +25,8 @@ CHARACTERS_A_TOKEN = 4
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 EXCERPT = 200
 SHORTEST_KEY = 5
+SPELLINGS = 3
+"""Of a label, that a model may well give: bare, after a space, after a line's end."""
 ABOVE_ONE = 1e-3
 """Of a log-probability: what rounding may add to 0."""
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -195,8 +197,8 @@ class Asking:
         if usage := answer.usage:
             tokens, reply_tokens = int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)
         else:
-            tokens, reply_tokens = tokens_of(request), math.ceil(len(said) / CHARACTERS_A_TOKEN)
-        counted = Completion(tokens=tokens, reply_tokens=reply_tokens)
+            tokens, reply_tokens = tokens_of(request), tokens_in(said)
+        counted = Completion(tokens=tokens, reply_tokens=reply_tokens, served=self._served)
         if not request.labels:
             return replace(counted, reply=said)
         logprobs, bounds = self._labels(request, choices[0])
@@ -230,8 +232,9 @@ class Asking:
                 found[label] = float(_logsumexp(found.get(label, -math.inf), logprob))
         least = min(logprob for _, logprob in told)
         rest = math.log(max(1e-12, 1.0 - sum(math.exp(logprob) for _, logprob in told)))
-        # No more than the least probable that is told, and no more than what is left.
-        return found, {label: min(least, rest) for label in request.labels if label not in found}
+        # No spelling of it more than the least probable token that is told, and all together no more than what is left.
+        bound = min(least + math.log(SPELLINGS), rest)
+        return found, {label: bound for label in request.labels if label not in found}
 
 
 def cost_of(server: ServerConfig, tokens: int, reply_tokens: int) -> float | None:
@@ -243,7 +246,13 @@ def cost_of(server: ServerConfig, tokens: int, reply_tokens: int) -> float | Non
 
 def tokens_of(request: Request) -> int:
     """Return about how many tokens a request has; only the server knows."""
-    return math.ceil((len(request.system) + len(request.user)) / CHARACTERS_A_TOKEN)
+    return tokens_in(request.system + request.user)
+
+
+def tokens_in(text: str) -> int:
+    """Return about how many tokens a text has: four letters of English are one, a sign of another script is one."""
+    others = sum(not sign.isascii() for sign in text)
+    return others + math.ceil((len(text) - others) / CHARACTERS_A_TOKEN)
 
 
 def _wait(wrong: _Wrong, attempt: int) -> float:

@@ -50,6 +50,7 @@ class Completion:
         reply: In words, where the request asked for one.
         tokens: Tokens of the request, as the model counts them.
         reply_tokens: Tokens of the reply, likewise; thoughts that a server does not show are among them.
+        served: The model that answered, as a server calls it; names stand for other models as time goes by.
         attempts: How often it was asked for.
         paid_again: How many further attempts were set money aside for.
         cost: Of all attempts; None where nobody knows the prices.
@@ -62,6 +63,7 @@ class Completion:
     reply: str = ""
     tokens: int = 0
     reply_tokens: int = 0
+    served: str = ""
     attempts: int = 1
     paid_again: int = 0
     cost: float | None = None

@@ -97,7 +97,9 @@ def _labeller(protocol: PairProtocol, order: Order, said_by: Callable[..., Label
         if isinstance(verdict, Failure):
             return said_by(status="failed", reason=verdict.reason, metadata=_paid(completion), **shared)
         p_a = verdict.p_first if order == "ab" else 1.0 - verdict.p_first
-        metadata = {"mass_outside": verdict.mass_outside}
+        metadata: dict[str, Any] = {"mass_outside": verdict.mass_outside}
+        if completion.served:
+            metadata["served"] = completion.served
         return said_by(choice=_choice(p_a), p_a=p_a, metadata=metadata, rationale=verdict.rationale, **shared)
 
     return label

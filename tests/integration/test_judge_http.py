@@ -139,6 +139,12 @@ def test_nobody_is_asked_for_what_nobody_reads_any_more(backend, server):
     assert not [each for each in threading.enumerate() if each.name == "judge"]
 
 
+def test_a_sign_of_another_script_is_about_a_token(backend):
+    asked = backend()
+    assert asked.count_tokens(Request("", "word" * 100, "", ("A",))) == 100
+    assert asked.count_tokens(Request("", "雨" * 100, "", ("A",))) == 100
+
+
 def test_a_key_that_is_not_there_is_said(backend, monkeypatch):
     monkeypatch.delenv("JUDGE_KEY")
     with pytest.raises(ConfigError, match="JUDGE_KEY is not set"):
@@ -173,6 +179,7 @@ def test_a_whole_job_over_http_and_nothing_is_bought_twice(server, database, tmp
     assert done.returncode == 0, done.stderr
     assert len(labels) == len(server.asked) == 120 and {label.status for label in labels} == {"ok"}
     assert all(label.metadata["mass_outside"] == pytest.approx(0.1) and 0.1 < label.p_a < 0.9 for label in labels)
+    assert {label.metadata["served"] for label in labels} == {"served"}
     # More comparisons: only these are asked about.
     with Store.open(database) as store:
         prompt = next(iter(store.prompts()))
