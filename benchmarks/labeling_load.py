@@ -166,8 +166,8 @@ def sessions(server: Server, count: int = 500) -> dict:
             # What the first visitors load once for all is no session's.
             before = server.memory()
         visitor, _ = enter(link)
-        visitor._once("GET", "/work/", None)
-        visitor._once("GET", "/work/config", None)
+        visitor._request("GET", "/work/")
+        visitor._request("GET", "/work/config")
         stream = Visitor(link, timeout=10.0, _headers=dict(visitor._headers))
         connection = stream_of(server.port, visitor._headers["cookie"], f"session{number}")
         visitor.leave()
