@@ -43,6 +43,7 @@ def test_what_is_no_verdict_is_a_failure(reply, reason):
     assert PROTOCOL.parse(Completion(reply=reply)) == Failure(reason)
 
 
+@pytest.mark.slow
 @settings(max_examples=10_000, deadline=None)
 @given(st.text(alphabet=st.one_of(st.sampled_from("AB:*_\n tieVerdict"), st.characters()), max_size=60))
 def test_every_reply_is_a_verdict_or_a_failure(reply):

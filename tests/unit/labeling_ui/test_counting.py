@@ -135,6 +135,7 @@ def test_one_question_at_a_time_of_as_many_as_ask(labelled, elsewhere, clock):
     assert len(found) == 6 and all(each == found[0] for each in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_process_that_is_killed_is_started_again(labelled, elsewhere, clock, gone):
     before = elsewhere.overview(clock.now)
@@ -155,6 +156,7 @@ def test_what_the_database_refuses_is_said_by_whoever_asked(tmp_path, clock):
             gone.overview(clock.now)
 
 
+@pytest.mark.slow
 def test_it_gives_way_and_ends_with_who_asks(labelled, elsewhere, clock, desk):
     elsewhere.overview(clock.now)
     assert psutil.Process(elsewhere._process.pid).nice() == min(psutil.Process().nice() + YIELDING, 19)
