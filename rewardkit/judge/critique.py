@@ -41,7 +41,7 @@ class CritiqueV1:
     def critique_question(self, texts: PairTexts, rubric: Rubric, order: Order) -> tuple[Message, Message]:
         """Begin a conversation: what is there to say of both?"""
         slots = pair_slots(texts, rubric, order)
-        system, user = (self._prompt.fill(section, slots) for section in ("system", "user"))
+        system, user = self._prompt.asked(slots)
         return Message(role="system", content=system), Message(role="user", content=user)
 
     def verdict_question(self) -> Message:

@@ -33,8 +33,7 @@ class PairwiseV1:
 
     def render(self, texts: PairTexts, rubric: Rubric, order: Order) -> Request:
         """Ask which response is better; A names the one shown first."""
-        slots = pair_slots(texts, rubric, order)
-        system, user = (self._prompt.fill(section, slots) for section in ("system", "user"))
+        system, user = self._prompt.asked(pair_slots(texts, rubric, order))
         return Request(system, user, self._prompt.sections["prefill"], self.labels)
 
     def parse(self, completion: Completion) -> PairVerdict | Failure:
@@ -60,8 +59,7 @@ class PairwiseTextV1:
 
     def render(self, texts: PairTexts, rubric: Rubric, order: Order) -> Request:
         """Ask which response is better; A names the one shown first."""
-        slots = pair_slots(texts, rubric, order)
-        system, user = (self._prompt.fill(section, slots) for section in ("system", "user"))
+        system, user = self._prompt.asked(pair_slots(texts, rubric, order))
         return Request(system, user, "", (), reply_tokens=REPLY_TOKENS)
 
     def parse(self, completion: Completion) -> PairVerdict | Failure:

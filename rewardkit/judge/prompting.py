@@ -41,6 +41,10 @@ class PromptFile:
         """Return a section with its slots filled."""
         return Template(self.sections[section]).substitute(slots)
 
+    def asked(self, slots: Mapping[str, str]) -> tuple[str, str]:
+        """Return the system message and the user's, with their slots filled."""
+        return self.fill("system", slots), self.fill("user", slots)
+
 
 def read_prompt(name: str) -> PromptFile:
     """Read the wording of a protocol that this package ships."""

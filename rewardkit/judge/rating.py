@@ -41,7 +41,7 @@ class RatingV1:
             "request": conversation(texts.prompt),
             "response": neutralise(texts.response.text),
         }
-        system, user = (self._prompt.fill(section, slots) for section in ("system", "user"))
+        system, user = self._prompt.asked(slots)
         return Request(system, user, self._prompt.sections["prefill"], self.labels)
 
     def parse_rating(self, completion: Completion) -> RatingVerdict | Failure:

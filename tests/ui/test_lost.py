@@ -164,6 +164,7 @@ def test_somebody_without_a_session_is_shown_the_way_in(visit):
     visitor.ready()
     visitor.press("Enter")
     visitor.page.get_by_text("If you were sent a link, open it.").wait_for()
+    assert visitor.page.url.endswith("/login") and not visitor.site.labels(visitor.name)
 
 
 class Server:

@@ -110,6 +110,21 @@ def test_what_an_annotator_has_done_leaves_out_failures(database_url: str, small
         assert store.labelled("nobody") == set()
 
 
+def test_what_a_judge_cost_is_the_sum_of_its_labels_and_ratings(database_url: str, small: list[Record]) -> None:
+    judge, other = Annotator.of("judge", "paid"), Annotator.of("judge", "other")
+    comparison = next(each for each in small if isinstance(each, Comparison))
+    paid = [Label.of(comparison.id, judge.id, choice="a", cost=cost, repeat=at) for at, cost in enumerate((0.5, 0.25))]
+    free = Label.of(comparison.id, judge.id, status="failed", reason="refused")
+    elsewhere = Label.of(comparison.id, other.id, choice="b", cost=8.0)
+    rated = [
+        Rating.of(comparison.response_a, judge.id, name, value=1.0, scale=(1, 5), metadata=metadata)
+        for name, metadata in (("wit", {"cost": 0.125}), ("craft", {}))
+    ]
+    with Store.open(database_url) as store:
+        store.add([*small, judge, other, *paid, free, elsewhere, *rated])
+        assert (store.spent(judge.id), store.spent(other.id), store.spent("nobody")) == (0.875, 8.0, 0.0)
+
+
 def test_the_digest_changes_only_with_the_kinds_it_covers(database_url: str, small: list[Record]) -> None:
     with Store.open(database_url) as store:
         store.add(small[:6])
