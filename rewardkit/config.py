@@ -104,7 +104,7 @@ class JudgeConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     max_cost: Positive | None = Field(
         None,
-        description="nothing is sent that may exceed it by the estimate of its tokens; earlier runs count; needs prices",
+        description="nothing is sent that may exceed it by its estimated tokens; earlier runs count; needs prices",
     )
     warn_cost: Positive | None = Field(None, description="said aloud when so much is spent")
     max_failure_rate: Fraction = Field(0.2, description="the job stops when more labels than this share fail")
