@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rewardkit.config import ServerConfig
 from rewardkit.errors import ModelError
 from rewardkit.judge.contract import Completion, Request
 from rewardkit.judge.pacing import Allowance, Pace
+from rewardkit.judge_config import ServerConfig
 
 CHARACTERS_A_TOKEN = 4
 """Of English, about; only estimates rest on it."""

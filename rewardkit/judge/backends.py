@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from rewardkit.config import JudgeConfig
 from rewardkit.judge.contract import Backend
 from rewardkit.judge.fake import FakeBackend
 from rewardkit.judge.http import OpenAIBackend
 from rewardkit.judge.local import LocalBackend
+from rewardkit.judge_config import JudgeConfig
 from rewardkit.registry import lookup
 
 GROUP = "judge_backends"

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from random import Random
 
-from rewardkit.config import JudgeConfig
 from rewardkit.judge.contract import Capability, Completion, Request
+from rewardkit.judge_config import JudgeConfig
 
 Answer = Callable[[Request], Completion | None]
 

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
 
-from rewardkit.config import JudgeConfig, ServerConfig
 from rewardkit.errors import ConfigError
 from rewardkit.extras import require
 from rewardkit.judge.asking import Asking, How, cost_of, tokens_of
 from rewardkit.judge.contract import Capability, Completion, Request
+from rewardkit.judge_config import JudgeConfig, ServerConfig
 
 AHEAD = 4
 """Requests that are read ahead, for each that may be under way."""

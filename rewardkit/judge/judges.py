@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from rewardkit.config import JudgeConfig
 from rewardkit.errors import ConfigError
 from rewardkit.judge.backends import open_backend
 from rewardkit.judge.contract import Backend, PairProtocol, RatingProtocol
 from rewardkit.judge.protocols import pair_protocol, rating_protocol
+from rewardkit.judge_config import JudgeConfig
 from rewardkit.rubric import Rubric, load_rubric
 from rewardkit.types import Annotator
 

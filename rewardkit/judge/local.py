@@ -9,13 +9,13 @@ from typing import Any
 
 from rewardkit.batching import token_budget_batches
 from rewardkit.chat import ControlTokenError
-from rewardkit.config import JudgeConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.hardware import best_dtype, device, dtype_of, quiet_loading
 from rewardkit.judge.contract import Capability, Completion, Request
 from rewardkit.judge.encoding import RequestEncoder
 from rewardkit.judge.label_reader import LabelReader
+from rewardkit.judge_config import JudgeConfig
 from rewardkit.models import ModelFolder, resolve
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from random import Random
 
-from rewardkit.config import JudgeConfig
 from rewardkit.judge.budget import Budget
 from rewardkit.judge.contract import (
     Backend,
@@ -30,6 +29,7 @@ from rewardkit.judge.contract import (
 from rewardkit.judge.failures import FailureGuard
 from rewardkit.judge.judges import Judge
 from rewardkit.judge.tasks import PairKey, R, RatingKey, Task, checked_ratings, pair_tasks, rating_tasks
+from rewardkit.judge_config import JudgeConfig
 from rewardkit.types import Annotator, Label, Rating
 
 REQUESTS_AT_A_TIME = 32

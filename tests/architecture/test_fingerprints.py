@@ -25,6 +25,7 @@ MACHINERY = {
     "label_config",
     "simulate_config",
     "audit_config",
+    "judge_config",
     "section",
     "yaml_files",
     "runs",

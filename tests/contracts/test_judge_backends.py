@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from rewardkit.config import JudgeConfig
 from rewardkit.judge.backends import BACKENDS, GROUP, open_backend
 from rewardkit.judge.contract import Completion, Request
+from rewardkit.judge_config import JudgeConfig
 from rewardkit.registry import registered
 
 server = runpy.run_path(str(Path(__file__).parents[1] / "judging.py"))["server"]

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rewardkit.config import JudgeConfig
 from rewardkit.errors import ConfigError, ModelError
 from rewardkit.judge.backends import open_backend
 from rewardkit.judge.contract import Request, distribution
+from rewardkit.judge_config import JudgeConfig
 from rewardkit.store.store import Store
 from rewardkit.types import Comparison, Message, Prompt, Response
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rewardkit.config import JudgeConfig
 from rewardkit.errors import ConfigError
 from rewardkit.judge.backends import BACKENDS, GROUP, open_backend
+from rewardkit.judge_config import JudgeConfig
 from rewardkit.registry import lookup, registered, suggestion
 
 THIRD_PARTY = Path(__file__).parents[1] / "thirdparty"

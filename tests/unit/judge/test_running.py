@@ -4,7 +4,6 @@ from math import log
 
 import pytest
 
-from rewardkit.config import JudgeConfig
 from rewardkit.errors import JobFailed
 from rewardkit.judge.contract import Completion
 from rewardkit.judge.fake import FakeBackend
@@ -12,6 +11,7 @@ from rewardkit.judge.judges import Judge, open_judges
 from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.rating import RatingV1, RatingV2
 from rewardkit.judge.running import estimate_comparisons, estimate_ratings, judge_comparisons, judge_ratings
+from rewardkit.judge_config import JudgeConfig
 from rewardkit.rubric import Rubric
 from rewardkit.types import Annotator
 

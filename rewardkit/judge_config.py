@@ -1,0 +1,72 @@
+"""The section `judge`: who labels, by which protocol and rubric, behind which server, and what it may cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from rewardkit.section import Count, Fraction, Positive, Section
+
+NotNegative = Annotated[float, Field(ge=0.0)]
+
+
+class ServerConfig(Section):
+    """An OpenAI-compatible server, and how it is asked."""
+
+    url: str = Field(
+        "https://api.openai.com/v1",
+        pattern=r"^https?://[^\s@]+$",
+        examples=["http://127.0.0.1:8000/v1"],
+        description="its base, such as http://127.0.0.1:8000/v1",
+    )
+    key_variable: str | None = Field(
+        "OPENAI_API_KEY",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        examples=["OPENAI_API_KEY"],
+        description="environment variable that holds the API key; null for a server that needs none",
+    )
+    top_logprobs: Annotated[int, Field(ge=1, le=20)] = Field(
+        20, description="most probable tokens whose probability is asked for; some servers allow only 5"
+    )
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = Field(0.0, description="of replies in words")
+    concurrency: Count = Field(64, description="requests under way at the same time, at most; fewer when it is busy")
+    requests_a_minute: Positive | None = Field(None, description="what the server allows; no limit if absent")
+    tokens_a_minute: Positive | None = Field(None, description="what the server allows, of requests and replies")
+    price_in: NotNegative | None = Field(
+        None, description="price of a million tokens of requests, for estimates and budgets"
+    )
+    price_out: NotNegative | None = Field(None, description="price of a million tokens of replies")
+    seconds: Positive = Field(120.0, description="that one request may take")
+    attempts: Count = Field(8, description="how often a request is sent at most, before it is a failed label")
+
+
+class JudgeConfig(Section):
+    """A judge model that labels comparisons (and rates responses) in batch."""
+
+    backend: str = Field("transformers", description="a registered judge backend")
+    model: str = Field(
+        "smollm2-135m", description="alias, folder, hub id or GGUF file; behind a server, its name there"
+    )
+    server: ServerConfig = Field(ServerConfig(), description="of the backend openai")
+    rubric: str = Field("fiction", description="name of a rubric in configs/rubrics, or a path")
+    protocol: str = Field("pairwise.v1", description="a registered protocol for preferences")
+    rating_protocol: str | None = Field(None, description="a registered protocol for ratings; none if absent")
+    orders: tuple[Literal["ab", "ba"], ...] = Field(("ab", "ba"), min_length=1, description="orders shown")
+    limit: Count | None = Field(None, description="label at most this many comparisons")
+    max_tokens: Count = Field(2048, description="longest request; a longer one is a failed label, never cut")
+    batch_tokens: Count = Field(4096, description="tokens in one forward pass, padding included")
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    max_cost: Positive | None = Field(
+        None,
+        description="nothing is sent that may exceed it by its estimated tokens; earlier runs count; needs prices",
+    )
+    warn_cost: Positive | None = Field(None, description="said aloud when so much is spent")
+    max_failure_rate: Fraction = Field(0.2, description="the job stops when more labels than this share fail")
+
+    @model_validator(mode="after")
+    def _budgets_need_prices(self) -> JudgeConfig:
+        known = self.server.price_in is not None and self.server.price_out is not None
+        if self.backend == "openai" and (self.max_cost or self.warn_cost) and not known:
+            raise ValueError("a budget needs server.price_in and server.price_out")
+        return self
