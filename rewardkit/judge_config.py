@@ -52,6 +52,9 @@ class JudgeConfig(Section):
     rubric: str = Field("fiction", description="name of a rubric in configs/rubrics, or a path")
     protocol: str = Field("pairwise.v1", description="a registered protocol for preferences")
     rating_protocol: str | None = Field(None, description="a registered protocol for ratings; none if absent")
+    persona: str = Field(
+        "", description="who it is to judge as, in a sentence, such as: You read as a strict magazine editor."
+    )
     orders: tuple[Literal["ab", "ba"], ...] = Field(("ab", "ba"), min_length=1, description="orders shown")
     limit: Count | None = Field(None, description="label at most this many comparisons")
     max_tokens: Count = Field(2048, description="longest request; a longer one is a failed label, never cut")

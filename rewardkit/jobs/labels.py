@@ -147,7 +147,7 @@ def _simulate_size(job: Job) -> str:
 
 
 def _judge(job: Job, folder: runs.StageFolder) -> Summary:
-    from rewardkit.judge import judges, running
+    from rewardkit.judge import estimating, judges, running
 
     config = given(job.config.judge)
     opened = judges.open_judges(config)
@@ -156,21 +156,21 @@ def _judge(job: Job, folder: runs.StageFolder) -> Summary:
         pairs = opened.pairs
         done = store.labelled(pairs.annotator.id)
         already = {(item, order or "ab", repeat) for item, order, repeat in done}
-        estimate = running.estimate_comparisons(store.comparisons(), pairs, config, already=already)
+        estimate = estimating.estimate_comparisons(store.comparisons(), pairs, config, already=already)
         log(f"judge: {estimate}, {len(already)} labels are there already")
         payers = [each.annotator.id for each in (opened.pairs, opened.ratings) if each]
         total, spent = store.counts().get("comparisons", 0), sum(map(store.spent, payers))
         stream = running.judge_comparisons(
             store.comparisons(), pairs, config, already=already, total=total, spent=spent
         )
-        _keep(store, stream, "judge", estimate.requests, counts)
+        _keep(store, stream, "judge", estimate.records, counts)
         if opened.ratings is not None:
             rated = store.rated(opened.ratings.annotator.id)
-            estimate = running.estimate_ratings(_texts(store), opened.ratings, config, already=rated)
+            estimate = estimating.estimate_ratings(_texts(store), opened.ratings, config, already=rated)
             log(f"judge: ratings: {estimate}, {len(rated)} are there already")
             spent = sum(map(store.spent, payers))
             ratings = running.judge_ratings(_texts(store), opened.ratings, config, already=rated, spent=spent)
-            _keep(store, ratings, "judge: ratings", estimate.requests + estimate.checked, counts)
+            _keep(store, ratings, "judge: ratings", estimate.records + estimate.checked, counts)
     return dict(counts)
 
 

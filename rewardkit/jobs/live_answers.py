@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +20,8 @@ from rewardkit.judge.critique import MOST_POINTS, CritiqueV1, Verdict
 from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.prompting import said
 from rewardkit.judge.rating import RatingV1
-from rewardkit.judge.tasks import pair_tasks, rating_tasks
+from rewardkit.judge.talks import Talk, open_questions
+from rewardkit.judge.tasks import R, Task, pair_tasks, rating_tasks
 from rewardkit.rubric import Rubric
 from rewardkit.store.rows import ComparisonTexts
 from rewardkit.types import Annotator, Choice, Comparison, Label, Message, Order, Rating, Record
@@ -167,6 +168,7 @@ class _Named:
     annotator: Annotator
     protocol: Any
     rubric: Rubric
+    persona: str = ""
 
 
 @dataclass
@@ -184,8 +186,7 @@ class ReadAnswers:
         orders: tuple[Order, Order] = ("ab", "ba") if asked.order == "ab" else ("ba", "ab")
         named = _Named(asked.annotator, PairwiseV1(), asked.rubric)
         tasks = list(pair_tasks([asked.texts], named, orders, frozenset()))
-        completions = await self.read([task.request for task in tasks])
-        labels = [task.record(completion) for task, completion in zip(tasks, completions, strict=True)]
+        labels = await _answered(tasks, self.read)
         # It was written in the order that the annotator sees.
         self.labels = [
             _explained(each, asked.rationale) if each.order_shown == asked.order else each for each in labels
@@ -201,8 +202,7 @@ class ReadAnswers:
         asked = self.asked
         texts = [ResponseTexts(response, asked.subject.prompt) for response in asked.subject.responses]
         tasks = list(rating_tasks(texts, _Named(asked.annotator, RatingV1(), asked.rubric), frozenset()))
-        completions = await self.read([task.request for task in tasks])
-        found = [task.record(completion) for task, completion in zip(tasks, completions, strict=True)]
+        found = await _answered(tasks, self.read)
         self.ratings = [Rating.of(**{**_fields(each), "metadata": asked.about}) for each in found]
         shown = [each.response.id for each in texts[:: 1 if asked.order == "ab" else -1]]
         values = {(each.criterion, each.response_id): each.value for each in self.ratings}
@@ -210,6 +210,15 @@ class ReadAnswers:
             first, second = (values[criterion.name, response] for response in shown)
             if first is not None and second is not None:
                 yield asked.say(f"{criterion.name}: {first:.3g} for A, {second:.3g} for B")
+
+
+async def _answered(tasks: Iterable[Task[R]], read: Reader) -> list[R]:
+    """Ask all questions of a round together, round after round."""
+    talks = [Talk(task) for task in tasks]
+    while asked := open_questions(talks):
+        for (number, place), completion in zip(asked, await read(list(asked.values())), strict=True):
+            talks[number].answer(place, completion)
+    return [talk.record for talk in talks if talk.record is not None]
 
 
 def _explained(label: Label, rationale: str) -> Label:

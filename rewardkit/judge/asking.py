@@ -148,15 +148,21 @@ class Asking:
             self.pace.leave()
 
     async def _asked(self, request: Request) -> Completion:
-        messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
-        how: dict[str, Any] = {"max_tokens": request.reply_tokens or 1, "temperature": self.server.temperature}
+        how: dict[str, Any] = {
+            "model": self.how.model,
+            "messages": _messages(request),
+            "max_tokens": request.reply_tokens or 1,
+            "temperature": self._temperature(request),
+        }
+        if request.seed is not None:
+            how["seed"] = request.seed
         if request.labels:
             how |= {"logprobs": True, "top_logprobs": self.server.top_logprobs, "temperature": 0.0}
         openai, seconds = self.openai, self.server.seconds
         try:
             # For all of it: a server that sends a little now and then would never be too late.
             async with asyncio.timeout(seconds):
-                answer = await self.client.chat.completions.create(model=self.how.model, messages=messages, **how)
+                answer = await self.client.chat.completions.create(**how)
             return self._read(request, answer)
         except openai.APIStatusError as error:
             raise self._refused(error) from error
@@ -166,6 +172,9 @@ class Asking:
             raise _Wrong(f"the server cannot be reached: {error.__cause__ or error}") from error
         except (openai.APIError, ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError) as error:
             raise _Wrong(f"the answer cannot be read: {str(error)[:EXCERPT]}", paid=True) from error
+
+    def _temperature(self, request: Request) -> float:
+        return self.server.temperature if request.temperature is None else request.temperature
 
     def _safe(self, text: str) -> str:
         """Return a text without the key, which some servers repeat in their complaints."""
@@ -192,7 +201,8 @@ class Asking:
         said = choices[0].message.content or ""
         if not isinstance(said, str):
             raise TypeError("the reply is no text")
-        if not request.labels and choices[0].finish_reason == "length":
+        was_cut = choices[0].finish_reason == "length"
+        if not request.labels and was_cut and not request.cut:
             raise _Wrong(f"the reply was cut off at {request.reply_tokens} tokens", again=False, paid=True)
         if usage := answer.usage:
             tokens, reply_tokens = int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)
@@ -200,7 +210,7 @@ class Asking:
             tokens, reply_tokens = tokens_of(request), tokens_in(said)
         counted = Completion(tokens=tokens, reply_tokens=reply_tokens, served=self._served)
         if not request.labels:
-            return replace(counted, reply=said)
+            return replace(counted, reply=said, was_cut=was_cut)
         logprobs, bounds = self._labels(request, choices[0])
         return replace(counted, logprobs=logprobs, bounds=bounds)
 
@@ -246,13 +256,20 @@ def cost_of(server: ServerConfig, tokens: int, reply_tokens: int) -> float | Non
 
 def tokens_of(request: Request) -> int:
     """Return about how many tokens a request has; only the server knows."""
-    return tokens_in(request.system + request.user)
+    return tokens_in("".join(request.texts[:-1]))
 
 
 def tokens_in(text: str) -> int:
     """Return about how many tokens a text has: four letters of English are one, a sign of another script is one."""
     others = sum(not sign.isascii() for sign in text)
     return others + math.ceil((len(text) - others) / CHARACTERS_A_TOKEN)
+
+
+def _messages(request: Request) -> list[dict[str, str]]:
+    """Return a request as chat messages; what a server's answer would begin with cannot be told it."""
+    said = [("system", request.system), ("user", request.user)]
+    said += [turn for reply, asked in request.turns for turn in (("assistant", reply), ("user", asked))]
+    return [{"role": role, "content": content} for role, content in said]
 
 
 def _wait(wrong: _Wrong, attempt: int) -> float:

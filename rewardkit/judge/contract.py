@@ -1,22 +1,24 @@
 """What the parts of the judge room say to each other: the seam between protocols, backends and the run.
 
 A protocol renders texts into a `Request`; a backend answers it with a `Completion`; the protocol parses
-that into a verdict or a named `Failure`; the run turns verdicts into labels. A failing item is data all
-the way through: only what concerns the whole job (no such model, labels of several tokens) is raised.
+that into a verdict or a named `Failure`; the run turns verdicts into labels. A protocol that needs more than
+one question asks them step by step (`Steps`): it yields the requests that can be answered at the same time,
+gets their completions, and ends by returning its verdict. A failing item is data all the way through: only what
+concerns the whole job (no such model, labels of several tokens) is raised.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Comparison, Order, Prompt, Response
 
 Capability = Literal["labels", "replies"]
 """What a backend can tell: probabilities of labels, or replies in words."""
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,12 @@ class Request:
         prefill: The start of the judge's own answer; the label comes next.
         labels: The possible answers; none where the answer is a reply.
         reply_tokens: Longest reply; 0 where the answer is a label.
+        turns: What was said since, in pairs: what the judge replied, and what it was asked next. Untrusted too.
+        cut: Whether a reply that is longer is an answer all the same, cut where it is.
+        seed: Of a reply that is drawn; None where the most probable reply is wanted.
+        temperature: At which it is drawn; None leaves that to the backend's settings.
+        schema: JSON schema, as text, that the reply must follow; empty for a reply in plain words.
+        about: Which item is asked about, for backends that know answers by item. It is no part of the question.
     """
 
     system: str
@@ -37,6 +45,21 @@ class Request:
     prefill: str
     labels: tuple[str, ...]
     reply_tokens: int = 0
+    turns: tuple[tuple[str, str], ...] = ()
+    cut: bool = False
+    seed: int | None = None
+    temperature: float | None = None
+    schema: str = ""
+    about: str = field(default="", compare=False)
+
+    def then(self, reply: str, user: str, **changes: Any) -> Request:
+        """Return the request that goes on with this conversation after a reply."""
+        return replace(self, turns=(*self.turns, (reply, user)), **changes)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that is said in it, in order."""
+        return (self.system, self.user, *(text for turn in self.turns for text in turn), self.prefill)
 
 
 @dataclass(frozen=True)
@@ -55,6 +78,7 @@ class Completion:
         paid_again: How many further attempts were set money aside for.
         cost: Of all attempts; None where nobody knows the prices.
         seconds: This request's share of the time that its batch took.
+        was_cut: Whether the reply goes on beyond `reply_tokens`, where the request allows that.
         failure: Why there is no answer; empty if there is one.
     """
 
@@ -68,7 +92,12 @@ class Completion:
     paid_again: int = 0
     cost: float | None = None
     seconds: float = 0.0
+    was_cut: bool = False
     failure: str = ""
+
+
+Steps: TypeAlias = Generator[tuple[Request, ...], tuple[Completion, ...], V]
+"""Questions that follow from each other, as they are asked; what it returns is what comes of them."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +112,24 @@ class PairVerdict:
     """A parsed preference, in the order in which the responses were shown.
 
     Attributes:
-        p_first: Probability that the response shown first is better, among the labels.
+        p_first: Probability that the response shown first is better, among the labels; half of what says neither.
         mass_outside: Probability that the model gave to anything but the labels.
         rationale: In the judge's words, where it gave any.
+        p_tie: Probability that neither is better.
+        p_both_bad: Probability that both are bad, and neither is better.
+        criteria: `p_first` of single criteria, where they were asked about.
+        spans: Passages that were pointed at: response (first or second), start, end, quote, note and so on.
+        details: What else is worth keeping with the label, as JSON can hold it.
     """
 
     p_first: float
     mass_outside: float
     rationale: str = ""
+    p_tie: float = 0.0
+    p_both_bad: float = 0.0
+    criteria: Mapping[str, float] = field(default_factory=dict)
+    spans: tuple[Mapping[str, Any], ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,10 +140,14 @@ class RatingVerdict:
         level: Expected place on the scale, from 0 (its lowest end) to 1 (its highest); None where the criterion does
             not apply.
         mass_outside: Probability that the model gave to anything but the labels.
+        rationale: In the judge's words, where it gave any.
+        details: What else is worth keeping with the rating, as JSON can hold it.
     """
 
     level: float | None
     mass_outside: float
+    rationale: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class PairTexts(Protocol):
@@ -203,77 +246,22 @@ class Priced(Protocol):
 
 
 class PairProtocol(Protocol):
-    """How a comparison becomes a request, and an answer a preference. A published version never changes."""
+    """How a comparison becomes questions, and the answers a preference. A published version never changes."""
 
     name: str
     prompt_hash: str
-    needs: Capability
+    needs: frozenset[Capability]
 
-    def render(self, texts: PairTexts, rubric: Rubric, order: Order) -> Request:
-        """Ask which response is better, showing response A first (ab) or second (ba)."""
-
-    def parse(self, completion: Completion) -> PairVerdict | Failure:
-        """Read the answer; never raises."""
+    def compare(self, texts: PairTexts, rubric: Rubric, order: Order) -> Steps[PairVerdict | Failure]:
+        """Ask which response is better, showing response A first (ab) or second (ba); never raises."""
 
 
 class RatingProtocol(Protocol):
-    """How a response becomes a request on one criterion, and an answer a rating. Never changes once published."""
+    """How a response becomes questions on one criterion, and the answers a rating. Never changes once published."""
 
     name: str
     prompt_hash: str
-    needs: Capability
+    needs: frozenset[Capability]
 
-    def render_rating(self, texts: ResponseTexts, rubric: Rubric, criterion: Criterion) -> Request:
-        """Ask where on the scale the response stands."""
-
-    def parse_rating(self, completion: Completion) -> RatingVerdict | Failure:
-        """Read the answer; never raises."""
-
-
-MOST_HIDDEN = 0.02
-
-
-@dataclass(frozen=True)
-class LabelDistribution:
-    """Probabilities of the labels given that the answer is one of them, and the mass that is not.
-
-    Attributes:
-        probabilities: Label: probability among the labels (they sum to 1).
-        mass_outside: Probability of any other token.
-        hidden: What labels whose probability nobody told may hold at most, as a share of the labels' mass.
-    """
-
-    probabilities: Mapping[str, float]
-    mass_outside: float
-    hidden: float = 0.0
-
-
-def distribution(completion: Completion, labels: tuple[str, ...], least_mass: float) -> LabelDistribution | Failure:
-    """Read a completion's label probabilities, or say what is wrong with them.
-
-    Args:
-        completion: A backend's answer.
-        labels: The labels that must be there.
-        least_mass: Below this probability of answering with a label at all, the labels mean nothing.
-    """
-    if completion.failure:
-        return Failure(completion.failure)
-    told = {**completion.bounds, **completion.logprobs}
-    absent = [label for label in labels if label not in told]
-    if absent:
-        return Failure(f"no log-probability for the label {absent[0]!r}")
-    logprobs = [told[label] for label in labels]
-    if any(math.isnan(value) or value > 1e-3 for value in logprobs):
-        return Failure("a log-probability is not one")
-    masses = [math.exp(min(value, 0.0)) for value in logprobs]
-    inside = sum(masses)
-    if inside > 1.001:
-        return Failure("the labels' probabilities sum to more than 1")
-    if inside < least_mass:
-        return Failure(f"the labels hold less than {least_mass:g} of the probability")
-    shares = {label: mass / inside for label, mass in zip(labels, masses, strict=True)}
-    # A label that is not told of counts with the most that it may hold: towards doubt, and by little or not at all.
-    hidden = sum(share for label, share in shares.items() if label not in completion.logprobs)
-    if hidden > MOST_HIDDEN:
-        return Failure(f"labels that are not among the most probable tokens may hold up to {hidden:.0%}")
-    return LabelDistribution(shares, max(0.0, 1.0 - inside), hidden)
+    def rate(self, texts: ResponseTexts, rubric: Rubric, criterion: Criterion) -> Steps[RatingVerdict | Failure]:
+        """Ask where on the scale the response stands; never raises."""

@@ -35,25 +35,25 @@ class RequestEncoder:
 
     def __init__(self, tokenizer: Any, where: str) -> None:
         self._template, self._where = ChatTemplate(tokenizer, where), where
-        self._before, self._between, self._after = _template_pieces(self._template)
-        self._endings: dict[tuple[str, tuple[str, ...]], _Ending] = {}
+        self._pieces: dict[int, list[str]] = {}
+        self._endings: dict[tuple[str, str, tuple[str, ...]], _Ending] = {}
+        self._shape(0)
 
     def encode(self, request: Request) -> list[int]:
-        """Return the ids of a request up to where the label comes.
+        """Return the ids of a request up to where the answer comes.
 
         Raises:
             ControlTokenError: A text cannot be encoded without a control token.
-            ModelError: A label is not one token there.
+            ModelError: A label is not one token there, or the template has no place for a turn.
         """
-        if self._between is None:
-            start = [
-                *self._template.control(self._before),
-                *self._template.plain(f"{request.system}\n\n{request.user}"),
-            ]
-        else:
-            system = [*self._template.control(self._before), *self._template.plain(request.system)]
-            start = [*system, *self._template.control(self._between), *self._template.plain(request.user)]
-        return [*start, *self._ending(request).context]
+        pieces, contents = self._shape(len(request.turns)), _contents(request)
+        if len(contents) == len(pieces):
+            # There is no place for a system message.
+            contents[:2] = [f"{contents[0]}\n\n{contents[1]}"]
+        ids: list[int] = []
+        for piece, content in zip(pieces, contents, strict=False):
+            ids += [*self._template.control(piece), *self._template.plain(content)]
+        return [*ids, *self._ending(request).context]
 
     def label_ids(self, request: Request) -> list[int]:
         """Return the id of each label as it would follow the request.
@@ -64,14 +64,20 @@ class RequestEncoder:
         return self._ending(request).labels
 
     def _ending(self, request: Request) -> _Ending:
-        key = (request.prefill, request.labels)
+        key = (self._shape(len(request.turns))[-1], request.prefill, request.labels)
         if key not in self._endings:
             self._endings[key] = self._find_ending(*key)
         return self._endings[key]
 
-    def _find_ending(self, prefill: str, labels: tuple[str, ...]) -> _Ending:
+    def _shape(self, turns: int) -> list[str]:
+        """Return the template's pieces around the messages of a conversation."""
+        if turns not in self._pieces:
+            self._pieces[turns] = _template_pieces(self._template, turns)
+        return self._pieces[turns]
+
+    def _find_ending(self, after: str, prefill: str, labels: tuple[str, ...]) -> _Ending:
         """Find where the labels part: after the prefill (" A"), or after the space too (" ", "1")."""
-        stem = self._after + prefill
+        stem = after + prefill
         joint = " " if prefill else ""
         whole = [self._template.control(stem + joint + label) for label in labels]
         contexts = [self._template.control(stem), self._template.control(stem + joint)]
@@ -91,19 +97,21 @@ class RequestEncoder:
         return _Ending(contexts[wrong.index([])], found)
 
 
-def _template_pieces(template: ChatTemplate) -> tuple[str, str | None, str]:
-    """Return the template before the system message, between it and the user's, and after that.
+def _contents(request: Request) -> list[str]:
+    return [request.system, request.user, *(text for turn in request.turns for text in turn)]
 
-    Where the template has no place for a system message, the middle is None.
+
+def _template_pieces(template: ChatTemplate, turns: int) -> list[str]:
+    """Return the template's text before, between and after the messages: one piece more than there are messages.
+
+    Where the template has no place for a system message, there is one piece less.
     """
-    both = template.pieces(("system", "user"), generation_prompt=True)
-    if both is not None:
-        return both[0], both[1], both[2]
-    alone = template.pieces(("user",), generation_prompt=True)
-    if alone is None:
-        raise ModelError(
-            "the chat template does not show the user's message once",
-            where=template.where,
-            fix="use a model whose template takes a user's message",
-        )
-    return alone[0], None, alone[1]
+    said = ("user", *("assistant", "user") * turns)
+    for roles in (("system", *said), said):
+        if pieces := template.pieces(roles, generation_prompt=True):
+            return pieces
+    raise ModelError(
+        f"the chat template does not show {'a conversation' if turns else 'the user’s message'} once",
+        where=template.where,
+        fix="use a model whose template takes a user's message" + (" after a reply" if turns else ""),
+    )

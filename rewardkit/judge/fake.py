@@ -53,7 +53,7 @@ class FakeBackend:
 
     def count_tokens(self, request: Request) -> int:
         """Return the number of words."""
-        return len(f"{request.system} {request.user} {request.prefill}".split())
+        return len(" ".join(request.texts).split())
 
     def _complete(self, request: Request) -> Completion:
         told = self._answer(request) if self._answer else None
@@ -63,7 +63,7 @@ class FakeBackend:
         tokens = self.count_tokens(request)
         if self._max_tokens is not None and tokens > self._max_tokens:
             return Completion(tokens=tokens, failure=f"the request is longer than max_tokens ({self._max_tokens})")
-        random = Random("\x1f".join((request.system, request.user, request.prefill)))
+        random = Random("\x1f".join(request.texts))
         draws = [random.expovariate(1.0) for _ in request.labels]
         shares = [self._mass * draw / sum(draws) for draw in draws]
         logprobs = {label: math.log(share) for label, share in zip(request.labels, shares, strict=True)}

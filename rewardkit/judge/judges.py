@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from rewardkit.errors import ConfigError
@@ -18,15 +19,24 @@ P = TypeVar("P", PairProtocol, RatingProtocol)
 
 @dataclass(frozen=True)
 class Judge(Generic[P]):
-    """A backend that answers by a protocol and a rubric."""
+    """A backend that answers by a protocol and a rubric.
+
+    Attributes:
+        backend: Who answers.
+        protocol: How it is asked.
+        rubric: What for.
+        persona: Who it is to judge as, in a sentence that is added to each system message; empty for nobody.
+    """
 
     backend: Backend
     protocol: P
     rubric: Rubric
+    persona: str = ""
 
-    @property
+    @cached_property
     def annotator(self) -> Annotator:
         """The judge as an annotator: whatever can change its answers changes the id."""
+        extra = {"persona": self.persona} if self.persona else {}
         return Annotator.of(
             "judge",
             f"{self.backend.model}/{self.protocol.name}/{self.rubric.name}",
@@ -39,6 +49,7 @@ class Judge(Generic[P]):
                 "backend": self.backend.name,
                 "rubric_version": self.rubric.version,
                 "rubric_hash": self.rubric.content_hash,
+                **extra,
             },
         )
 
@@ -70,14 +81,15 @@ def open_judges(config: JudgeConfig) -> Judges:
     _require_capability(backend, compares)
     if rates:
         _require_capability(backend, rates)
-    return Judges(Judge(backend, compares, rubric), Judge(backend, rates, rubric) if rates else None)
+    ratings = Judge(backend, rates, rubric, config.persona) if rates else None
+    return Judges(Judge(backend, compares, rubric, config.persona), ratings)
 
 
 def _require_capability(backend: Backend, protocol: PairProtocol | RatingProtocol) -> None:
-    if protocol.needs not in backend.capabilities:
-        words = {"labels": "probabilities of labels", "replies": "replies in words"}
+    words = {"labels": "probabilities of labels", "replies": "replies in words"}
+    for need in sorted(protocol.needs - backend.capabilities):
         raise ConfigError(
-            f"the backend {backend.name!r} gives no {words[protocol.needs]}, which {protocol.name} needs",
+            f"the backend {backend.name!r} gives no {words[need]}, which {protocol.name} needs",
             where="judge.backend",
             fix="choose another backend or protocol",
         )

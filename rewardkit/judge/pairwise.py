@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 
-from rewardkit.judge.contract import Capability, Completion, Failure, PairTexts, PairVerdict, Request, distribution
+from rewardkit.judge.contract import Capability, Completion, Failure, PairTexts, PairVerdict, Request
+from rewardkit.judge.distributions import distribution
 from rewardkit.judge.prompting import pair_slots, read_prompt, said
+from rewardkit.judge.questions import OnePairQuestion
 from rewardkit.rubric import Rubric
 from rewardkit.types import Order
 
@@ -20,12 +22,12 @@ VERDICT = re.compile(
 )
 
 
-class PairwiseV1:
+class PairwiseV1(OnePairQuestion):
     """`pairwise.v1`: the answer is one of the labels A and B, read from their probabilities."""
 
     name = "pairwise.v1"
     labels = ("A", "B")
-    needs: Capability = "labels"
+    needs: frozenset[Capability] = frozenset({"labels"})
 
     def __init__(self) -> None:
         self._prompt = read_prompt(self.name)
@@ -44,14 +46,14 @@ class PairwiseV1:
         return PairVerdict(found.probabilities["A"], found.mass_outside)
 
 
-class PairwiseTextV1:
+class PairwiseTextV1(OnePairQuestion):
     """`pairwise-text.v1`: a short reason and a verdict in words, for servers that tell no probabilities.
 
     The last line that is a verdict counts, so that nothing that stands in a response or a thought is taken for one.
     """
 
     name = "pairwise-text.v1"
-    needs: Capability = "replies"
+    needs: frozenset[Capability] = frozenset({"replies"})
 
     def __init__(self) -> None:
         self._prompt = read_prompt(self.name)

@@ -26,7 +26,7 @@ def pair_protocol(name: str) -> PairProtocol:
     Raises:
         ConfigError: None has this name, or it is one for ratings.
     """
-    protocol: PairProtocol = _protocol(name, "render", "protocol")
+    protocol: PairProtocol = _protocol(name, "compare", "protocol")
     return protocol
 
 
@@ -36,13 +36,13 @@ def rating_protocol(name: str) -> RatingProtocol:
     Raises:
         ConfigError: None has this name, or it is one for preferences.
     """
-    protocol: RatingProtocol = _protocol(name, "render_rating", "rating_protocol")
+    protocol: RatingProtocol = _protocol(name, "rate", "rating_protocol")
     return protocol
 
 
 def _protocol(name: str, method: str, key: str) -> Any:
     protocol = lookup(GROUP, PROTOCOLS, name)()
     if not hasattr(protocol, method):
-        other = "ratings" if method == "render" else "preferences"
+        other = "ratings" if method == "compare" else "preferences"
         raise ConfigError(f"{name!r} is a protocol for {other}", where=f"judge.{key}", expected=f"one with {method}")
     return protocol

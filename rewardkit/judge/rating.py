@@ -13,20 +13,21 @@ from rewardkit.judge.contract import (
     RatingVerdict,
     Request,
     ResponseTexts,
-    distribution,
 )
+from rewardkit.judge.distributions import distribution
 from rewardkit.judge.prompting import anchors, conversation, neutralise, read_prompt
+from rewardkit.judge.questions import OneRatingQuestion
 from rewardkit.rubric import Criterion, Rubric
 
 LEAST_MASS = 0.01
 
 
-class RatingV1:
+class RatingV1(OneRatingQuestion):
     """`rating.v1`: one criterion a request; the answer is a number from 1 to 5, whatever the rubric's scale."""
 
     name = "rating.v1"
     labels: tuple[str, ...] = ("1", "2", "3", "4", "5")
-    needs: Capability = "labels"
+    needs: frozenset[Capability] = frozenset({"labels"})
 
     def __init__(self) -> None:
         self._prompt = read_prompt(self.name)

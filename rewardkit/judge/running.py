@@ -10,9 +10,8 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import closing
-from dataclasses import dataclass, replace
-from itertools import islice, takewhile
-from random import Random
+from itertools import count, islice, takewhile
+from typing import Generic
 
 from rewardkit.judge.budget import Budget
 from rewardkit.judge.contract import (
@@ -26,37 +25,16 @@ from rewardkit.judge.contract import (
     ResponseTexts,
     Streaming,
 )
+from rewardkit.judge.estimating import price_of
 from rewardkit.judge.failures import FailureGuard
 from rewardkit.judge.judges import Judge
+from rewardkit.judge.talks import Talk
 from rewardkit.judge.tasks import PairKey, R, RatingKey, Task, checked_ratings, pair_tasks, rating_tasks
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.types import Annotator, Label, Rating
 
 REQUESTS_AT_A_TIME = 32
-SAMPLED_REQUESTS = 64
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """How much there is to judge.
-
-    Attributes:
-        items: Comparisons or responses with something left to judge.
-        requests: Requests to the backend.
-        tokens: Tokens of all requests, from a sample of them.
-        cost: At most, about, if no request is sent twice; 0 where nobody knows the prices.
-        checked: Ratings that code gives, without a request.
-    """
-
-    items: int
-    requests: int
-    tokens: int
-    cost: float = 0.0
-    checked: int = 0
-
-    def __str__(self) -> str:
-        cost = f", at most about {self.cost:.2f} to pay" if self.cost else ""
-        return f"{self.items:,} items, {self.requests:,} requests, about {self.tokens:,} tokens{cost}"
+RECORDS_AT_A_TIME = 32
 
 
 def judge_comparisons(  # noqa: PLR0913 - keyword-only past the first three
@@ -133,36 +111,6 @@ def judge_ratings(
     yield from checked
 
 
-def estimate_comparisons(
-    comparisons: Iterable[PairTexts],
-    judge: Judge[PairProtocol],
-    config: JudgeConfig,
-    *,
-    already: AbstractSet[PairKey] = frozenset(),
-) -> Estimate:
-    """Say how much `judge_comparisons` would do with the same arguments, without loading the model."""
-    return _estimate(pair_tasks(islice(comparisons, config.limit), judge, config.orders, already), judge.backend)
-
-
-def estimate_ratings(
-    responses: Iterable[ResponseTexts],
-    judge: Judge[RatingProtocol],
-    config: JudgeConfig,
-    *,
-    already: AbstractSet[RatingKey] = frozenset(),
-) -> Estimate:
-    """Say how much `judge_ratings` would do with the same arguments, without loading the model."""
-    checked = 0
-
-    def counting() -> Iterator[ResponseTexts]:
-        nonlocal checked
-        for texts in islice(responses, config.limit):
-            checked += sum((texts.response.id, each.name, 0) not in already for each in judge.rubric.checked())
-            yield texts
-
-    return replace(_estimate(rating_tasks(counting(), judge, already), judge.backend), checked=checked)
-
-
 def _sampling_prob(limit: int | None, total: int | None) -> float:
     """Return the share of all comparisons that a limit lets through.
 
@@ -174,33 +122,65 @@ def _sampling_prob(limit: int | None, total: int | None) -> float:
 
 def _records(tasks: Iterator[Task[R]], backend: Backend, config: JudgeConfig, spent: float) -> Iterator[R]:
     guard, budget = FailureGuard(config.max_failure_rate), Budget(config.max_cost, config.warn_cost, spent)
-    waiting: dict[int, tuple[Task[R], float]] = {}
     if isinstance(backend, Priced):
         backend.allow = budget.reserve
+    talks = _Talks(tasks, backend, budget)
+    with closing(_completions(backend, talks.requests())) as completions:
+        for number, completion in completions:
+            talks.answered(number, completion)
+            while talks.records:
+                record = talks.records.popleft()
+                guard.count(record)
+                yield record
+                if not guard.done % RECORDS_AT_A_TIME:
+                    guard.check()
+    guard.check(final=True)
+    budget.check()
 
-    def requests() -> Iterator[Request | None]:
-        for number, task in enumerate(tasks):
-            price = _price(backend, task.request)
-            while not budget.reserve(price):
-                if not waiting:
-                    budget.used_up = True
+
+class _Talks(Generic[R]):
+    """All talks under way with one backend: their questions one after the other, their answers as they come."""
+
+    def __init__(self, tasks: Iterator[Task[R]], backend: Backend, budget: Budget) -> None:
+        self._tasks: Iterator[Task[R]] = tasks
+        self._backend, self._budget = backend, budget
+        self._next: deque[tuple[Talk[R], int]] = deque()
+        self._waiting: dict[int, tuple[Talk[R], int, float]] = {}
+        self.records: deque[R] = deque()
+
+    def requests(self) -> Iterator[Request | None]:
+        """Yield questions; None where there is none before another one is answered."""
+        for number in count():
+            while not self._next:
+                if (task := next(self._tasks, None)) is not None:
+                    self._ask_on(Talk(task))
+                elif self._waiting:
+                    yield None
+                else:
+                    return
+            talk, place = self._next.popleft()
+            request = talk.questions[place]
+            price = price_of(self._backend, request)
+            while not self._budget.reserve(price):
+                if not self._waiting:
+                    self._budget.used_up = True
                     return
                 # What is under way may cost less than was set aside for it.
                 yield None
-            waiting[number] = (task, price)
-            yield task.request
+            self._waiting[number] = (talk, place, price)
+            yield request
 
-    with closing(_completions(backend, requests())) as completions:
-        for number, completion in completions:
-            task, price = waiting.pop(number)
-            budget.settle(price * (1 + completion.paid_again), completion.cost or 0.0)
-            record = task.record(completion)
-            guard.count(record)
-            yield record
-            if not guard.done % REQUESTS_AT_A_TIME:
-                guard.check()
-    guard.check(final=True)
-    budget.check()
+    def answered(self, number: int, completion: Completion) -> None:
+        """Take an answer; what it completes is among `records`, or asks on."""
+        talk, place, price = self._waiting.pop(number)
+        self._budget.settle(price * (1 + completion.paid_again), completion.cost or 0.0)
+        if talk.answer(place, completion):
+            self._ask_on(talk)
+
+    def _ask_on(self, talk: Talk[R]) -> None:
+        self._next.extend((talk, place) for place in range(len(talk.questions)))
+        if talk.record is not None:
+            self.records.append(talk.record)
 
 
 def _completions(backend: Backend, requests: Iterator[Request | None]) -> Generator[tuple[int, Completion], None, None]:
@@ -212,24 +192,3 @@ def _completions(backend: Backend, requests: Iterator[Request | None]) -> Genera
     while chunk := list(takewhile(lambda request: request is not None, islice(requests, REQUESTS_AT_A_TIME))):
         yield from enumerate(backend.complete([request for request in chunk if request]), asked)
         asked += len(chunk)
-
-
-def _estimate(tasks: Iterable[Task[R]], backend: Backend) -> Estimate:
-    """Count requests, and the tokens of an even sample of them (reservoir sampling, Vitter 1985)."""
-    random, sample = Random(0), list[Request]()
-    items = requests = 0
-    last = None
-    for task in tasks:
-        items, last, requests = items + (task.item != last), task.item, requests + 1
-        place = len(sample) if requests <= SAMPLED_REQUESTS else random.randrange(requests)
-        if place < SAMPLED_REQUESTS:
-            sample[place : place + 1] = [task.request]
-    if not sample:
-        return Estimate(items, requests, 0)
-    share = requests / len(sample)
-    cost = sum(_price(backend, request) for request in sample) * share
-    return Estimate(items, requests, round(sum(map(backend.count_tokens, sample)) * share), cost)
-
-
-def _price(backend: Backend, request: Request) -> float:
-    return backend.price(request) if isinstance(backend, Priced) else 0.0

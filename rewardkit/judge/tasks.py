@@ -1,10 +1,10 @@
-"""Tasks: what is asked of a backend, and the record that each answer becomes."""
+"""Tasks: what is asked of a backend about one item, and the record that comes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -14,9 +14,12 @@ from rewardkit.judge.contract import (
     Failure,
     PairProtocol,
     PairTexts,
+    PairVerdict,
     RatingProtocol,
+    RatingVerdict,
     Request,
     ResponseTexts,
+    Steps,
 )
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Annotator, Choice, Label, Order, Rating
@@ -25,6 +28,7 @@ NOT_APPLICABLE = "the criterion does not apply"
 PairKey = tuple[str, str | None, int]
 RatingKey = tuple[str, str, int]
 R = TypeVar("R", Label, Rating)
+V = TypeVar("V")
 P_co = TypeVar("P_co", bound=PairProtocol | RatingProtocol, covariant=True)
 
 
@@ -43,20 +47,41 @@ class Asks(Protocol[P_co]):
     def rubric(self) -> Rubric:
         """For what."""
 
+    @property
+    def persona(self) -> str:
+        """As whom, in a sentence for the system message; empty for nobody."""
+
 
 @dataclass(frozen=True)
 class Task(Generic[R]):
-    """One request, and what becomes of its answer.
+    """Questions about one item, and what becomes of the answers.
 
     Attributes:
-        item: Id of the comparison or response that it is about.
-        request: The request.
-        record: Makes the label or rating of the answer.
+        item: Id of the comparison or response that they are about.
+        steps: Asks them; returns the label or rating.
     """
 
     item: str
-    request: Request
-    record: Callable[[Completion], R]
+    steps: Steps[R]
+
+
+@dataclass
+class _Used:
+    """What all answers to one task's questions took together."""
+
+    answers: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    cost: float | None = None
+    served: str = ""
+
+    def add(self, completion: Completion) -> None:
+        self.answers += 1
+        self.tokens += completion.tokens + completion.reply_tokens
+        self.seconds += completion.seconds
+        if completion.cost is not None:
+            self.cost = (self.cost or 0.0) + completion.cost
+        self.served = completion.served or self.served
 
 
 def pair_tasks(
@@ -80,37 +105,94 @@ def pair_tasks(
         item = texts.comparison.id
         for order in distinct:
             if (item, order, 0) not in already:
-                request = judge.protocol.render(texts, judge.rubric, order)
                 said_by = partial(Label.of, item, annotator, order_shown=order, sampling_prob=sampling_prob)
-                yield Task(item, request, _labeller(judge.protocol, order, said_by))
+                yield Task(item, _labelling(judge, texts, order, said_by))
 
 
-def _labeller(protocol: PairProtocol, order: Order, said_by: Callable[..., Label]) -> Callable[[Completion], Label]:
-    def label(completion: Completion) -> Label:
-        shared: dict[str, Any] = {
-            "tokens": completion.tokens + completion.reply_tokens,
-            "seconds": completion.seconds,
-            "cost": completion.cost,
-            "created_at": datetime.now(UTC),
-        }
-        verdict = protocol.parse(completion)
-        if isinstance(verdict, Failure):
-            return said_by(status="failed", reason=verdict.reason, metadata=_paid(completion), **shared)
-        p_a = verdict.p_first if order == "ab" else 1.0 - verdict.p_first
-        metadata: dict[str, Any] = {"mass_outside": verdict.mass_outside}
-        if completion.served:
-            metadata["served"] = completion.served
-        return said_by(choice=_choice(p_a), p_a=p_a, metadata=metadata, rationale=verdict.rationale, **shared)
-
-    return label
+def _labelling(
+    judge: Asks[PairProtocol], texts: PairTexts, order: Order, said_by: Callable[..., Label]
+) -> Steps[Label]:
+    used, about = _Used(), f"{texts.comparison.id} {order}"
+    steps = judge.protocol.compare(texts, judge.rubric, order)
+    verdict = yield from _asked(steps, used, about, judge.persona)
+    shared: dict[str, Any] = {
+        "tokens": used.tokens,
+        "seconds": used.seconds,
+        "cost": used.cost,
+        "created_at": datetime.now(UTC),
+    }
+    if isinstance(verdict, Failure):
+        return said_by(status="failed", reason=verdict.reason, metadata=_paid(used), **shared)
+    return said_by(**_said(verdict, order, used), **shared)
 
 
-def _paid(completion: Completion) -> dict[str, Any]:
+def _asked(steps: Steps[V], used: _Used, about: str, persona: str) -> Steps[V]:
+    """Ask what a protocol asks, in a persona's name, and count what the answers take."""
+    try:
+        asked = next(steps)
+        while True:
+            answers = yield tuple(_framed(request, about, persona) for request in asked)
+            for answer in answers:
+                used.add(answer)
+            asked = steps.send(answers)
+    except StopIteration as stop:
+        verdict: V = stop.value
+        return verdict
+
+
+def _framed(request: Request, about: str, persona: str) -> Request:
+    return replace(request, about=about, system=f"{request.system} {persona}".strip() if persona else request.system)
+
+
+def _said(verdict: PairVerdict, order: Order, used: _Used) -> dict[str, Any]:
+    """Return the fields of a label that say what a verdict says, in the comparison's frame."""
+    p_a = _turned(verdict.p_first, order)
+    metadata: dict[str, Any] = {"mass_outside": verdict.mass_outside, **verdict.details}
+    neither = {"p_tie": verdict.p_tie, "p_both_bad": verdict.p_both_bad}
+    metadata |= {name: share for name, share in neither.items() if share}
+    if verdict.criteria:
+        by_criterion = {name: _turned(p_first, order) for name, p_first in verdict.criteria.items()}
+        metadata["p_a_by_criterion"] = by_criterion
+    else:
+        by_criterion = {}
+    if used.served:
+        metadata["served"] = used.served
+    return {
+        "choice": _choice(p_a, verdict),
+        "p_a": p_a,
+        "criteria": {name: _side(p) for name, p in by_criterion.items()},
+        "spans": tuple(_span(span, order) for span in verdict.spans),
+        "metadata": metadata,
+        "rationale": verdict.rationale,
+    }
+
+
+def _turned(p_first: float, order: Order) -> float:
+    return p_first if order == "ab" else 1.0 - p_first
+
+
+def _span(span: Mapping[str, Any], order: Order) -> dict[str, Any]:
+    """Return a passage with the name of its response in the comparison's frame."""
+    first = span.get("response") == "first"
+    return {**span, "response": "a" if first == (order == "ab") else "b"}
+
+
+def _paid(used: _Used) -> dict[str, Any]:
     """Return what makes a failure that was paid for a record of its own: the next one like it costs again."""
-    return {} if completion.cost is None else {"failed_at": datetime.now(UTC).isoformat()}
+    return {} if used.cost is None else {"failed_at": datetime.now(UTC).isoformat()}
 
 
-def _choice(p_a: float) -> Choice:
+def _choice(p_a: float, verdict: PairVerdict) -> Choice:
+    """Return the most probable answer; ties with a winner go to the winner."""
+    either = 1.0 - verdict.p_tie - verdict.p_both_bad
+    # p_a counts half of what says neither for each side.
+    best = max(p_a, 1.0 - p_a) - (1.0 - either) / 2
+    if best < max(verdict.p_tie, verdict.p_both_bad):
+        return "tie" if verdict.p_tie >= verdict.p_both_bad else "both_bad"
+    return _side(p_a)
+
+
+def _side(p_a: float) -> Choice:
     if p_a == 0.5:
         return "tie"
     return "a" if p_a > 0.5 else "b"
@@ -120,20 +202,20 @@ def rating_tasks(
     responses: Iterable[ResponseTexts], judge: Asks[RatingProtocol], already: AbstractSet[RatingKey]
 ) -> Iterator[Task[Rating]]:
     """Ask about each response on each criterion, but for what is there already."""
-    annotator = judge.annotator.id
+    annotator, criteria = judge.annotator.id, judge.rubric.by_weight()
     for texts in responses:
         item = texts.response.id
-        for criterion in judge.rubric.by_weight():
+        for criterion in criteria:
             if (item, criterion.name, 0) not in already:
-                request = judge.protocol.render_rating(texts, judge.rubric, criterion)
-                yield Task(item, request, _rater(judge, annotator, item, criterion))
+                said_by = partial(Rating.of, item, annotator, criterion.name)
+                yield Task(item, _rating(judge, texts, criterion, said_by))
 
 
 def checked_ratings(
     responses: Iterable[ResponseTexts], judge: Asks[RatingProtocol], already: AbstractSet[RatingKey]
 ) -> Iterator[Rating]:
     """Rate each response on the criteria that code decides, but for what is there already."""
-    rubric = judge.rubric
+    rubric, annotator = judge.rubric, judge.annotator.id
     (low, high), checks = rubric.scale, [(each.name, each.check) for each in rubric.checked() if each.check]
     runs = [(name, check.name, check.run()) for name, check in checks]
     for texts in responses:
@@ -141,7 +223,7 @@ def checked_ratings(
             if (texts.response.id, name, 0) not in already:
                 yield Rating.of(
                     texts.response.id,
-                    judge.annotator.id,
+                    annotator,
                     name,
                     value=low + run(texts.response.text) * (high - low),
                     scale=rubric.scale,
@@ -151,24 +233,22 @@ def checked_ratings(
                 )
 
 
-def _rater(
-    judge: Asks[RatingProtocol], annotator: str, response: str, criterion: Criterion
-) -> Callable[[Completion], Rating]:
+def _rating(
+    judge: Asks[RatingProtocol], texts: ResponseTexts, criterion: Criterion, said_by: Callable[..., Rating]
+) -> Steps[Rating]:
+    used, about = _Used(), f"{texts.response.id} {criterion.name}"
+    steps = judge.protocol.rate(texts, judge.rubric, criterion)
+    verdict: RatingVerdict | Failure = yield from _asked(steps, used, about, judge.persona)
+    metadata: dict[str, Any] = {} if used.cost is None else {"cost": used.cost}
+    shared: dict[str, Any] = {
+        "scale": judge.rubric.scale,
+        "rubric_version": judge.rubric.version,
+        "created_at": datetime.now(UTC),
+    }
+    if isinstance(verdict, Failure):
+        return said_by(status="failed", reason=verdict.reason, metadata={**metadata, **_paid(used)}, **shared)
+    shared |= {"metadata": {**metadata, **verdict.details}, "rationale": verdict.rationale}
+    if verdict.level is None:
+        return said_by(status="abstained", reason=NOT_APPLICABLE, **shared)
     low, high = judge.rubric.scale
-
-    def rate(completion: Completion) -> Rating:
-        shared: dict[str, Any] = {
-            "scale": judge.rubric.scale,
-            "rubric_version": judge.rubric.version,
-            "metadata": {} if completion.cost is None else {"cost": completion.cost},
-            "created_at": datetime.now(UTC),
-        }
-        verdict = judge.protocol.parse_rating(completion)
-        if isinstance(verdict, Failure):
-            shared["metadata"] = {**shared["metadata"], **_paid(completion)}
-            return Rating.of(response, annotator, criterion.name, status="failed", reason=verdict.reason, **shared)
-        if verdict.level is None:
-            return Rating.of(response, annotator, criterion.name, status="abstained", reason=NOT_APPLICABLE, **shared)
-        return Rating.of(response, annotator, criterion.name, value=low + verdict.level * (high - low), **shared)
-
-    return rate
+    return said_by(value=low + verdict.level * (high - low), **shared)

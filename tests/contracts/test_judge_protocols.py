@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import cycle
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,10 @@ from rewardkit.rubric import load_rubric
 from rewardkit.types import Comparison, Message, Prompt, Response
 
 ALL = registered(GROUP, PROTOCOLS)
-PAIRWISE = [name for name, make in ALL.items() if hasattr(make(), "render")]
-RATING = [name for name, make in ALL.items() if hasattr(make(), "render_rating")]
+PAIRWISE = [name for name, make in ALL.items() if hasattr(make(), "compare")]
+RATING = [name for name, make in ALL.items() if hasattr(make(), "rate")]
+# However a judge answers, it is asked a bounded number of times.
+MOST_ROUNDS = 200
 RUBRIC = load_rubric("fiction")
 PROMPT = Prompt.of((Message(role="user", content="Write a story."),))
 # A published version never changes: whoever changes a wording adds a version.
@@ -60,13 +63,37 @@ def pair(a, b):
     return Texts(Comparison.of(PROMPT.id, first.id, second.id), PROMPT, first, second)
 
 
+def steps(name, texts, order="ab", criterion=RUBRIC.criteria[0]):
+    protocol = ALL[name]()
+    return protocol.compare(texts, RUBRIC, order) if name in PAIRWISE else protocol.rate(texts, RUBRIC, criterion)
+
+
+def gone_through(asking, answer):
+    """Ask until there is a verdict; returns it and all that was asked."""
+    asked, answers = [], None
+    for _ in range(MOST_ROUNDS):
+        try:
+            requests = next(asking) if answers is None else asking.send(answers)
+        except StopIteration as stop:
+            return stop.value, asked
+        asked += requests
+        answers = tuple(answer(request) for request in requests)
+    raise AssertionError(f"still asking after {MOST_ROUNDS} rounds")
+
+
+def even(request):
+    """What a judge in doubt says."""
+    if request.labels:
+        return Completion(dict.fromkeys(request.labels, -math.log(len(request.labels))))
+    return Completion(reply="word " * request.reply_tokens)
+
+
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_what_is_asked_for_is_what_is_needed(name):
-    protocol = ALL[name]()
-    texts = pair("x", "y")
-    asked = protocol.render(texts, RUBRIC, "ab") if name in PAIRWISE else None
-    asked = asked or protocol.render_rating(texts, RUBRIC, RUBRIC.criteria[0])
-    assert (protocol.needs == "labels") == bool(asked.labels) == (asked.reply_tokens == 0)
+    _, asked = gone_through(steps(name, pair("x", "y")), even)
+    assert asked
+    assert {"labels" if each.labels else "replies" for each in asked} <= ALL[name]().needs
+    assert all(bool(each.labels) == (each.reply_tokens == 0) for each in asked)
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
@@ -79,29 +106,34 @@ def test_names_carry_their_version_and_hash(name):
 
 @pytest.mark.parametrize("name", PAIRWISE)
 @given(a=text, b=text)
-def test_swapping_the_responses_and_the_order_is_the_same_request(name, a, b):
-    protocol = ALL[name]()
+def test_swapping_the_responses_and_the_order_asks_the_same(name, a, b):
     there, back = pair(a, b), pair(b, a)
-    assert protocol.render(there, RUBRIC, "ab") == protocol.render(back, RUBRIC, "ba")
-    assert protocol.render(there, RUBRIC, "ba") == protocol.render(back, RUBRIC, "ab")
+    assert gone_through(steps(name, there, "ab"), even) == gone_through(steps(name, back, "ba"), even)
+    assert gone_through(steps(name, there, "ba"), even) == gone_through(steps(name, back, "ab"), even)
 
 
 @pytest.mark.parametrize("name", PAIRWISE)
-@given(completion=completions)
-def test_parsing_a_preference_never_raises(name, completion):
-    verdict = ALL[name]().parse(completion)
+@given(answers=st.lists(completions, min_size=1, max_size=5))
+def test_a_preference_never_raises(name, answers):
+    coming = cycle(answers)
+    verdict, _ = gone_through(steps(name, pair("x", "y")), lambda _: next(coming))
     if isinstance(verdict, Failure):
         assert verdict.reason
     else:
         assert isinstance(verdict, PairVerdict)
         assert 0.0 <= verdict.p_first <= 1.0
         assert 0.0 <= verdict.mass_outside <= 1.0
+        neither = verdict.p_tie + verdict.p_both_bad
+        assert min(verdict.p_tie, verdict.p_both_bad) >= 0.0
+        assert neither / 2 - 1e-9 <= verdict.p_first <= 1.0 - neither / 2 + 1e-9
+        assert all(0.0 <= p_first <= 1.0 for p_first in verdict.criteria.values())
 
 
 @pytest.mark.parametrize("name", RATING)
-@given(completion=completions)
-def test_parsing_a_rating_never_raises(name, completion):
-    verdict = ALL[name]().parse_rating(completion)
+@given(answers=st.lists(completions, min_size=1, max_size=5))
+def test_a_rating_never_raises(name, answers):
+    coming = cycle(answers)
+    verdict, _ = gone_through(steps(name, pair("x", "y")), lambda _: next(coming))
     if isinstance(verdict, Failure):
         assert verdict.reason
     else:
@@ -110,18 +142,19 @@ def test_parsing_a_rating_never_raises(name, completion):
         assert 0.0 <= verdict.mass_outside <= 1.0
 
 
-@pytest.mark.parametrize("name", [name for name in PAIRWISE if ALL[name]().needs == "labels"])
-def test_swapping_the_labels_probabilities_swaps_the_preference(name):
-    protocol = ALL[name]()
-    labels = protocol.render(pair("x", "y"), RUBRIC, "ab").labels
-    there = protocol.parse(Completion(dict(zip(labels, (-1.0, -2.0), strict=True))))
-    back = protocol.parse(Completion(dict(zip(labels, (-2.0, -1.0), strict=True))))
+@pytest.mark.parametrize("name", [name for name in PAIRWISE if "labels" in ALL[name]().needs])
+def test_swapping_the_probabilities_of_the_sides_swaps_the_preference(name):
+    def leaning(first, second):
+        sides = {"A": first, "B": second}
+        return lambda r: Completion({each: sides.get(each, -9.0) for each in r.labels}) if r.labels else even(r)
+
+    there, _ = gone_through(steps(name, pair("x", "y")), leaning(-1.0, -2.0))
+    back, _ = gone_through(steps(name, pair("x", "y")), leaning(-2.0, -1.0))
     assert there.p_first > 0.5
     assert there.p_first == pytest.approx(1.0 - back.p_first)
 
 
 @pytest.mark.parametrize("name", RATING)
 def test_every_criterion_can_be_asked(name):
-    protocol = ALL[name]()
-    requests = {protocol.render_rating(pair("x", "y"), RUBRIC, criterion) for criterion in RUBRIC.criteria}
-    assert len(requests) == len(RUBRIC.criteria)
+    each = [gone_through(steps(name, pair("x", "y"), criterion=c), even)[1] for c in RUBRIC.criteria]
+    assert len({tuple(asked) for asked in each}) == len(RUBRIC.criteria)

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from rewardkit.errors import ConfigError, ModelError
 from rewardkit.judge.backends import open_backend
-from rewardkit.judge.contract import Request, distribution
+from rewardkit.judge.contract import Request
+from rewardkit.judge.distributions import distribution
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.store.store import Store
 from rewardkit.types import Comparison, Message, Prompt, Response

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewardkit.judge.encoding import RequestEncoder
+from rewardkit.judge.estimating import estimate_comparisons
 from rewardkit.judge.judges import open_judges
 from rewardkit.judge.local import LocalBackend
 from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.rating import RatingV1
-from rewardkit.judge.running import estimate_comparisons, judge_comparisons, judge_ratings
+from rewardkit.judge.running import judge_comparisons, judge_ratings
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.models import resolve
 from rewardkit.rubric import load_rubric

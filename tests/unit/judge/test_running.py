@@ -6,11 +6,12 @@ import pytest
 
 from rewardkit.errors import JobFailed
 from rewardkit.judge.contract import Completion
+from rewardkit.judge.estimating import estimate_comparisons, estimate_ratings
 from rewardkit.judge.fake import FakeBackend
 from rewardkit.judge.judges import Judge, open_judges
 from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.rating import RatingV1, RatingV2
-from rewardkit.judge.running import estimate_comparisons, estimate_ratings, judge_comparisons, judge_ratings
+from rewardkit.judge.running import judge_comparisons, judge_ratings
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.rubric import Rubric
 from rewardkit.types import Annotator

@@ -1,0 +1,122 @@
+"""What a run will ask, before it asks: a few of its tasks are gone through with answers that say nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from itertools import islice
+from random import Random
+
+from rewardkit.judge.contract import (
+    Backend,
+    Completion,
+    PairProtocol,
+    PairTexts,
+    Priced,
+    RatingProtocol,
+    Request,
+    ResponseTexts,
+)
+from rewardkit.judge.judges import Judge
+from rewardkit.judge.talks import Talk
+from rewardkit.judge.tasks import PairKey, R, RatingKey, Task, pair_tasks, rating_tasks
+from rewardkit.judge_config import JudgeConfig
+
+SAMPLED_TASKS = 64
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How much there is to judge.
+
+    Attributes:
+        items: Comparisons or responses with something left to judge.
+        records: Labels or ratings that are to be made by asking.
+        requests: Requests to the backend, at most, about: a judge may need fewer of them.
+        tokens: Tokens of all requests and of the longest replies, from a sample of them.
+        cost: At most, about, if no request is sent twice; 0 where nobody knows the prices.
+        checked: Ratings that code gives, without a request.
+    """
+
+    items: int
+    records: int
+    requests: int
+    tokens: int
+    cost: float = 0.0
+    checked: int = 0
+
+    def __str__(self) -> str:
+        cost = f", at most about {self.cost:.2f} to pay" if self.cost else ""
+        return f"{self.items:,} items, {self.requests:,} requests, about {self.tokens:,} tokens{cost}"
+
+
+def estimate_comparisons(
+    comparisons: Iterable[PairTexts],
+    judge: Judge[PairProtocol],
+    config: JudgeConfig,
+    *,
+    already: AbstractSet[PairKey] = frozenset(),
+) -> Estimate:
+    """Say how much `judge_comparisons` would do with the same arguments, without loading the model."""
+    return _estimate(pair_tasks(islice(comparisons, config.limit), judge, config.orders, already), judge.backend)
+
+
+def estimate_ratings(
+    responses: Iterable[ResponseTexts],
+    judge: Judge[RatingProtocol],
+    config: JudgeConfig,
+    *,
+    already: AbstractSet[RatingKey] = frozenset(),
+) -> Estimate:
+    """Say how much `judge_ratings` would do with the same arguments, without loading the model."""
+    checked, by_code = 0, judge.rubric.checked()
+
+    def counting() -> Iterable[ResponseTexts]:
+        nonlocal checked
+        for texts in islice(responses, config.limit):
+            checked += sum((texts.response.id, each.name, 0) not in already for each in by_code)
+            yield texts
+
+    return replace(_estimate(rating_tasks(counting(), judge, already), judge.backend), checked=checked)
+
+
+def price_of(backend: Backend, request: Request) -> float:
+    """Return the most that one attempt may cost, about; 0 where nobody pays or nobody knows."""
+    return backend.price(request) if isinstance(backend, Priced) else 0.0
+
+
+def _estimate(tasks: Iterable[Task[R]], backend: Backend) -> Estimate:
+    """Count tasks, and what an even sample of them asks (reservoir sampling, Vitter 1985)."""
+    random, sample = Random(0), list[Task[R]]()
+    items = records = 0
+    last = None
+    for task in tasks:
+        items, last, records = items + (task.item != last), task.item, records + 1
+        place = len(sample) if records <= SAMPLED_TASKS else random.randrange(records)
+        if place < SAMPLED_TASKS:
+            sample[place : place + 1] = [task]
+    if not sample:
+        return Estimate(items, records, 0, 0)
+    asked = [request for task in sample for request in _asked(task)]
+    share = records / len(sample)
+    tokens = sum(backend.count_tokens(request) + request.reply_tokens for request in asked)
+    cost = sum(price_of(backend, request) for request in asked) * share
+    return Estimate(items, records, round(len(asked) * share), round(tokens * share), cost)
+
+
+def _asked(task: Task[R]) -> list[Request]:
+    """Go through a task with answers that say nothing: a judge in doubt is asked the most."""
+    talk, asked = Talk(task), list[Request]()
+    while questions := talk.questions:
+        asked += questions
+        for place, request in enumerate(questions):
+            talk.answer(place, _nothing(request))
+    return asked
+
+
+def _nothing(request: Request) -> Completion:
+    if request.labels:
+        return Completion(dict.fromkeys(request.labels, -math.log(len(request.labels))))
+    return Completion(reply="word " * request.reply_tokens)
