@@ -57,15 +57,13 @@ def test_too_few_labels_are_said_to_be(n, enough):
 
 
 def test_the_first_start_is_the_fewest_units_that_pass_with_half_the_risk():
-    # Of 400 units all sure and right: the first threshold that is tested is the first that can be returned.
-    sure = np.linspace(1, 0.5, 400)
-    first = next(m for m in range(1, 400) if binomtest(math.floor(0.1 * m), m, 0.2, alternative="less").pvalue <= 0.05)
-    agreed = np.r_[np.ones(first), np.zeros(400 - first)]
-    wrong_at_once = np.r_[np.ones(first - 1), np.zeros(401 - first)]
-    found = choose_threshold(sure, agreed, alpha=0.2, delta=0.1)
-    assert found.n_selected >= first
-    later = choose_threshold(sure, wrong_at_once, alpha=0.2, delta=0.1)
-    assert later.n_selected >= first and later.n_selected == found.n_selected - 1
+    # What the judge is surest of is wrong: a sequence that started any earlier would have failed at once.
+    first = next(m for m in range(1, 400) if binomtest(m // 10, m, 0.2, alternative="less").pvalue <= 0.05)
+    agreed = np.r_[np.zeros(first // 10), np.ones(first - first // 10)]
+    found = choose_threshold(np.linspace(1, 0.5, first), agreed, alpha=0.2, delta=0.1)
+    assert found.n_selected == first
+    earlier = choose_threshold(np.linspace(1, 0.5, first), agreed, alpha=0.2, delta=0.1, starts=[first - 10])
+    assert earlier.n_selected == 0
 
 
 def test_p_values_are_those_of_the_exact_binomial_test():
