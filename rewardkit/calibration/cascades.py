@@ -3,7 +3,7 @@
 The thresholds are fixed on human labels (`selective.py`), in one of two ways. Where each stage has to keep its own
 promise (`choose_stages`), delta is shared among them, and each is tested on units of its own, those that the earlier
 stages passed on. They cannot share the units: where a stage stops depends on whether it was right on the items just
-below its threshold, and the next stage would be tested on those very items, which are then no fair draw.
+below its threshold, and the next stage would be tested on those very items, which are no fair draw then.
 
 Where it is the cascade that has to keep the promise (`choose_together`), one threshold on a common scale is lowered for
 all stages at once, and the answers of the whole cascade are tested, with the whole delta on all units.

@@ -83,7 +83,8 @@ def choose_threshold(  # noqa: PLR0913 - keyword-only past the first two
 ) -> Selection:
     """Choose the lowest threshold at which human labels show that a judge agrees often enough.
 
-    The items are a sample of those that the judge will be asked about. Comparisons of one unit are no independent
+    The items are a sample of those that the judge will be asked about, and what made its confidence (a calibrator, the
+    judge's prompt) was settled without these labels. Comparisons of one unit are no independent
     trials: one of each unit is tested, drawn by hash, so that the promise is about a unit drawn at random and a
     comparison drawn from it. Where people were divided, one of them is drawn by hash: the promise is about agreement
     with one person drawn at random, and a tie counts for half.
