@@ -14,7 +14,7 @@ from labeling_ui.chatting import LONGEST_REPLY, ChatFailed, storable
 from labeling_ui.reviewing import Words
 from labeling_ui.subjects import Subject
 from rewardkit.jobs.chat_models import Reader, Source
-from rewardkit.jobs.labels import ResponseTexts
+from rewardkit.jobs.judging import ResponseTexts
 from rewardkit.judge.contract import Failure
 from rewardkit.judge.critique import MOST_POINTS, CritiqueV1, Verdict
 from rewardkit.judge.pairwise import PairwiseV1
