@@ -6,11 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rewardkit.section import Section
+from rewardkit.section import Count, Section
 
 
 def _listed(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+class StressConfig(Section):
+    """The config's judge on texts beside changed ones, of which it is known that they are no better."""
+
+    count: Count = Field(100, description="texts of the database that are changed, at most")
+    kinds: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="registered corruptions, such as shuffle or flattery; all if absent"
+    )
 
 
 Patterns = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]

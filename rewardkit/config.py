@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from rewardkit.audit_config import AuditConfig
+from rewardkit.audit_config import AuditConfig, StressConfig
 from rewardkit.config_errors import config_error
 from rewardkit.errors import ConfigError
 from rewardkit.judge_config import JudgeConfig
@@ -165,6 +165,7 @@ class JobConfig(Section):
     train: TrainConfig | None = None
     calibrate: CalibrateConfig | None = None
     evaluate: EvaluateConfig | None = None
+    stress: StressConfig | None = None
     audit: AuditConfig | None = None
 
     @property

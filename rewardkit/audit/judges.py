@@ -23,6 +23,7 @@ from rewardkit.audit.positions import Position, position
 from rewardkit.audit.ratings import RankAgreement, rank_agreements
 from rewardkit.audit.repeats import Retest, rating_retest, retest
 from rewardkit.audit.results import Finding, Level
+from rewardkit.audit.stress import StressTest
 from rewardkit.calibration.estimates import Estimate
 from rewardkit.calibration.evaluation import Measurement, measure
 from rewardkit.calibration.reliability import Reliability, reliability
@@ -135,6 +136,7 @@ class JudgeAudit:
         pairs: As one that compares; None where it compared nothing.
         ratings: As one that rates, by criterion.
         disagreements: Where groups of people see it on opposite sides.
+        stress: What it makes of texts that were changed on purpose.
     """
 
     name: str
@@ -144,6 +146,7 @@ class JudgeAudit:
     pairs: PairAudit | None
     ratings: tuple[RatingAudit, ...]
     disagreements: tuple[Opposed, ...]
+    stress: tuple[StressTest, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from rewardkit.audit.families import family_of, matches
 from rewardkit.audit.gathering import JudgeRecords, People, gather_pairs, gather_ratings
 from rewardkit.audit.judges import JudgeAudit, audit_pairs, audit_ratings, disagreements
 from rewardkit.audit.results import Finding, Level, missing, rate
+from rewardkit.audit.stress import StressCase, stress_tests
 from rewardkit.audit_config import AuditConfig
 from rewardkit.errors import ConfigError, DataError
 from rewardkit.jobs.stages import Job, Stage, Summary, given
+from rewardkit.jobs.stressing import stress_digest, stressed
 from rewardkit.report.audit_data import AuditData
 from rewardkit.report.audit_page import NUMBERS_FILE, write_audit
 from rewardkit.store.store import Store
@@ -41,7 +43,7 @@ def audited(job: Job) -> AuditData:
     said = {judge_id: found for judge_id, found in records.items() if found.asked}
     if not said:
         raise DataError("no judge has labelled or rated anything", where="audit", fix="run rewardkit judge first")
-    names = shown_names([people.annotators[judge_id] for judge_id in said])
+    names, stress = shown_names([people.annotators[judge_id] for judge_id in said]), stressed(job)
     return AuditData(
         title=job.config.name,
         created=runs.now(),
@@ -49,7 +51,8 @@ def audited(job: Job) -> AuditData:
         unit="prompt" if config.by == "prompt" else "text group",
         confidence=config.confidence,
         judges=tuple(
-            _audit(name, people.annotators[judge_id], said[judge_id], job) for judge_id, name in names.items()
+            _audit(name, people.annotators[judge_id], said[judge_id], job, stress.get(judge_id, {}))
+            for judge_id, name in names.items()
         ),
         people=_groups(said),
         settings=job.config.resolved(),
@@ -86,7 +89,9 @@ def _is(judge: Annotator, wanted: Iterable[str]) -> bool:
     return matches(judge.name, wanted) or (judge.model is not None and matches(judge.model, wanted))
 
 
-def _audit(name: str, judge: Annotator, records: JudgeRecords, job: Job) -> JudgeAudit:
+def _audit(
+    name: str, judge: Annotator, records: JudgeRecords, job: Job, stress: Mapping[str, Sequence[StressCase]]
+) -> JudgeAudit:
     config = given(job.config.audit)
     seed = job.config.seed if config.seed is None else config.seed
     level = Level(config.confidence, config.resamples, seed)
@@ -95,7 +100,8 @@ def _audit(name: str, judge: Annotator, records: JudgeRecords, job: Job) -> Judg
     ratings = audit_ratings(records.ratings, level)
     units, spoke = [unit for unit, _ in records.asked], [float(ok) for _, ok in records.asked]
     answered = rate(spoke, units, level) if units else missing("nothing was asked", 0)
-    return JudgeAudit(name, judge.model or "", family, answered, pairs, ratings, disagreements(pairs, ratings))
+    opposed, tests = disagreements(pairs, ratings), stress_tests(stress, level)
+    return JudgeAudit(name, judge.model or "", family, answered, pairs, ratings, opposed, tests)
 
 
 def _groups(said: Mapping[str, JudgeRecords]) -> dict[str, int]:
@@ -139,7 +145,7 @@ def _brief(finding: Finding) -> dict[str, Any]:
 
 def _inputs(job: Job) -> dict[str, str]:
     with Store.open(job.config.database, create=False) as store:
-        return {"store": store.digest(*KINDS)}
+        return {"store": store.digest(*KINDS), **stress_digest(job)}
 
 
 def _size(job: Job) -> str:
@@ -158,7 +164,17 @@ def _outputs(job: Job) -> tuple[Path, ...]:
 AUDIT = Stage(
     "audit",
     "audit",
-    ("audit", "aggregation", "calibration", "report", "store", "types", "jobs/auditing"),
+    (
+        "audit",
+        "aggregation",
+        "calibration",
+        "corruptions",
+        "report",
+        "store",
+        "types",
+        "jobs/auditing",
+        "jobs/stressing",
+    ),
     _inputs,
     _work,
     _size,

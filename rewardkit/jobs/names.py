@@ -60,9 +60,17 @@ def _calibrate(config: Any) -> None:
     lookup("calibrators", CALIBRATORS, config.method)
 
 
+def _stress(config: Any) -> None:
+    from rewardkit.corruptions import corruption_named
+
+    for kind in config.kinds:
+        corruption_named(kind)
+
+
 CHECKS: Mapping[str, Callable[[Any], None]] = {
     "judge": _judge,
     "aggregate": _aggregate,
     "train": _train,
     "calibrate": _calibrate,
+    "stress": _stress,
 }

@@ -13,11 +13,12 @@ from rewardkit.jobs.learning import CALIBRATE, TRAIN
 from rewardkit.jobs.names import check_names
 from rewardkit.jobs.preferences import AGGREGATE
 from rewardkit.jobs.stages import Job, Stage, State, run_stage
+from rewardkit.jobs.stressing import STRESS
 from rewardkit.progress import log
 from rewardkit.runs import Manifest
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (IMPORT, SIMULATE, JUDGE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE, AUDIT)
+    stage.name: stage for stage in (IMPORT, SIMULATE, JUDGE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE, STRESS, AUDIT)
 }
 
 

@@ -22,6 +22,7 @@ from rewardkit.report.audit_tables import (
     parts,
     probabilities,
     ranks,
+    under_stress,
 )
 from rewardkit.report.audit_words import cautions, opposed_sides, verdict
 from rewardkit.report.data import plain
@@ -94,6 +95,7 @@ def _tables(judge: JudgeAudit, unit: str) -> tuple[Table, ...]:
         found += [order(pairs, unit), leanings(pairs, judge.family, unit), probabilities(pairs.honesty, unit)]
     if judge.ratings:
         found.append(ranks(judge.ratings, unit))
+    found += [under_stress(judge.stress, unit)] if judge.stress else []
     return (*found, asked_again(judge, unit))
 
 

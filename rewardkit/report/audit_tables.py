@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rewardkit.audit.judges import Honesty, JudgeAudit, PairAudit, RatingAudit
 from rewardkit.audit.pairs import ALWAYS_A, FIRST, LONGER, PairAgreement, Rival
+from rewardkit.audit.stress import StressTest
 from rewardkit.report.audit_cells import Cell, Line, Table, cell, cells, n_of, which_side
 from rewardkit.report.formats import count, plain_interval, plain_number
 
@@ -219,3 +220,20 @@ def ranks(ratings: tuple[RatingAudit, ...], unit: str) -> Table:
             said = which_side(rank.judge, 0.0, words) + (f"; {lead}" if lead else "")
             lines.append(Line(f"{rating.criterion}, {rank.group}", found, said))
     return Table("Rank correlation of ratings (Spearman)", columns, tuple(lines))
+
+
+def under_stress(tests: tuple[StressTest, ...], unit: str) -> Table:
+    """Say what the judge makes of texts that were changed so that they are worse, or no better."""
+    worse = ("it sees that", "it prefers what was spoilt", "not shown to see it")
+    no_better = ("it is not won over", "it is won over", "not shown to be moved")
+    lines = []
+    for test in tests:
+        found = which_side(test.unchanged, 0.5, worse if test.effect == "worse" else no_better)
+        numbers = (cell(test.unchanged, "share", unit), cell(test.pull, "signed", unit))
+        lines.append(Line(test.name.replace("_", " "), numbers, f"{test.said}: {found}"))
+    return Table(
+        "Texts changed on purpose",
+        ("Prefers the unchanged text", "Pull to the changed one, in logits"),
+        tuple(lines),
+        "50 % where it sees no difference; both orders averaged, ties count half",
+    )

@@ -9,6 +9,7 @@ import grimp
 import pytest
 
 from rewardkit.jobs.pipeline import STAGES
+from rewardkit.jobs.stages import Stage
 from rewardkit.runs import source_hash
 
 ROOT = Path(__file__).parents[2] / "rewardkit"
@@ -53,6 +54,12 @@ def modules_used(function, graph, seen):
                 # An import inside the function; of a whole package where its modules are imported by name.
                 yield from (graph.find_descendants(name) or {name}) if name != "rewardkit" else ()
             named = function.__globals__.get(name)
+            if isinstance(named, Stage):
+                # One stage that does another's work.
+                for part in (named.work, named.inputs):
+                    yield part.__module__
+                    yield from modules_used(part, graph, seen)
+                continue
             module = getattr(named, "__module__", None) or getattr(named, "__name__", "")
             if not str(module).startswith("rewardkit.") or id(named) in seen:
                 continue

@@ -23,6 +23,7 @@ POINTS = {
     "aggregators": "AGGREGATORS",
     "calibrators": "CALIBRATORS",
     "checks": "CHECKS",
+    "corruptions": "CORRUPTIONS",
     "judge_backends": "BACKENDS",
     "judge_protocols": "PROTOCOLS",
     "losses": "LOSSES",
