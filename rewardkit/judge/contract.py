@@ -118,8 +118,9 @@ class PairVerdict:
         p_tie: Probability that neither is better.
         p_both_bad: Probability that both are bad, and neither is better.
         criteria: `p_first` of single criteria, where they were asked about.
-        spans: Passages that were pointed at: response (first or second), start, end, quote, note and so on.
-        details: What else is worth keeping with the label, as JSON can hold it.
+        spans: Passages that were pointed at: response (first or second), start, end, quote, sign, note and so on.
+        details: What else is worth keeping with the label, as JSON can hold it. Where one of them is a mapping of just
+            `first` and `second`, the label has it of `a` and `b`.
     """
 
     p_first: float

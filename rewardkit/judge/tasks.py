@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from rewardkit.judge.contract import (
     Completion,
@@ -22,14 +21,57 @@ from rewardkit.judge.contract import (
     Steps,
 )
 from rewardkit.rubric import Criterion, Rubric
-from rewardkit.types import Annotator, Choice, Label, Order, Rating
+from rewardkit.types import Annotator, Choice, Comparison, Label, Order, Rating
 
+SIDES = {"first", "second"}
 NOT_APPLICABLE = "the criterion does not apply"
 PairKey = tuple[str, str | None, int]
 RatingKey = tuple[str, str, int]
 R = TypeVar("R", Label, Rating)
 V = TypeVar("V")
 P_co = TypeVar("P_co", bound=PairProtocol | RatingProtocol, covariant=True)
+
+
+class KeysInOrder:
+    """Keys of labels that are there already, read while it is asked about their comparisons, in order of these.
+
+    Millions of them are never in memory.
+
+    Args:
+        keys: (comparison id, order, repeat), by comparison.
+
+    Example:
+        >>> already = KeysInOrder([("c1", "ab", 0), ("c3", None, 0)])
+        >>> ("c1", "ab", 0) in already, ("c2", "ab", 0) in already, ("c3", "ab", 0) in already
+        (True, False, True)
+    """
+
+    def __init__(self, keys: Iterable[PairKey]) -> None:
+        self._keys = iter(keys)
+        self._next = next(self._keys, None)
+        self._item = ""
+        self._there: set[PairKey] = set()
+        self.count = 0
+        """Of the keys that were read."""
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether a key is there; none of an earlier comparison can be asked about."""
+        item = cast(PairKey, key)[0]
+        if item != self._item:
+            self._go_on_to(item)
+        return key in self._there
+
+    def _go_on_to(self, item: str) -> None:
+        if item < self._item:
+            raise ValueError(f"asked about {item} after {self._item}")
+        self._item, self._there = item, set()
+        while self._next is not None and self._next[0] <= item:
+            found, order, repeat = self._next
+            if found == item:
+                # Labels that do not say so were made before there was a choice.
+                self._there.add((item, order or "ab", repeat))
+                self.count += 1
+            self._next = next(self._keys, None)
 
 
 class Asks(Protocol[P_co]):
@@ -88,7 +130,7 @@ def pair_tasks(
     comparisons: Iterable[PairTexts],
     judge: Asks[PairProtocol],
     orders: Iterable[Order],
-    already: AbstractSet[PairKey],
+    already: Container[PairKey],
     sampling_prob: float = 1.0,
 ) -> Iterator[Task[Label]]:
     """Ask about each comparison in each order, but for what is there already.
@@ -100,13 +142,17 @@ def pair_tasks(
         already: What is not asked again.
         sampling_prob: With which probability a comparison came to be among them.
     """
-    annotator, distinct = judge.annotator.id, tuple(dict.fromkeys(orders))
+    annotator, orders = judge.annotator.id, tuple(orders)
     for texts in comparisons:
         item = texts.comparison.id
-        for order in distinct:
-            if (item, order, 0) not in already:
-                said_by = partial(Label.of, item, annotator, order_shown=order, sampling_prob=sampling_prob)
-                yield Task(item, _labelling(judge, texts, order, said_by))
+        for order in left_of(item, orders, already):
+            said_by = partial(Label.of, item, annotator, order_shown=order, sampling_prob=sampling_prob)
+            yield Task(item, _labelling(judge, texts, order, said_by))
+
+
+def left_of(item: str, orders: Iterable[Order], already: Container[PairKey]) -> list[Order]:
+    """Return the orders in which a comparison is still to be asked about."""
+    return [order for order in dict.fromkeys(orders) if (item, order, 0) not in already]
 
 
 def _labelling(
@@ -123,7 +169,7 @@ def _labelling(
     }
     if isinstance(verdict, Failure):
         return said_by(status="failed", reason=verdict.reason, metadata=_paid(used), **shared)
-    return said_by(**_said(verdict, order, used), **shared)
+    return said_by(**_said(verdict, order, used, texts.comparison), **shared)
 
 
 def _asked(steps: Steps[V], used: _Used, about: str, persona: str) -> Steps[V]:
@@ -144,10 +190,11 @@ def _framed(request: Request, about: str, persona: str) -> Request:
     return replace(request, about=about, system=f"{request.system} {persona}".strip() if persona else request.system)
 
 
-def _said(verdict: PairVerdict, order: Order, used: _Used) -> dict[str, Any]:
+def _said(verdict: PairVerdict, order: Order, used: _Used, comparison: Comparison) -> dict[str, Any]:
     """Return the fields of a label that say what a verdict says, in the comparison's frame."""
     p_a = _turned(verdict.p_first, order)
-    metadata: dict[str, Any] = {"mass_outside": verdict.mass_outside, **verdict.details}
+    details = {name: _sided(value, order) for name, value in verdict.details.items()}
+    metadata: dict[str, Any] = {"mass_outside": verdict.mass_outside, **details}
     neither = {"p_tie": verdict.p_tie, "p_both_bad": verdict.p_both_bad}
     metadata |= {name: share for name, share in neither.items() if share}
     if verdict.criteria:
@@ -161,7 +208,7 @@ def _said(verdict: PairVerdict, order: Order, used: _Used) -> dict[str, Any]:
         "choice": _choice(p_a, verdict),
         "p_a": p_a,
         "criteria": {name: _side(p) for name, p in by_criterion.items()},
-        "spans": tuple(_span(span, order) for span in verdict.spans),
+        "spans": tuple(_span(span, order, comparison) for span in verdict.spans),
         "metadata": metadata,
         "rationale": verdict.rationale,
     }
@@ -171,10 +218,18 @@ def _turned(p_first: float, order: Order) -> float:
     return p_first if order == "ab" else 1.0 - p_first
 
 
-def _span(span: Mapping[str, Any], order: Order) -> dict[str, Any]:
-    """Return a passage with the name of its response in the comparison's frame."""
+def _sided(value: Any, order: Order) -> Any:
+    """Return a detail; what it tells of the first and the second response is told of A and B."""
+    if not isinstance(value, Mapping) or set(value) != SIDES:
+        return value
+    first, second = ("a", "b") if order == "ab" else ("b", "a")
+    return {first: value["first"], second: value["second"]}
+
+
+def _span(span: Mapping[str, Any], order: Order, comparison: Comparison) -> dict[str, Any]:
+    """Return a passage with the id of its response, as people's are stored."""
     first = span.get("response") == "first"
-    return {**span, "response": "a" if first == (order == "ab") else "b"}
+    return {**span, "response": comparison.response_a if first == (order == "ab") else comparison.response_b}
 
 
 def _paid(used: _Used) -> dict[str, Any]:
@@ -199,7 +254,7 @@ def _side(p_a: float) -> Choice:
 
 
 def rating_tasks(
-    responses: Iterable[ResponseTexts], judge: Asks[RatingProtocol], already: AbstractSet[RatingKey]
+    responses: Iterable[ResponseTexts], judge: Asks[RatingProtocol], already: Container[RatingKey]
 ) -> Iterator[Task[Rating]]:
     """Ask about each response on each criterion, but for what is there already."""
     annotator, criteria = judge.annotator.id, judge.rubric.by_weight()
@@ -212,7 +267,7 @@ def rating_tasks(
 
 
 def checked_ratings(
-    responses: Iterable[ResponseTexts], judge: Asks[RatingProtocol], already: AbstractSet[RatingKey]
+    responses: Iterable[ResponseTexts], judge: Asks[RatingProtocol], already: Container[RatingKey]
 ) -> Iterator[Rating]:
     """Rate each response on the criteria that code decides, but for what is there already."""
     rubric, annotator = judge.rubric, judge.annotator.id

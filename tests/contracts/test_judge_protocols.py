@@ -29,6 +29,8 @@ PUBLISHED = {
     "pairwise-text.v1": "f3ecccfa58cf37b2c2168e91a046bd9a",
     "rating.v2": "c8057e024e28d7ab3d7c7d8a116f2df3",
     "rating.v1": "67f1a44a5a78819435c31c797ce6d058",
+    "rating-windows.v1": "21f76cee24dfb464f9a80933f3d3796d",
+    "windows.v1": "bf99daeead4406bead0046407d868e4f",
 }
 
 text = st.text(min_size=1, max_size=40)
