@@ -27,8 +27,8 @@ from rewardkit.reward_model.losses import LOSSES
 # The names that come with rewardkit; third parties may register more.
 NAMES = {
     "judge.backend": BACKENDS,
-    "judge.protocol": [name for name in PROTOCOLS if name.startswith("pairwise")],
-    "judge.rating_protocol": [name for name in PROTOCOLS if name.startswith("rating")],
+    "judge.protocol": [name for name, made in PROTOCOLS.items() if hasattr(made, "compare")],
+    "judge.rating_protocol": [name for name, made in PROTOCOLS.items() if hasattr(made, "rate")],
     "aggregate.method": AGGREGATORS,
     "train.loss": LOSSES,
     "calibrate.method": CALIBRATORS,

@@ -26,7 +26,7 @@ class PairwiseV1(OnePairQuestion):
     """`pairwise.v1`: the answer is one of the labels A and B, read from their probabilities."""
 
     name = "pairwise.v1"
-    labels = ("A", "B")
+    labels: tuple[str, ...] = ("A", "B")
     needs: frozenset[Capability] = frozenset({"labels"})
 
     def __init__(self) -> None:

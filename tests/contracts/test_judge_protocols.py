@@ -22,10 +22,13 @@ RATING = [name for name, make in ALL.items() if hasattr(make(), "rate")]
 # However a judge answers, it is asked a bounded number of times.
 MOST_ROUNDS = 200
 RUBRIC = load_rubric("fiction")
-PROMPT = Prompt.of((Message(role="user", content="Write a story."),))
+PROMPT = Prompt.of((Message(role="user", content="Write a story."),), reference="Once upon a time.")
 # A published version never changes: whoever changes a wording adds a version.
 PUBLISHED = {
     "pairwise.v1": "8802ed61b6420473746a1ecf4eb83087",
+    "pairwise.v2": "e52326e6569dd0eb84106d3e6d4c91bb",
+    "pairwise-criteria.v1": "c1f024300f40a97dcd74b36e79d4ed71",
+    "pairwise-reference.v1": "45e767fa97c22cab6aefcc0109d338e0",
     "pairwise-text.v1": "f3ecccfa58cf37b2c2168e91a046bd9a",
     "rating.v2": "c8057e024e28d7ab3d7c7d8a116f2df3",
     "rating.v1": "67f1a44a5a78819435c31c797ce6d058",
@@ -37,8 +40,8 @@ text = st.text(min_size=1, max_size=40)
 values = st.one_of(st.floats(), st.floats(max_value=0.0), st.just(-math.inf))
 completions = st.builds(
     Completion,
-    logprobs=st.dictionaries(st.sampled_from(["A", "B", "1", "2", "3", "4", "5", "N", "tie", ""]), values),
-    bounds=st.dictionaries(st.sampled_from(["A", "B", "1", "5"]), values),
+    logprobs=st.dictionaries(st.sampled_from(["A", "B", "T", "N", "1", "2", "3", "4", "5", "tie", ""]), values),
+    bounds=st.dictionaries(st.sampled_from(["A", "B", "T", "N", "1", "5"]), values),
     reply=st.one_of(
         st.text(), st.from_regex(r"(?s).{0,9}(\n\W{0,3}[Vv]erdict ?: ?(A|B|tie|C)\W?){0,3}", fullmatch=True)
     ),

@@ -99,7 +99,7 @@ def test_a_missing_input_file(refused, settings, write):
     ("verb", "key", "says"),
     [
         ("judge", "judge.backend=fak", ("'fak'", "did you mean 'fake'?")),
-        ("judge", "judge.protocol=pairwise.v2", ("'pairwise.v2'", "did you mean 'pairwise.v1'?")),
+        ("judge", "judge.protocol=pairwize.v1", ("'pairwize.v1'", "did you mean 'pairwise.v1'?")),
         ("judge", "judge.protocol=rating.v1", "a protocol for ratings"),
         ("judge", "judge.rubric=ficton", ("ficton", "fiction")),
         ("judge", "judge.rubric=job.yaml", "job.yaml"),
@@ -117,7 +117,7 @@ def test_a_name_that_is_not_registered(refused, settings, write, finished, verb,
     ("key", "says"),
     [
         ("judge.backend=fak", "did you mean 'fake'?"),
-        ("judge.protocol=pairwise.v2", "did you mean 'pairwise.v1'?"),
+        ("judge.protocol=pairwize.v1", "did you mean 'pairwise.v1'?"),
         ("judge.rating_protocol=pairwise.v1", "a protocol for preferences"),
         ("judge.rubric=ficton", "ficton"),
         ("aggregate.method=anchord", "did you mean 'anchored'?"),

@@ -75,7 +75,7 @@ def test_each_kind_of_protocol_has_its_place():
     with pytest.raises(ConfigError, match="is a protocol for preferences"):
         rating_protocol("pairwise.v1")
     with pytest.raises(ConfigError, match="did you mean 'pairwise.v1'"):
-        pair_protocol("pairwise.v2")
+        pair_protocol("pairwize.v1")
 
 
 def test_probabilities_below_rounding_do_not_overflow():
