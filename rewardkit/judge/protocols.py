@@ -12,6 +12,7 @@ from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
 from rewardkit.judge.rating import RatingV1, RatingV2
 from rewardkit.judge.reference import PairwiseReferenceV1
 from rewardkit.judge.ties import PairwiseV2
+from rewardkit.judge.windows import RatingWindowsV1, WindowsV1
 from rewardkit.registry import lookup
 
 GROUP = "judge_protocols"
@@ -21,8 +22,10 @@ PROTOCOLS: Mapping[str, Callable[[], Any]] = {
     "pairwise-text.v1": PairwiseTextV1,
     "pairwise.v1": PairwiseV1,
     "pairwise.v2": PairwiseV2,
+    "rating-windows.v1": RatingWindowsV1,
     "rating.v1": RatingV1,
     "rating.v2": RatingV2,
+    "windows.v1": WindowsV1,
 }
 
 
