@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -29,7 +29,9 @@ class ServerConfig(Section):
     top_logprobs: Annotated[int, Field(ge=1, le=20)] = Field(
         20, description="most probable tokens whose probability is asked for; some servers allow only 5"
     )
-    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = Field(0.0, description="of replies in words")
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = Field(
+        0.0, description="of replies in words; null for models that take none"
+    )
     concurrency: Count = Field(64, description="requests under way at the same time, at most; fewer when it is busy")
     requests_a_minute: Positive | None = Field(None, description="what the server allows; no limit if absent")
     tokens_a_minute: Positive | None = Field(None, description="what the server allows, of requests and replies")
@@ -39,6 +41,12 @@ class ServerConfig(Section):
     price_out: NotNegative | None = Field(None, description="price of a million tokens of replies")
     seconds: Positive = Field(120.0, description="that one request may take")
     attempts: Count = Field(8, description="how often a request is sent at most, before it is a failed label")
+    batch: bool = Field(
+        False, description="send requests in the provider's batches, which are cheaper and take up to a day"
+    )
+    batch_discount: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.5, description="what share of the prices is paid in batches"
+    )
 
 
 class JudgeConfig(Section):
@@ -51,7 +59,9 @@ class JudgeConfig(Section):
     server: ServerConfig = Field(ServerConfig(), description="of the backend openai")
     rubric: str = Field("fiction", description="name of a rubric in configs/rubrics, or a path")
     protocol: str = Field("pairwise.v1", description="a registered protocol for preferences")
+    protocol_options: dict[str, Any] = Field({}, description="its own, such as {thought_tokens: 400} of reasoned.v1")
     rating_protocol: str | None = Field(None, description="a registered protocol for ratings; none if absent")
+    rating_protocol_options: dict[str, Any] = Field({}, description="its own, such as {thought_tokens: 400}")
     persona: str = Field(
         "", description="who it is to judge as, in a sentence, such as: You read as a strict magazine editor."
     )

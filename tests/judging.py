@@ -29,7 +29,10 @@ ERRORS = {
     "long": (400, "maximum context length is 8 tokens"),
     "key": (401, "no such key"),
     "echo-key": (401, "no such key: {}"),
+    "schemaless": (400, "'response_format' of type 'json_schema' is not supported with this model"),
+    "cold": (400, "Unsupported value: 'temperature' does not support 0.0 with this model"),
 }
+VERDICT = '{"verdict": "A"}'
 
 
 def shares_of(text):
@@ -136,8 +139,9 @@ class Judging(BaseHTTPRequestHandler):
         logprobs = {"content": [{**told[0], "top_logprobs": told}], "refusal": None} if told else None
         if said == "silent":
             logprobs = None
-        content = "The answer is A." if not body.get("logprobs") else "A"
-        message = {"role": "assistant", "content": content, "refusal": None}
+        content = VERDICT if body.get("response_format") else "The answer is A." if not body.get("logprobs") else "A"
+        refusal = "That is not for me to say." if said == "refusal" else None
+        message = {"role": "assistant", "content": None if refusal else content, "refusal": refusal}
         choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": "stop"}
         usage = {"prompt_tokens": tokens, "completion_tokens": 1, "total_tokens": tokens + 1}
         return {

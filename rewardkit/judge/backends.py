@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from rewardkit.judge.contract import Backend
 from rewardkit.judge.fake import FakeBackend
-from rewardkit.judge.http import OpenAIBackend
 from rewardkit.judge.local import LocalBackend
+from rewardkit.judge.openai_api import OpenAIBackend
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.registry import lookup
 

@@ -1,19 +1,21 @@
-"""The `openai` backend: any server that speaks OpenAI's chat completions, asked for many things at the same time."""
+"""Backends behind a server, whoever the provider: asked for many things at the same time."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
+from typing import Any, Self
 
 from rewardkit.errors import ConfigError
-from rewardkit.extras import require
-from rewardkit.judge.asking import Asking, How, cost_of, tokens_of
+from rewardkit.judge.asking import Asking
+from rewardkit.judge.attempts import Dialect, Terms, cost_of, tokens_of
+from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Capability, Completion, Request
 from rewardkit.judge_config import JudgeConfig, ServerConfig
 
@@ -21,8 +23,8 @@ AHEAD = 4
 """Requests that are read ahead, for each that may be under way."""
 
 
-class OpenAIBackend:
-    """Asks a server.
+class ServerBackend:
+    """Asks a server; what differs between providers is in the dialect that `speaks` names.
 
     Args:
         model: The model's name there.
@@ -30,32 +32,34 @@ class OpenAIBackend:
         key: The API key.
         max_tokens: A request of more than about so many tokens is a failed completion; it is never sent, and never cut.
 
+    Attributes:
+        allow: Whether an attempt may be paid for once more.
+        cache: Where answers are kept, if they are.
+
     Raises:
-        MissingExtraError: The package openai is not installed.
+        MissingExtraError: The provider's package is not installed.
     """
 
-    name = "openai"
-    capabilities: frozenset[Capability] = frozenset({"labels", "replies"})
+    name: str
+    capabilities: frozenset[Capability]
+    speaks: Callable[[str, ServerConfig], Dialect]
 
     def __init__(self, model: str, server: ServerConfig, key: str, *, max_tokens: int = 2048) -> None:
-        self._openai, self._max_tokens = require("openai", "judge"), max_tokens
+        self._dialect, self._max_tokens = type(self).speaks(model, server), max_tokens
         self.model, self._server, self._key = model, server, key
         self.allow: Callable[[float], bool] = lambda _: True
+        self.cache: AnswerCache | None = None
         # What a name stands for is the server's to decide; it is asked for its name with every answer.
         self.revision = server.url.rstrip("/")
-        self.settings = {
-            "top_logprobs": server.top_logprobs,
-            "temperature": server.temperature,
-            "max_tokens": max_tokens,
-        }
+        self.settings: Mapping[str, Any] = {"temperature": server.temperature, "max_tokens": max_tokens}
 
     @classmethod
-    def open(cls, config: JudgeConfig) -> OpenAIBackend:
+    def open(cls, config: JudgeConfig) -> Self:
         """Build the backend that a config names.
 
         Raises:
             ConfigError: The key is not in the environment, or is none.
-            MissingExtraError: The package openai is not installed.
+            MissingExtraError: The provider's package is not installed.
         """
         variable = config.server.key_variable
         key = os.environ.get(variable, "").strip() if variable else "none"
@@ -78,8 +82,10 @@ class OpenAIBackend:
         return tokens_of(request)
 
     def price(self, request: Request) -> float:
-        """Return the most that one attempt costs, about; 0 where the prices are not known."""
-        return cost_of(self._server, tokens_of(request), request.reply_tokens or 1) or 0.0
+        """Return the most that one attempt costs, about; 0 where it is known already, or the prices are not."""
+        price = cost_of(self._server, tokens_of(request), request.reply_tokens or 1)
+        known = price and self.cache and self.cache.holds(self._terms().key_of(request))
+        return 0.0 if known else price or 0.0
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer requests.
@@ -114,15 +120,22 @@ class OpenAIBackend:
 
     @contextmanager
     def _asking(self, loop: asyncio.AbstractEventLoop) -> Iterator[Asking]:
-        client = self._openai.AsyncOpenAI(
-            base_url=self._server.url, api_key=self._key, max_retries=0, timeout=self._server.seconds
-        )
-        how = How(self.model, self._server, self._max_tokens, self._key, self.allow)
-        asking = Asking(client, self._openai, how)
+        client = self._dialect.client(self._key, max_retries=0, timeout=self._server.seconds)
         try:
-            yield asking
+            yield Asking(client, self._terms())
         finally:
             asyncio.run_coroutine_threadsafe(client.close(), loop).result()
+
+    def _terms(self) -> Terms:
+        return Terms(
+            self._dialect,
+            self.model,
+            self._server,
+            max_tokens=self._max_tokens,
+            key=self._key,
+            allow=self.allow,
+            cache=self.cache,
+        )
 
 
 def _put(answered: SimpleQueue[int], number: int, _: Future[Completion]) -> None:

@@ -285,6 +285,42 @@ def test_no_message_tells_the_key(backend, server, monkeypatch):
     assert "two" not in str(refused.value)
 
 
+SCHEMA = {"type": "object", "properties": {"verdict": {"enum": ["A", "B"]}}, "required": ["verdict"]}
+
+
+def test_a_schema_is_sent_and_is_strict(backend, server):
+    asked = Request("", "Which? well", "", (), reply_tokens=30, schema=json.dumps(SCHEMA))
+    (found,) = backend().complete([asked])
+    assert json.loads(found.reply) == {"verdict": "A"}
+    sent = server.asked[0][2]["response_format"]
+    assert sent == {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": SCHEMA}}
+
+
+def test_a_server_that_follows_no_schema_ends_the_job_and_is_not_asked_without_one(backend, server):
+    asked = Request("", "Which? schemaless", "", (), reply_tokens=30, schema=json.dumps(SCHEMA))
+    with pytest.raises(ModelError, match="json_schema' is not supported") as raised:
+        backend().complete([asked])
+    assert "no JSON schema" in raised.value.fix and server.times["schemaless"] == 1
+    # The same words without a schema concern that request only; so does a refusal of another kind with one.
+    words = Request("", "Which? schemaless", "", (), reply_tokens=30)
+    long = Request("", "Which? long", "", (), reply_tokens=30, schema=json.dumps(SCHEMA))
+    assert [each.failure[:8] for each in backend().complete([words, long])] == ["HTTP 400"] * 2
+
+
+def test_a_model_that_takes_no_temperature_is_told_none(backend, server):
+    asked = Request("", "Which? cold", "", (), reply_tokens=30)
+    with pytest.raises(ModelError, match="temperature") as raised:
+        backend().complete([asked])
+    assert "judge.server.temperature: null" in raised.value.fix
+    backend(temperature=None).complete([Request("", "Which? well", "", (), reply_tokens=30)])
+    assert "temperature" not in server.asked[-1][2]
+
+
+def test_a_judge_that_refuses_is_a_named_failure(backend, server):
+    (found,) = backend().complete([Request("", "Which? refusal", "", (), reply_tokens=30)])
+    assert found.failure == "the judge refuses: That is not for me to say." and server.times["refusal"] == 1
+
+
 @pytest.mark.slow
 def test_transformers_own_server_gives_words_and_no_probabilities(serving, database, tmp_path):
     url, name = serving

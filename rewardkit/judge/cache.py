@@ -1,0 +1,167 @@
+"""Answers that were bought, kept beside the workspace's database, so that none is bought twice.
+
+An answer is written the moment it comes, before it becomes a label: a process that is killed loses none. It is found
+again by a hash of all that can change it (`answer_key`). Failures are never kept. Batches that a provider works on are
+noted here too, by what they ask, so that whoever comes back waits for them and does not send them again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol, runtime_checkable
+
+from rewardkit.errors import StoreError
+from rewardkit.judge.contract import Completion, Request
+from rewardkit.runs import make_folder
+from rewardkit.types import content_id
+
+FILE = "judge-cache.db"
+FORMAT = "1"
+"""Of what is kept; part of every key."""
+KEPT = ("logprobs", "bounds", "reply", "tokens", "reply_tokens", "served", "was_cut")
+LOCK_SECONDS = 60.0
+# What is committed outlives the process. Losing the last answers to a power cut is worth a thousandth of the time.
+PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL")
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS batches (key TEXT NOT NULL, batch TEXT NOT NULL, PRIMARY KEY (key, batch))"
+    " WITHOUT ROWID",
+)
+
+
+@runtime_checkable
+class Caching(Protocol):
+    """A backend whose answers are worth keeping.
+
+    Attributes:
+        cache: Where they are kept; None where they are not.
+    """
+
+    cache: AnswerCache | None
+
+
+def answer_key(provider: str, url: str, body: Mapping[str, Any], request: Request) -> str:
+    """Hash everything that can change an answer.
+
+    Args:
+        provider: How the server is spoken to.
+        url: Where it is.
+        body: What is sent: model, messages, parameters, schema.
+        request: The question; its labels and whether it may be cut decide how the answer is read.
+    """
+    # A seed is part of the key where a server takes none, too: votes are drawn one by one.
+    reading = [request.labels, request.prefill, request.cut, request.seed, request.schema, request.reply_tokens]
+    return content_id("answer", FORMAT, provider, url.rstrip("/"), json.dumps([body, reading], sort_keys=True))
+
+
+class AnswerCache:
+    """Answers by key, in one file.
+
+    Args:
+        place: The file, which is made when the first answer is looked for; None keeps all in memory.
+
+    Attributes:
+        hits: How many answers were found.
+    """
+
+    def __init__(self, place: Path | None = None) -> None:
+        self._place, self._lock = place, Lock()
+        self._opened: sqlite3.Connection | None = None
+        self.hits = 0
+
+    def find(self, key: str) -> Completion | None:
+        """Return the answer to a question that was answered before; it costs nothing now."""
+        with self._connection() as connection:
+            row = connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            self.hits += 1
+            return Completion(**json.loads(row[0]), attempts=0, cost=0.0)
+
+    def holds(self, key: str) -> bool:
+        """Tell whether there is an answer, without taking it."""
+        with self._connection() as connection:
+            return connection.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone() is not None
+
+    def keep(self, answers: Mapping[str, Completion]) -> None:
+        """Write answers, by key; failures are left out."""
+        rows = [(key, _plain(answer)) for key, answer in answers.items() if not answer.failure]
+        if rows:
+            with self._connection() as connection, connection:
+                connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
+
+    def sent(self, batch: str, keys: Iterable[str]) -> None:
+        """Note that a provider works on a batch.
+
+        Args:
+            batch: Its id.
+            keys: Of the questions in it.
+        """
+        with self._connection() as connection, connection:
+            connection.executemany("INSERT OR REPLACE INTO batches VALUES (?, ?)", [(key, batch) for key in keys])
+
+    def batch_of(self, key: str) -> str | None:
+        """Return the batch in which a question was sent and whose results nobody has taken yet."""
+        with self._connection() as connection:
+            row = connection.execute("SELECT batch FROM batches WHERE key = ? LIMIT 1", (key,)).fetchone()
+            return None if row is None else str(row[0])
+
+    def keys_of(self, batch: str) -> list[str]:
+        """Return the keys of all questions in a batch."""
+        with self._connection() as connection:
+            return [key for (key,) in connection.execute("SELECT key FROM batches WHERE batch = ?", (batch,))]
+
+    def taken(self, batch: str, answers: Mapping[str, Completion]) -> None:
+        """Write a batch's answers and forget the batch, both or neither."""
+        rows = [(key, _plain(answer)) for key, answer in answers.items() if not answer.failure]
+        with self._connection() as connection, connection:
+            connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
+            connection.execute("DELETE FROM batches WHERE batch = ?", (batch,))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection to one thread at a time.
+
+        Raises:
+            StoreError: The file cannot be opened, read or written.
+        """
+        with self._lock:
+            try:
+                if self._opened is None:
+                    self._opened = self._open()
+                yield self._opened
+            except sqlite3.Error as error:
+                raise StoreError(
+                    f"the judges' kept answers cannot be used ({error})",
+                    where=str(self._place),
+                    fix="make room, or give the right to write; a damaged file may be deleted",
+                ) from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self._place is not None:
+            make_folder(self._place.parent)
+        # One lock lets the threads in, one after the other.
+        opened = sqlite3.connect(self._place or ":memory:", timeout=LOCK_SECONDS, check_same_thread=False)
+        try:
+            for statement in (*PRAGMAS, *TABLES):
+                opened.execute(statement).close()
+        except sqlite3.Error:
+            opened.close()
+            raise
+        return opened
+
+
+def _plain(answer: Completion) -> str:
+    return json.dumps({name: value for name in KEPT if (value := getattr(answer, name))})
