@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rewardkit.errors import ConfigError
-
 # From where a cut hurts least to where it hurts most. Texts without spaces end their sentences with signs of their own.
 _BREAKS = (
     re.compile(r"\n[^\S\n]*\n\s*"),
@@ -107,15 +105,3 @@ def _between(text: str, border: re.Pattern[str]) -> list[Passage]:
             begin = start + len(part) - len(part.lstrip())
             found.append(Passage(begin, begin + len(stripped)))
     return found
-
-
-def whole_number(name: str, value: object, least: int) -> int:
-    """Return one of a protocol's options that counts something.
-
-    Raises:
-        ConfigError: It is no whole number, or too small.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        where = f"judge.protocol_options.{name}"
-        raise ConfigError(f"{value!r} cannot be used", where=where, expected=f"a whole number from {least} on")
-    return value

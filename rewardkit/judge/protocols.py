@@ -9,19 +9,23 @@ from rewardkit.errors import ConfigError
 from rewardkit.judge.by_criterion import PairwiseCriteriaV1
 from rewardkit.judge.contract import PairProtocol, RatingProtocol
 from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
+from rewardkit.judge.process import ProcessV1
 from rewardkit.judge.rating import RatingV1, RatingV2
 from rewardkit.judge.reference import PairwiseReferenceV1
+from rewardkit.judge.span_critique import CritiqueSpansV1
 from rewardkit.judge.ties import PairwiseV2
 from rewardkit.judge.windows import RatingWindowsV1, WindowsV1
 from rewardkit.registry import lookup
 
 GROUP = "judge_protocols"
 PROTOCOLS: Mapping[str, Callable[[], Any]] = {
+    "critique-spans.v1": CritiqueSpansV1,
     "pairwise-criteria.v1": PairwiseCriteriaV1,
     "pairwise-reference.v1": PairwiseReferenceV1,
     "pairwise-text.v1": PairwiseTextV1,
     "pairwise.v1": PairwiseV1,
     "pairwise.v2": PairwiseV2,
+    "process.v1": ProcessV1,
     "rating-windows.v1": RatingWindowsV1,
     "rating.v1": RatingV1,
     "rating.v2": RatingV2,

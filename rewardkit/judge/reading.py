@@ -10,15 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from rewardkit.judge.contract import Completion, Failure, Request, Steps
-from rewardkit.judge.passages import Passage, whole_number, windows
+from rewardkit.judge.passages import Passage, windows
 from rewardkit.judge.prompting import TAGS, neutralise, read_prompt, said
+from rewardkit.section import Count, Section
 
 READING_TAGS = (*TAGS, "notes", "notes_a", "notes_b")
 NO_NOTES = "(none yet)"
 GAP = "\n\n[…]\n\n"
+
+
+class Windows(Section):
+    """Options of the protocols that read long texts: a window of about 1,000 tokens of English by default."""
+
+    window: Annotated[int, Field(ge=200)] = Field(
+        4000, description="longest window, in characters; texts that fit into one are shown at once"
+    )
+    most_windows: Count = Field(
+        24, description="windows of a response that are read; what comes after them is not, and the record says so"
+    )
+    note_tokens: Count = Field(100, description="longest note on a window; a longer one is cut, and used as it is")
+    excerpt: Count = Field(1000, description="characters of a response's beginning and of its end beside the notes")
 
 
 @dataclass(frozen=True)
@@ -77,20 +93,11 @@ class WindowReader:
     """Reads texts window by window.
 
     Args:
-        window: Longest window, in characters.
-        most_windows: How many windows of a response are read; what comes after them is not, and the record says so.
-        note_tokens: Longest note on a window.
-        excerpt: Characters of the beginning and of the end of a response that stand beside the notes.
-
-    Raises:
-        ConfigError: One of them is no whole number, or too small.
+        options: How far, and in how many words.
     """
 
-    def __init__(self, *, window: int, most_windows: int, note_tokens: int, excerpt: int) -> None:
-        self.window = whole_number("window", window, 200)
-        self.excerpt = whole_number("excerpt", excerpt, 1)
-        self._most = whole_number("most_windows", most_windows, 1)
-        self._note_tokens = whole_number("note_tokens", note_tokens, 8)
+    def __init__(self, options: Windows) -> None:
+        self.options = options
         self._prompt = read_prompt("window-notes.v1")
         self.prompt_hash = self._prompt.hash
 
@@ -101,8 +108,10 @@ class WindowReader:
             texts: Of the responses.
             slots: What each question holds beside its part: rubric, criteria and request.
         """
-        parts = [tuple(windows(text, self.window)) for text in texts]
-        readings = [Reading(text, p, min(len(p), self._most)) for text, p in zip(texts, parts, strict=True)]
+        parts = [tuple(windows(text, self.options.window)) for text in texts]
+        readings = [
+            Reading(text, p, min(len(p), self.options.most_windows)) for text, p in zip(texts, parts, strict=True)
+        ]
         for number in range(max(reading.planned for reading in readings)):
             places = [at for at, reading in enumerate(readings) if number < reading.planned]
             answers = yield tuple(self._question(readings[at], slots) for at in places)
@@ -119,7 +128,7 @@ class WindowReader:
         counted = {"number": str(reading.read + 1), "count": str(len(reading.parts))}
         shown = {"notes": reading.shown_notes(), "part": neutralise(part, READING_TAGS)}
         system, user = self._prompt.asked({**slots, **counted, **shown})
-        return Request(system, user, "", (), reply_tokens=self._note_tokens, cut=True)
+        return Request(system, user, "", (), reply_tokens=self.options.note_tokens, cut=True)
 
 
 def _noted(reading: Reading, answer: Completion) -> Reading:

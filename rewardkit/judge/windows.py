@@ -24,39 +24,25 @@ from rewardkit.judge.contract import (
 from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.prompting import anchors, conversation, pair_slots, read_prompt
 from rewardkit.judge.rating import RatingV2
-from rewardkit.judge.reading import READING_TAGS, Reading, WindowReader
+from rewardkit.judge.reading import READING_TAGS, Reading, WindowReader, Windows
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Order, content_id
-
-# A window of about 1,000 tokens of English, and at most about 5,000 tokens of notes on both responses.
-WINDOW = 4000
-MOST_WINDOWS = 24
-NOTE_TOKENS = 100
-EXCERPT = 1000
 
 
 class WindowsV1:
     """`windows.v1`: which of two long responses is better, by the probabilities of A and B.
 
     Args:
-        window: Longest window, in characters; shorter responses are judged as `pairwise.v1` judges them.
-        most_windows: How many windows of a response are read at most.
-        note_tokens: Longest note on a window.
-        excerpt: Characters of the beginning and of the end that are shown with the notes.
+        options: How the responses are read.
     """
 
     name = "windows.v1"
     needs: frozenset[Capability] = frozenset({"labels", "replies"})
+    options_type = Windows
 
-    def __init__(
-        self,
-        *,
-        window: int = WINDOW,
-        most_windows: int = MOST_WINDOWS,
-        note_tokens: int = NOTE_TOKENS,
-        excerpt: int = EXCERPT,
-    ) -> None:
-        self._reader = WindowReader(window=window, most_windows=most_windows, note_tokens=note_tokens, excerpt=excerpt)
+    def __init__(self, options: Windows | None = None) -> None:
+        self.options = options or Windows()
+        self._reader = WindowReader(self.options)
         self._short, self._prompt = PairwiseV1(), read_prompt(self.name)
         parts = (self._prompt.hash, self._reader.prompt_hash, self._short.prompt_hash)
         self.prompt_hash = content_id("judge prompts", *parts)
@@ -64,7 +50,7 @@ class WindowsV1:
     def compare(self, texts: PairTexts, rubric: Rubric, order: Order) -> Steps[PairVerdict | Failure]:
         """Read both responses, and ask which is better."""
         both = [texts.response_a.text, texts.response_b.text][:: 1 if order == "ab" else -1]
-        if max(map(len, both)) <= self._reader.window:
+        if max(map(len, both)) <= self.options.window:
             verdict = yield from self._short.compare(texts, rubric, order)
             if isinstance(verdict, Failure):
                 return verdict
@@ -83,7 +69,7 @@ class WindowsV1:
     def _question(self, readings: tuple[Reading, ...], asked: Mapping[str, str]) -> Request:
         shown = dict(asked)
         for name, reading in zip(("first", "second"), readings, strict=True):
-            shown |= {name: reading.excerpt(self._reader.excerpt), f"{name}_notes": reading.shown_notes()}
+            shown |= {name: reading.excerpt(self.options.excerpt), f"{name}_notes": reading.shown_notes()}
         system, user = self._prompt.asked(shown)
         return Request(system, user, self._prompt.sections["prefill"], self._short.labels)
 
@@ -94,24 +80,16 @@ class RatingWindowsV1:
     The notes are the same for all criteria: only the last question names one.
 
     Args:
-        window: Longest window, in characters; a shorter response is rated as `rating.v2` rates it.
-        most_windows: How many windows are read at most.
-        note_tokens: Longest note on a window.
-        excerpt: Characters of the beginning and of the end that are shown with the notes.
+        options: How the response is read.
     """
 
     name = "rating-windows.v1"
     needs: frozenset[Capability] = frozenset({"labels", "replies"})
+    options_type = Windows
 
-    def __init__(
-        self,
-        *,
-        window: int = WINDOW,
-        most_windows: int = MOST_WINDOWS,
-        note_tokens: int = NOTE_TOKENS,
-        excerpt: int = EXCERPT,
-    ) -> None:
-        self._reader = WindowReader(window=window, most_windows=most_windows, note_tokens=note_tokens, excerpt=excerpt)
+    def __init__(self, options: Windows | None = None) -> None:
+        self.options = options or Windows()
+        self._reader = WindowReader(self.options)
         self._short, self._prompt = RatingV2(), read_prompt(self.name)
         parts = (self._prompt.hash, self._reader.prompt_hash, self._short.prompt_hash)
         self.prompt_hash = content_id("judge prompts", *parts)
@@ -119,7 +97,7 @@ class RatingWindowsV1:
     def rate(self, texts: ResponseTexts, rubric: Rubric, criterion: Criterion) -> Steps[RatingVerdict | Failure]:
         """Read the response, and ask where on the scale it stands."""
         text = texts.response.text
-        if len(text) <= self._reader.window:
+        if len(text) <= self.options.window:
             verdict = yield from self._short.rate(texts, rubric, criterion)
             return verdict if isinstance(verdict, Failure) else replace(verdict, details={"windows": _whole(text)})
         asked = {"rubric": rubric.description.strip(), "request": conversation(texts.prompt, READING_TAGS)}
@@ -132,7 +110,7 @@ class RatingWindowsV1:
             **asked,
             "criterion": f"{criterion.name}: {criterion.said}",
             "anchors": anchors(criterion, rubric.scale, (1.0, 5.0)),
-            "response": reading.excerpt(self._reader.excerpt),
+            "response": reading.excerpt(self.options.excerpt),
             "notes": reading.shown_notes(),
         }
         system, user = self._prompt.asked(shown)

@@ -32,6 +32,8 @@ PUBLISHED = {
     "pairwise-text.v1": "f3ecccfa58cf37b2c2168e91a046bd9a",
     "rating.v2": "c8057e024e28d7ab3d7c7d8a116f2df3",
     "rating.v1": "67f1a44a5a78819435c31c797ce6d058",
+    "critique-spans.v1": "4450042cff2deaf04160e8687f90714d",
+    "process.v1": "182eb3874d0cc140811a43c7048ce492",
     "rating-windows.v1": "21f76cee24dfb464f9a80933f3d3796d",
     "windows.v1": "bf99daeead4406bead0046407d868e4f",
 }

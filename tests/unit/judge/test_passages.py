@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewardkit.errors import ConfigError
-from rewardkit.judge.passages import paragraphs, whole_number, windows
+from rewardkit.judge.passages import paragraphs, windows
 
 WORDS = st.text(alphabet="ab .\n。é", max_size=400)
 
@@ -70,9 +69,3 @@ def test_paragraphs_hold_every_letter_once(text, least, most):
     found = paragraphs(text, least=least, most=most)
     assert len(found.passages) <= most
     assert "".join("".join(p.of(text).split()) for p in found.passages) == "".join(text.split())
-
-
-@pytest.mark.parametrize("value", [0, True, 2.0, "3", None])
-def test_an_option_that_counts_is_a_whole_number(value):
-    with pytest.raises(ConfigError, match=r"judge.protocol_options.window: .* cannot be used"):
-        whole_number("window", value, 1)
