@@ -56,21 +56,31 @@ class _Lines:
             log(f"{self.title}: {self.done}{self._left(now)} {note}".rstrip())
 
     def _left(self, now: float) -> str:
+        rate = self.done / (now - self.start)
         if not self.total:
-            return f" ({self.done / (now - self.start):.0f}/s)"
-        left = (now - self.start) / self.done * max(self.total - self.done, 0)
-        return f"/{self.total}, {left:.0f} s left"
+            return f" ({_rounded(rate)}/s)"
+        return f"/{self.total}, {_rounded(rate)}/s, {max(self.total - self.done, 0) / rate:.0f} s left"
+
+
+def _rounded(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 @contextmanager
 def _bar(title: str, total: int | None) -> Iterator[Advance]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(TextColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{_rounded(task.speed)}/s" if task.speed else "")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(""),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )

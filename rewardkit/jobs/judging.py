@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rewardkit import runs
 from rewardkit.jobs.costs import JUDGING, Work
+from rewardkit.jobs.keeping import Keeper, Kept
 from rewardkit.jobs.stages import Job, Summary, given, model_revision
-from rewardkit.progress import Advance, log, progress
+from rewardkit.progress import log, progress
 from rewardkit.store.store import Store
-from rewardkit.types import Annotator, Label, Prompt, Rating, Record, Response
+from rewardkit.types import Order, Prompt, Response
 
-JUDGED_AT_A_TIME = 32
+if TYPE_CHECKING:
+    from rewardkit.judge.cache import AnswerCache
+    from rewardkit.judge.contract import PairProtocol, RatingProtocol
+    from rewardkit.judge.estimating import Estimate
+    from rewardkit.judge.judges import Judge
+    from rewardkit.judge.resuming import KeysInOrder, PairKey
+    from rewardkit.judge_config import JudgeConfig
+
 LOCAL = "transformers"
+SAMPLED = 256
+"""Comparisons by which tokens and costs are estimated."""
 
 
 @dataclass(frozen=True)
@@ -29,61 +39,124 @@ class ResponseTexts:
 
 def judge(job: Job, folder: runs.StageFolder) -> Summary:
     """Label and rate what the config's judge has not labelled and rated yet."""
-    from rewardkit.judge import estimating, judges, running
+    from rewardkit.judge import judges
 
-    config = given(job.config.judge)
-    opened = judges.open_judges(config)
-    counts: Counter[str] = Counter()
-    with Store.open(job.config.database, create=False) as store:
-        pairs = opened.pairs
-        done = store.labelled(pairs.annotator.id)
-        already = {(item, order or "ab", repeat) for item, order, repeat in done}
-        estimate = estimating.estimate_comparisons(store.comparisons(), pairs, config, already=already)
-        log(f"judge: {estimate}, {len(already)} labels are there already")
+    config, kept = given(job.config.judge), Kept()
+    with _answers(job, kept) as cache:
+        opened = judges.open_judges(config, cache)
         payers = [each.annotator.id for each in (opened.pairs, opened.ratings) if each]
-        total, spent = store.counts().get("comparisons", 0), sum(map(store.spent, payers))
-        stream = running.judge_comparisons(
-            store.comparisons(), pairs, config, already=already, total=total, spent=spent
-        )
-        _keep(store, stream, "judge", estimate.records, counts)
-        if opened.ratings is not None:
-            rated = store.rated(opened.ratings.annotator.id)
-            estimate = estimating.estimate_ratings(_texts(store), opened.ratings, config, already=rated)
-            log(f"judge: ratings: {estimate}, {len(rated)} are there already")
-            spent = sum(map(store.spent, payers))
-            ratings = running.judge_ratings(_texts(store), opened.ratings, config, already=rated, spent=spent)
-            _keep(store, ratings, "judge: ratings", estimate.records + estimate.checked, counts)
-    return dict(counts)
+        with Store.open(job.config.database, create=False) as store:
+            _label(store, opened.pairs, config, kept, payers)
+            if opened.ratings is not None:
+                _rate(store, opened.ratings, config, kept, payers)
+    return dict(kept.counts)
+
+
+@contextmanager
+def _answers(job: Job, kept: Kept) -> Iterator[AnswerCache]:
+    """Open the answers that were bought before, and say in the end how many of them were used."""
+    from rewardkit.judge.cache import FILE, AnswerCache
+
+    cache = AnswerCache(job.config.workspace / FILE)
+    try:
+        yield cache
+    finally:
+        cache.close()
+        if cache.hits:
+            log(f"judge: {cache.hits} answers from the cache")
+            kept.counts["answers from the cache"] = cache.hits
+
+
+def _label(store: Store, judge: Judge[PairProtocol], config: JudgeConfig, kept: Kept, payers: list[str]) -> None:
+    from rewardkit.judge.running import judge_comparisons
+
+    ahead = look_ahead(store, judge, config)
+    log(f"judge: {ahead.estimate}, {ahead.there} labels are there already")
+    stream = judge_comparisons(
+        store.comparisons(left(store, judge, config)),
+        judge,
+        config,
+        already=there(store, judge),
+        total=store.counts().get("comparisons", 0),
+        spent=sum(map(store.spent, payers)),
+    )
+    _keep(store, stream, ("judge", ahead.estimate.records), kept)
+
+
+def _rate(store: Store, judge: Judge[RatingProtocol], config: JudgeConfig, kept: Kept, payers: list[str]) -> None:
+    from rewardkit.judge.estimating import estimate_ratings
+    from rewardkit.judge.running import judge_ratings
+
+    rated = store.rated(judge.annotator.id)
+    estimate = estimate_ratings(_texts(store), judge, config, already=rated)
+    log(f"judge: ratings: {estimate}, {len(rated)} are there already")
+    stream = judge_ratings(_texts(store), judge, config, already=rated, spent=sum(map(store.spent, payers)))
+    _keep(store, stream, ("judge: ratings", estimate.records + estimate.checked), kept)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What there is to label.
+
+    Attributes:
+        estimate: How much it is.
+        there: Labels that are there already.
+    """
+
+    estimate: Estimate
+    there: int
+
+
+def look_ahead(store: Store, judge: Judge[PairProtocol], config: JudgeConfig) -> Ahead:
+    """Count what is left to label, and say from a few of it how much it is to read and to pay."""
+    from rewardkit.judge.estimating import estimate_comparisons
+
+    already = there(store, judge)
+    done: set[PairKey] = set()
+    items = records = 0
+    first: list[str] = []
+    for item, orders in _left(store, judge, config, already):
+        items, records = items + 1, records + len(orders)
+        # Ids are hashes of content: the first of them are as good a sample as any.
+        if len(first) < SAMPLED:
+            first.append(item)
+            done |= {(item, order, 0) for order in config.orders if order not in orders}
+    estimate = estimate_comparisons(store.comparisons(first), judge, config, already=done)
+    return Ahead(estimate.scaled(items, records), already.count)
+
+
+def left(store: Store, judge: Judge[PairProtocol], config: JudgeConfig) -> Iterator[str]:
+    """Yield the ids of the comparisons that the judge has not labelled in every order, in their order."""
+    for item, _ in _left(store, judge, config, there(store, judge)):
+        yield item
+
+
+def _left(
+    store: Store, judge: Judge[PairProtocol], config: JudgeConfig, already: KeysInOrder
+) -> Iterator[tuple[str, list[Order]]]:
+    from rewardkit.judge.resuming import left_of
+
+    for item in islice(store.ids("comparisons"), config.limit):
+        if orders := left_of(item, config.orders, already):
+            yield item, orders
+
+
+def there(store: Store, judge: Judge[PairProtocol]) -> KeysInOrder:
+    """Return what is there already of a judge's labels, to be asked about in order of the comparisons."""
+    from rewardkit.judge.resuming import KeysInOrder
+
+    return KeysInOrder(store.labelled(judge.annotator.id))
 
 
 def _texts(store: Store) -> Iterator[ResponseTexts]:
-    prompts = {prompt.id: prompt for prompt in store.prompts()}
-    for response in store.responses():
-        yield ResponseTexts(response, prompts[response.prompt_id])
+    return (ResponseTexts(response, prompt) for response, prompt in store.responses_with_prompts())
 
 
-def _keep(store: Store, records: Iterator[Any], title: str, total: int, counts: Counter[str]) -> None:
-    """Commit records as they come, so that an interruption loses none that was made."""
-    batch: list[Record] = []
-    with progress(title, total) as advance:
-        try:
-            for record in records:
-                batch.append(record)
-                if len(batch) >= JUDGED_AT_A_TIME:
-                    _commit(store, batch, counts, advance)
-                    batch = []
-        finally:
-            # A judge that could not even be loaded leaves nothing, not even its name.
-            if any(isinstance(record, Label | Rating) for record in batch):
-                _commit(store, batch, counts, advance)
-
-
-def _commit(store: Store, batch: list[Record], counts: Counter[str], advance: Advance) -> None:
-    store.add(batch)
-    answers = [record for record in batch if isinstance(record, Label | Rating)]
-    counts.update(f"{type(answer).__name__.lower()}s {answer.status}" for answer in answers)
-    counts["annotators"] += sum(isinstance(record, Annotator) for record in batch)
-    advance(len(answers))
+def _keep(store: Store, records: Iterator[Any], expected: tuple[str, int], kept: Kept) -> None:
+    """Commit records as they come; of each judge its name, too."""
+    with progress(*expected) as advance, Keeper(store, kept, advance) as keeper:
+        for record in records:
+            keeper.keep(record)
 
 
 def inputs(job: Job) -> dict[str, str]:

@@ -147,7 +147,7 @@ SIMULATE = Stage(
 JUDGE = Stage(
     "judge",
     "judge",
-    ("judge", "rubric", "checks", "chat", "batching", "hardware", "models", "store", "types", "jobs/judging"),
+    ("judge", "rubric", "checks", "chat", "batching", "hardware", "models", "store", "types", "jobs/judging", "jobs/keeping"),
     judging.inputs,
     judging.judge,
     judging.size,

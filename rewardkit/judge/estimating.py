@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
@@ -20,8 +19,9 @@ from rewardkit.judge.contract import (
     ResponseTexts,
 )
 from rewardkit.judge.judges import Judge
+from rewardkit.judge.resuming import PairKey, RatingKey
 from rewardkit.judge.talks import Talk
-from rewardkit.judge.tasks import PairKey, R, RatingKey, Task, pair_tasks, rating_tasks
+from rewardkit.judge.tasks import R, Task, pair_tasks, rating_tasks
 from rewardkit.judge_config import JudgeConfig
 
 SAMPLED_TASKS = 64
@@ -47,6 +47,14 @@ class Estimate:
     cost: float = 0.0
     checked: int = 0
 
+    def scaled(self, items: int, records: int) -> Estimate:
+        """Return the estimate for so many items and records, of which this one saw a sample."""
+        if records == self.records:
+            return self
+        share = records / self.records
+        requests, tokens = round(self.requests * share), round(self.tokens * share)
+        return replace(self, items=items, records=records, requests=requests, tokens=tokens, cost=self.cost * share)
+
     def __str__(self) -> str:
         cost = f", at most about {self.cost:.2f} to pay" if self.cost else ""
         return f"{self.items:,} items, {self.requests:,} requests, about {self.tokens:,} tokens{cost}"
@@ -57,7 +65,7 @@ def estimate_comparisons(
     judge: Judge[PairProtocol],
     config: JudgeConfig,
     *,
-    already: AbstractSet[PairKey] = frozenset(),
+    already: Container[PairKey] = frozenset(),
 ) -> Estimate:
     """Say how much `judge_comparisons` would do with the same arguments, without loading the model."""
     return _estimate(pair_tasks(islice(comparisons, config.limit), judge, config.orders, already), judge.backend)
@@ -68,7 +76,7 @@ def estimate_ratings(
     judge: Judge[RatingProtocol],
     config: JudgeConfig,
     *,
-    already: AbstractSet[RatingKey] = frozenset(),
+    already: Container[RatingKey] = frozenset(),
 ) -> Estimate:
     """Say how much `judge_ratings` would do with the same arguments, without loading the model."""
     checked, by_code = 0, judge.rubric.checked()

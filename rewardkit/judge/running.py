@@ -7,8 +7,7 @@ Records come in batches, so that the caller commits as they arrive; what is comm
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from collections.abc import Set as AbstractSet
+from collections.abc import Container, Generator, Iterable, Iterator
 from contextlib import closing
 from itertools import count, islice, takewhile
 from typing import Generic
@@ -25,11 +24,11 @@ from rewardkit.judge.contract import (
     ResponseTexts,
     Streaming,
 )
-from rewardkit.judge.estimating import price_of
 from rewardkit.judge.failures import FailureGuard
 from rewardkit.judge.judges import Judge
+from rewardkit.judge.resuming import PairKey, RatingKey
 from rewardkit.judge.talks import Talk
-from rewardkit.judge.tasks import PairKey, R, RatingKey, Task, checked_ratings, pair_tasks, rating_tasks
+from rewardkit.judge.tasks import R, Task, checked_ratings, pair_tasks, rating_tasks
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.types import Annotator, Label, Rating
 
@@ -42,7 +41,7 @@ def judge_comparisons(  # noqa: PLR0913 - keyword-only past the first three
     judge: Judge[PairProtocol],
     config: JudgeConfig,
     *,
-    already: AbstractSet[PairKey] = frozenset(),
+    already: Container[PairKey] = frozenset(),
     total: int | None = None,
     spent: float = 0.0,
 ) -> Iterator[Annotator | Label]:
@@ -76,7 +75,7 @@ def judge_ratings(
     judge: Judge[RatingProtocol],
     config: JudgeConfig,
     *,
-    already: AbstractSet[RatingKey] = frozenset(),
+    already: Container[RatingKey] = frozenset(),
     spent: float = 0.0,
 ) -> Iterator[Annotator | Rating]:
     """Rate responses on every criterion of the rubric, on the rubric's scale.
@@ -97,10 +96,16 @@ def judge_ratings(
     """
     annotator = judge.annotator
     yield annotator
-    checked: deque[Rating] = deque()
+    asked, checked, remaining = judge.rubric.by_weight(), deque[Rating](), islice(responses, config.limit)
+    first: list[ResponseTexts] = []
+    # Until there is something to ask, nothing waits for an answer: what is checked goes out at once.
+    while not first and (texts := next(remaining, None)) is not None:
+        yield from checked_ratings([texts], judge, already)
+        first = [texts for each in asked if (texts.response.id, each.name, 0) not in already][:1]
 
     def checking() -> Iterator[ResponseTexts]:
-        for texts in islice(responses, config.limit):
+        yield from first
+        for texts in remaining:
             checked.extend(checked_ratings([texts], judge, already))
             yield texts
 
@@ -143,7 +148,9 @@ class _Talks(Generic[R]):
 
     def __init__(self, tasks: Iterator[Task[R]], backend: Backend, budget: Budget) -> None:
         self._tasks: Iterator[Task[R]] = tasks
-        self._backend, self._budget = backend, budget
+        # Asked once: whether a class has all of a protocol takes as long as a question does.
+        self._price = backend.price if isinstance(backend, Priced) else None
+        self._budget = budget
         self._next: deque[tuple[Talk[R], int]] = deque()
         self._waiting: dict[int, tuple[Talk[R], int, float]] = {}
         self.records: deque[R] = deque()
@@ -160,7 +167,7 @@ class _Talks(Generic[R]):
                     return
             talk, place = self._next.popleft()
             request = talk.questions[place]
-            price = price_of(self._backend, request)
+            price = self._price(request) if self._price else 0.0
             while not self._budget.reserve(price):
                 if not self._waiting:
                     self._budget.used_up = True

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 from rewardkit.judge.contract import (
     Completion,
@@ -20,58 +20,15 @@ from rewardkit.judge.contract import (
     ResponseTexts,
     Steps,
 )
+from rewardkit.judge.resuming import PairKey, RatingKey, left_of
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Annotator, Choice, Comparison, Label, Order, Rating
 
 SIDES = {"first", "second"}
 NOT_APPLICABLE = "the criterion does not apply"
-PairKey = tuple[str, str | None, int]
-RatingKey = tuple[str, str, int]
 R = TypeVar("R", Label, Rating)
 V = TypeVar("V")
 P_co = TypeVar("P_co", bound=PairProtocol | RatingProtocol, covariant=True)
-
-
-class KeysInOrder:
-    """Keys of labels that are there already, read while it is asked about their comparisons, in order of these.
-
-    Millions of them are never in memory.
-
-    Args:
-        keys: (comparison id, order, repeat), by comparison.
-
-    Example:
-        >>> already = KeysInOrder([("c1", "ab", 0), ("c3", None, 0)])
-        >>> ("c1", "ab", 0) in already, ("c2", "ab", 0) in already, ("c3", "ab", 0) in already
-        (True, False, True)
-    """
-
-    def __init__(self, keys: Iterable[PairKey]) -> None:
-        self._keys = iter(keys)
-        self._next = next(self._keys, None)
-        self._item = ""
-        self._there: set[PairKey] = set()
-        self.count = 0
-        """Of the keys that were read."""
-
-    def __contains__(self, key: object) -> bool:
-        """Tell whether a key is there; none of an earlier comparison can be asked about."""
-        item = cast(PairKey, key)[0]
-        if item != self._item:
-            self._go_on_to(item)
-        return key in self._there
-
-    def _go_on_to(self, item: str) -> None:
-        if item < self._item:
-            raise ValueError(f"asked about {item} after {self._item}")
-        self._item, self._there = item, set()
-        while self._next is not None and self._next[0] <= item:
-            found, order, repeat = self._next
-            if found == item:
-                # Labels that do not say so were made before there was a choice.
-                self._there.add((item, order or "ab", repeat))
-                self.count += 1
-            self._next = next(self._keys, None)
 
 
 class Asks(Protocol[P_co]):
@@ -148,11 +105,6 @@ def pair_tasks(
         for order in left_of(item, orders, already):
             said_by = partial(Label.of, item, annotator, order_shown=order, sampling_prob=sampling_prob)
             yield Task(item, _labelling(judge, texts, order, said_by))
-
-
-def left_of(item: str, orders: Iterable[Order], already: Container[PairKey]) -> list[Order]:
-    """Return the orders in which a comparison is still to be asked about."""
-    return [order for order in dict.fromkeys(orders) if (item, order, 0) not in already]
 
 
 def _labelling(

@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -144,8 +144,22 @@ class Store:
         """Return all annotators, by id."""
         return {annotator.id: annotator for annotator in self.records("annotators")}
 
-    def comparisons(self) -> Iterator[ComparisonTexts]:
-        """Iterate over all comparisons with their texts, by id."""
+    def ids(self, name: str) -> Iterator[str]:
+        """Iterate over the ids of all records of a kind that has ids of its own, in their order.
+
+        Args:
+            name: A kind ("comparisons", "responses", …), as in `counts()`.
+        """
+        table = KINDS[name].table
+        for (found,) in self._pages(sa.select(table.c.id), (table.c.id,), size=10 * PAGE):
+            yield found
+
+    def comparisons(self, ids: Iterable[str] | None = None) -> Iterator[ComparisonTexts]:
+        """Iterate over comparisons with their texts, by id.
+
+        Args:
+            ids: Which, in their order; those that are not there are left out. All if absent.
+        """
         c, p = tables.comparisons, tables.prompts
         a, b = tables.responses.alias("a"), tables.responses.alias("b")
         query = (
@@ -154,8 +168,15 @@ class Store:
             .join(a, c.c.response_a == a.c.id)
             .join(b, c.c.response_b == b.c.id)
         )
-        for row in self._pages(query, (c.c.id,)):
+        for row in self._pages(query, (c.c.id,)) if ids is None else self._chosen(query, c.c.id, ids):
             yield _comparison_texts(row)
+
+    def responses_with_prompts(self) -> Iterator[tuple[Response, Prompt]]:
+        """Iterate over all responses, each with what it answers, by id."""
+        r, p = tables.responses, tables.prompts
+        width = len(r.columns)
+        for row in self._pages(sa.select(r, p).join_from(r, p, r.c.prompt_id == p.c.id), (r.c.id,)):
+            yield KINDS["responses"].decode(row[:width]), KINDS["prompts"].decode(row[width:])
 
     def labels(self, *, superseded: bool = False) -> Iterator[Label]:
         """Iterate over labels, by comparison, then by id.
@@ -195,18 +216,24 @@ class Store:
                 digest.update(("\t".join(part for part in row if part is not None) + "\n").encode())
         return digest.hexdigest()
 
-    def labelled(self, annotator_id: str) -> set[tuple[str, str | None, int]]:
-        """Return (comparison, order shown, repeat) of an annotator's labels, but for failed ones: ask again."""
+    def labelled(self, annotator_id: str) -> Iterator[tuple[str, str | None, int]]:
+        """Iterate over (comparison, order shown, repeat) of an annotator's labels, by comparison.
+
+        Failed ones are left out: ask again.
+        """
         table = tables.labels
-        return self._triples(table, annotator_id, ("comparison_id", "order_shown", "repeat"))
+        query = sa.select(table.c.comparison_id, table.c.id, table.c.order_shown, table.c.repeat)
+        query = query.where(_answered(table, annotator_id))
+        for comparison, _, order, repeat in self._pages(query, (table.c.comparison_id, table.c.id), size=10 * PAGE):
+            yield comparison, order, repeat
 
     def rated(self, annotator_id: str) -> set[tuple[str, str, int]]:
         """Return (response, criterion, repeat) of an annotator's ratings, but for failed ones: ask again."""
         table = tables.ratings
-        return cast(
-            set[tuple[str, str, int]],
-            self._triples(table, annotator_id, ("response_id", "criterion", "repeat")),
-        )
+        query = sa.select(table.c.response_id, table.c.criterion, table.c.repeat)
+        with self.reading() as connection:
+            found = connection.execute(query.where(_answered(table, annotator_id)))
+            return {(response, criterion, repeat) for response, criterion, repeat in found}
 
     def spent(self, annotator_id: str) -> float:
         """Return what the labels and ratings of a judge cost."""
@@ -218,14 +245,6 @@ class Store:
         )
         with self.reading() as connection:
             return float(sum(connection.execute(each).scalar_one() or 0.0 for each in sums))
-
-    def _triples(
-        self, table: sa.Table, annotator_id: str, names: tuple[str, str, str]
-    ) -> set[tuple[str, str | None, int]]:
-        answered = (table.c.annotator_id == annotator_id) & (table.c.status != "failed")
-        query = sa.select(*(table.c[name] for name in names)).where(answered)
-        with self.reading() as connection:
-            return {(first, second, third) for first, second, third in connection.execute(query)}
 
     def records(self, name: str) -> Iterator[Any]:
         """Iterate over all records of a kind, by id (labels: every version).
@@ -251,6 +270,18 @@ class Store:
                 return
             last = rows[-1]._mapping
             page = query.where(sa.tuple_(*key) > sa.tuple_(*(last[column] for column in key)))
+
+    def _chosen(self, query: sa.Select[Any], key: sa.ColumnElement[Any], ids: Iterable[str]) -> Iterator[Sequence[Any]]:
+        """Yield the rows of a query that some ids (in their order) name, one short transaction a page."""
+        query, remaining = query.order_by(key), iter(ids)
+        while page := list(islice(remaining, PAGE)):
+            with self.reading() as connection:
+                rows = connection.execute(query.where(key.in_(page))).all()
+            yield from rows
+
+
+def _answered(table: sa.Table, annotator_id: str) -> sa.ColumnElement[bool]:
+    return (table.c.annotator_id == annotator_id) & (table.c.status != "failed")
 
 
 def _comparison_texts(row: Sequence[Any]) -> ComparisonTexts:

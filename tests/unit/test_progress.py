@@ -37,12 +37,12 @@ def test_where_stderr_is_no_terminal_a_line_comes_every_ten_seconds(capsys, cloc
         clock.now += 1
         advance(2, "slow")
         # 10 in 10 seconds: 30 more take 30 seconds.
-        assert capsys.readouterr().err == "judge: 10/40, 30 s left slow\n"
+        assert capsys.readouterr().err == "judge: 10/40, 1/s, 30 s left slow\n"
         clock.now += 5
         advance(20)
         clock.now += 5
         advance(10)
-        assert capsys.readouterr().err == "judge: 40/40, 0 s left\n"
+        assert capsys.readouterr().err == "judge: 40/40, 2/s, 0 s left\n"
 
 
 def test_without_a_total_it_says_the_rate(capsys, clock):

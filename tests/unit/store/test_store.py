@@ -105,9 +105,30 @@ def test_what_an_annotator_has_done_leaves_out_failures(database_url: str, small
     answered = Label.of(comparison.id, judge.id, choice="a", order_shown="ab", repeat=1)
     with Store.open(database_url) as store:
         store.add([*small, answered])
-        assert store.labelled(judge.id) == {(comparison.id, "ab", 1)}
+        assert set(store.labelled(judge.id)) == {(comparison.id, "ab", 1)}
         assert store.rated(judge.id) == {(rating.response_id, "wit", 1)}
-        assert store.labelled("nobody") == set()
+        assert not list(store.labelled("nobody"))
+
+
+def test_ids_texts_and_what_was_labelled_come_in_the_order_of_ids(
+    database_url: str, add_comparisons: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rewardkit.store.store.PAGE", 3)
+    judge = Annotator.of("judge", "strict")
+    with Store.open(database_url) as store:
+        ids = sorted(add_comparisons(store, 40))
+        assert list(store.ids("comparisons")) == ids
+        assert list(store.ids("responses")) == [response.id for response in store.responses()]
+        store.add([judge, *(Label.of(i, judge.id, choice="a", order_shown=o) for i in ids[::-1] for o in ("ba", "ab"))])
+        labelled = list(store.labelled(judge.id))
+        assert [item for item, *_ in labelled] == sorted([*ids, *ids])
+        assert set(labelled) == {(item, order, 0) for item in ids for order in ("ab", "ba")}
+        some = ["0", *ids[1::4], "nobody's"]
+        assert [texts.comparison.id for texts in store.comparisons(some)] == ids[1::4]
+        assert list(store.comparisons(iter(ids))) == list(store.comparisons()) and not list(store.comparisons([]))
+        prompts = {prompt.id: prompt for prompt in store.prompts()}
+        expected = [(response, prompts[response.prompt_id]) for response in store.responses()]
+        assert list(store.responses_with_prompts()) == expected
 
 
 def test_what_a_judge_cost_is_the_sum_of_its_labels_and_ratings(database_url: str, small: list[Record]) -> None:
