@@ -103,6 +103,7 @@ def export(
 
 STAGE_VERBS = {
     "judge": "Label comparisons (and rate responses) by a judge model.",
+    "cascade": "Let cheap judges answer where human labels show that they may, dearer ones and people the rest.",
     "aggregate": "Combine labels into soft preferences, split by prompt.",
     "train": "Train a LoRA reward model on soft preferences.",
     "calibrate": "Fit the map from margins to probabilities on held-out human labels.",

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from rewardkit.audit_config import AuditConfig, StressConfig
+from rewardkit.cascade_config import CascadeConfig
 from rewardkit.config_errors import config_error
 from rewardkit.errors import ConfigError
 from rewardkit.judge_config import JudgeConfig
@@ -161,6 +162,7 @@ class JobConfig(Section):
     simulate: SimulateConfig | None = None
     label: LabelConfig | None = None
     judge: JudgeConfig | None = None
+    cascade: CascadeConfig | None = None
     aggregate: AggregateConfig | None = None
     train: TrainConfig | None = None
     calibrate: CalibrateConfig | None = None

@@ -159,6 +159,9 @@ class LabelConfig(Section):
     title: str = Field("Which response is better?", description="heading of the page")
     task: Literal["comparison", "ranking", "rating"] = Field("comparison", description="what annotators do")
     source: str | None = Field(None, description="label only comparisons of this source; all if absent")
+    left_by: str | None = Field(
+        None, description="label only comparisons that this judge left to people, such as cascade/NAME; all if absent"
+    )
     limit: Count | None = Field(None, description="label at most this many items")
     pairs_per_prompt: Count = Field(
         6, description="where the database holds no comparisons: pairs that are formed of each prompt's responses"

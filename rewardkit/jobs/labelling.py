@@ -219,14 +219,33 @@ def comparisons_of(store: Store, config: LabelConfig) -> list[Comparison]:
     """Return the comparisons that a study is about: those of its source, or all but what the page itself makes."""
     others = {*MADE_BY_THE_PAGE, config.gold.source if config.gold else None, config.qualification.source}
     found = (each.comparison for each in store.comparisons())
-    return [each for each in found if (each.source == config.source if config.source else each.source not in others)]
+    chosen = (each for each in found if (each.source == config.source if config.source else each.source not in others))
+    if config.left_by is None:
+        return list(chosen)
+    left = _left_by(store, config.left_by)
+    return [each for each in chosen if each.id in left]
+
+
+def _left_by(store: Store, judge: str) -> set[str]:
+    """Return the comparisons on which a judge abstained, by id.
+
+    Raises:
+        ConfigError: No judge has this name.
+    """
+    judges = {who.id: who.name for who in store.annotators().values() if who.kind == "judge"}
+    if judge not in judges.values():
+        known = ", ".join(sorted(set(judges.values()))) or "there is none"
+        raise ConfigError(f"no judge has the name {judge!r}", where="label.left_by", expected=f"one of: {known}")
+    labels = (label for label in store.labels() if judges.get(label.annotator_id) == judge)
+    return {label.comparison_id for label in labels if label.status == "abstained"}
 
 
 def _pairs(store: Store, study: Study) -> list[Comparison]:
     """Return pairs of responses, for a store in which nothing is compared yet."""
     from labeling_ui.pairing import pairs_of
 
-    return [] if study.config.source else list(pairs_of(store, study.config.pairs_per_prompt))
+    chosen = study.config.source or study.config.left_by
+    return [] if chosen else list(pairs_of(store, study.config.pairs_per_prompt))
 
 
 def _known(store: Store, study: Study) -> dict[KnownRole, dict[Ids, Choice]]:

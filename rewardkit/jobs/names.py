@@ -35,9 +35,14 @@ def _judge(config: Any) -> None:
 
     lookup(backends.GROUP, backends.BACKENDS, config.backend)
     load_rubric(config.rubric)
-    protocols.pair_protocol(config.protocol)
+    protocols.pair_protocol(config.protocol, config.protocol_options)
     if config.rating_protocol is not None:
-        protocols.rating_protocol(config.rating_protocol)
+        protocols.rating_protocol(config.rating_protocol, config.rating_protocol_options)
+
+
+def _cascade(config: Any) -> None:
+    for judge in config.judges:
+        _judge(judge)
 
 
 def _aggregate(config: Any) -> None:
@@ -69,6 +74,7 @@ def _stress(config: Any) -> None:
 
 CHECKS: Mapping[str, Callable[[Any], None]] = {
     "judge": _judge,
+    "cascade": _cascade,
     "aggregate": _aggregate,
     "train": _train,
     "calibrate": _calibrate,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, NoDatabaseError, NotFinishedError, UserError
 from rewardkit.jobs.auditing import AUDIT
+from rewardkit.jobs.cascading import CASCADE
 from rewardkit.jobs.evaluating import EVALUATE
 from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
 from rewardkit.jobs.learning import CALIBRATE, TRAIN
@@ -18,7 +19,8 @@ from rewardkit.progress import log
 from rewardkit.runs import Manifest
 
 STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (IMPORT, SIMULATE, JUDGE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE, STRESS, AUDIT)
+    stage.name: stage
+    for stage in (IMPORT, SIMULATE, JUDGE, CASCADE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE, STRESS, AUDIT)
 }
 
 

@@ -27,6 +27,7 @@ MACHINERY = {
     "simulate_config",
     "audit_config",
     "judge_config",
+    "cascade_config",
     "section",
     "yaml_files",
     "runs",
