@@ -9,10 +9,14 @@ from pydantic import Field, model_validator
 from rewardkit.section import Count, Fraction, Positive, Section
 
 NotNegative = Annotated[float, Field(ge=0.0)]
+BEHIND_SERVERS = ("anthropic", "openai")
+"""Backends that the section `server` is about."""
+ANTHROPIC = {"url": "https://api.anthropic.com", "key_variable": "ANTHROPIC_API_KEY", "temperature": None}
+"""What is true there, unless the config says otherwise: its newer models take no temperature."""
 
 
 class ServerConfig(Section):
-    """An OpenAI-compatible server, and how it is asked."""
+    """A provider or an OpenAI-compatible server, and how it is asked."""
 
     url: str = Field(
         "https://api.openai.com/v1",
@@ -56,7 +60,7 @@ class JudgeConfig(Section):
     model: str = Field(
         "smollm2-135m", description="alias, folder, hub id or GGUF file; behind a server, its name there"
     )
-    server: ServerConfig = Field(ServerConfig(), description="of the backend openai")
+    server: ServerConfig = Field(ServerConfig(), description="of the backends openai and anthropic")
     rubric: str = Field("fiction", description="name of a rubric in configs/rubrics, or a path")
     protocol: str = Field("pairwise.v1", description="a registered protocol for preferences")
     protocol_options: dict[str, Any] = Field({}, description="its own, such as {thought_tokens: 400} of reasoned.v1")
@@ -76,10 +80,29 @@ class JudgeConfig(Section):
     )
     warn_cost: Positive | None = Field(None, description="said aloud when so much is spent")
     max_failure_rate: Fraction = Field(0.2, description="the job stops when more labels than this share fail")
+    cache: bool | None = Field(
+        None,
+        description="keep answers in WORKSPACE/judge-cache.db, never to pay twice; if absent, where a server is asked",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_provider(cls, data: Any) -> Any:
+        """Fill in where another provider than OpenAI is, and what it is called there."""
+        if not isinstance(data, dict) or data.get("backend") != "anthropic":
+            return data
+        server = data.get("server", {})
+        return {**data, "server": {**ANTHROPIC, **server}} if isinstance(server, dict) else data
 
     @model_validator(mode="after")
     def _budgets_need_prices(self) -> JudgeConfig:
         known = self.server.price_in is not None and self.server.price_out is not None
-        if self.backend == "openai" and (self.max_cost or self.warn_cost) and not known:
+        if self.backend in BEHIND_SERVERS and (self.max_cost or self.warn_cost) and not known:
             raise ValueError("a budget needs server.price_in and server.price_out")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_need_the_cache(self) -> JudgeConfig:
+        if self.server.batch and self.cache is False:
+            raise ValueError("server.batch needs the cache: what a batch brings, and which was sent, is kept there")
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -58,17 +59,22 @@ class JudgingServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Judging)
         self.asked, self.times, self.lock = [], Counter(), threading.Lock()
         self.under_way = self.most = 0
-        self.room, self.model, self.odd = None, "served", None
+        self.room, self.model, self.odd, self.delay = None, "served", None, 0.0
 
     @property
     def url(self):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
+    def handle_error(self, request, address):
+        # Whoever asked was killed, or has gone away.
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, address)
+
     def reset(self, *, room=None):
         """Forget all; with room for so many at the same time others are told that it is too much."""
         self.asked.clear()
         self.times.clear()
-        self.most, self.room, self.model = 0, room, "served"
+        self.most, self.room, self.model, self.delay = 0, room, "served", 0.0
 
 
 class Judging(BaseHTTPRequestHandler):
@@ -100,8 +106,8 @@ class Judging(BaseHTTPRequestHandler):
                 server.under_way -= 1
 
     def answer(self, body, said, times):
-        if self.server.room is not None:
-            time.sleep(0.01)
+        if self.server.room is not None or self.server.delay:
+            time.sleep(self.server.delay or 0.01)
         if said == "crowded" or (said == "busy" and times < 3):
             return self.send(429, {"error": {"message": "too many requests"}}, **{"retry-after": "0.05"})
         if said in ERRORS or (said == "ill" and times < 3):

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from rewardkit.errors import ConfigError
 from rewardkit.judge.backends import open_backend
+from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Backend, PairProtocol, RatingProtocol
 from rewardkit.judge.protocols import pair_protocol, rating_protocol
 from rewardkit.judge_config import JudgeConfig
@@ -67,8 +68,12 @@ class Judges:
     ratings: Judge[RatingProtocol] | None
 
 
-def open_judges(config: JudgeConfig) -> Judges:
+def open_judges(config: JudgeConfig, cache: AnswerCache | None = None) -> Judges:
     """Build what a config names; cheap checks first, the model last.
+
+    Args:
+        config: The config.
+        cache: Where answers are kept that are worth it; nowhere if absent.
 
     Raises:
         ConfigError: An unknown backend, protocol or rubric, or a backend that cannot tell what the protocol needs.
@@ -77,7 +82,7 @@ def open_judges(config: JudgeConfig) -> Judges:
     """
     rubric, compares = load_rubric(config.rubric), pair_protocol(config.protocol)
     rates = rating_protocol(config.rating_protocol) if config.rating_protocol else None
-    backend = open_backend(config)
+    backend = open_backend(config, cache)
     _require_capability(backend, compares)
     if rates:
         _require_capability(backend, rates)

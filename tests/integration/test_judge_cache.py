@@ -1,0 +1,136 @@
+"""Judges that never pay twice: answers that are kept, also by a process that is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rewardkit.judge.backends import open_backend
+from rewardkit.judge.cache import AnswerCache
+from rewardkit.judge.contract import Request
+from rewardkit.judge_config import JudgeConfig
+from rewardkit.store.store import Store
+from rewardkit.types import Comparison, Message, Prompt, Response
+
+server = runpy.run_path(str(Path(__file__).parents[1] / "judging.py"))["server"]
+ITEMS = 150
+
+
+def backend(server, cache, **how):
+    how = {"url": server.url, "key_variable": None, "attempts": 2, "price_in": 1000.0, "price_out": 0.0, **how}
+    return open_backend(JudgeConfig(backend="openai", model="m", server=how), cache)
+
+
+def ask(said, **fields):
+    return Request("You judge.", f"Which? {said}", "", ("A", "B"), **fields)
+
+
+def test_what_was_answered_is_not_asked_again_and_what_failed_is(server):
+    server.reset()
+    cache, asked = AnswerCache(), [ask("well"), ask("dead"), ask("rare")]
+    first = backend(server, cache).complete(asked)
+    assert [bool(each.failure) for each in first] == [False, True, False] and len(server.asked) == 4
+    again = backend(server, cache).complete(asked)
+    assert len(server.asked) == 6 and cache.hits == 2
+    assert again[0].logprobs == first[0].logprobs and again[2].bounds == first[2].bounds
+    assert (again[0].cost, first[0].cost) == (0.0, pytest.approx(0.006))
+
+
+def test_what_is_known_has_no_price(server):
+    cache, asked = AnswerCache(), backend(server, AnswerCache())
+    asked.cache = cache
+    assert asked.price(ask("well")) == pytest.approx(0.006)
+    asked.complete([ask("well")])
+    assert asked.price(ask("well")) == 0.0 and asked.price(ask("rare")) > 0.0
+
+
+def test_votes_are_drawn_one_by_one_and_each_is_kept(server):
+    server.reset()
+    cache = AnswerCache()
+    votes = [Request("", "Which? well", "", (), reply_tokens=9, temperature=0.7, seed=seed) for seed in (1, 2, 3)]
+    backend(server, cache).complete(votes)
+    assert len(server.asked) == 3 and {body["seed"] for *_, body in server.asked} == {1, 2, 3}
+    backend(server, cache).complete(votes)
+    assert len(server.asked) == 3 and cache.hits == 3
+
+
+@pytest.fixture
+def workspace(server, tmp_path):
+    server.reset()
+    with Store.open(tmp_path / "rewardkit.db") as store:
+        for number in range(ITEMS):
+            prompt = Prompt.of((Message(role="user", content=f"A line about rain, {number}."),))
+            found = [Response.of(prompt.id, text) for text in ("It rained.", "The gutters sang.")]
+            store.add([prompt, *found, Comparison.of(prompt.id, *(each.id for each in found))])
+    where = {"url": server.url, "key_variable": None, "concurrency": 8, "price_in": 1000.0, "price_out": 0.0}
+    judge = {"backend": "openai", "model": "m", "rubric": "joke", "server": where}
+    config = {"name": "j", "workspace": str(tmp_path), "judge": judge}
+    (tmp_path / "judge.yaml").write_text(json.dumps(config))
+    return tmp_path
+
+
+def start(folder):
+    words = [sys.executable, "-m", "rewardkit", "judge", str(folder / "judge.yaml"), "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def labels(folder):
+    with Store.open(folder / "rewardkit.db") as store:
+        return list(store.labels())
+
+
+@pytest.mark.slow
+def test_a_job_that_is_killed_buys_nothing_twice(server, workspace):
+    server.delay = 0.05
+    for most in (60, 140):
+        process = start(workspace)
+        while len(server.asked) < most:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        # Those that were under way are answered, and nobody hears it: at most as many as may be at a time.
+        while server.under_way:
+            time.sleep(0.01)
+    killed, there = len(server.asked), len(labels(workspace))
+    assert there < killed < 2 * ITEMS
+    server.delay = 0.0
+    process = start(workspace)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    found = labels(workspace)
+    assert len({(label.comparison_id, label.order_shown) for label in found}) == len(found) == 2 * ITEMS
+    times = [json.dumps(body, sort_keys=True) for *_, body in server.asked]
+    # Twice is asked only what was under way when it was killed, each of two times.
+    assert len(times) - len(set(times)) <= 2 * 8
+    assert len(set(times)) == 2 * ITEMS
+
+
+@pytest.mark.slow
+def test_what_was_bought_becomes_labels_where_the_labels_were_lost(server, workspace):
+    process = start(workspace)
+    assert process.communicate(timeout=120) and process.returncode == 0
+    before = {(each.comparison_id, each.order_shown): each.p_a for each in labels(workspace)}
+    assert len(server.asked) == len(before) == 2 * ITEMS
+    with Store.open(workspace / "rewardkit.db") as store:
+        records = [*store.prompts(), *store.responses(), *(each.comparison for each in store.comparisons())]
+    for path in workspace.glob("rewardkit.db*"):
+        path.unlink()
+    with Store.open(workspace / "rewardkit.db") as store:
+        store.add(records)
+    process = start(workspace)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and len(server.asked) == 2 * ITEMS, err
+    after = labels(workspace)
+    assert {(each.comparison_id, each.order_shown): each.p_a for each in after} == before
+    assert sum(each.cost for each in after) == 0.0
+    assert f"{2 * ITEMS} answers from the cache" in err and json.loads(out)["answers from the cache"] == 2 * ITEMS
