@@ -90,7 +90,9 @@ def export(
     form: Annotated[
         str,
         typer.Option(
-            "--format", help="jsonl (everything), trl (prompt, chosen, rejected), parquet (labels) or dataset."
+            "--format",
+            help="jsonl (everything), trl (prompt, chosen, rejected), parquet (labels and texts), labels (Parquet "
+            "without texts, for millions) or dataset.",
         ),
     ] = "jsonl",
     as_json: Json = False,

@@ -21,6 +21,7 @@ from rewardkit.errors import OutputError
 from rewardkit.registry import lookup
 from rewardkit.runs import atomic_writer, make_folder
 from rewardkit.store.exporting_contract import Exporter, ExportSummary
+from rewardkit.store.exporting_labels import export_labels
 from rewardkit.store.exporting_tables import export_parquet, write_preferences
 from rewardkit.store.importing_files import LABELS, MAJORITIES
 from rewardkit.store.rows import KINDS, ComparisonTexts
@@ -45,7 +46,7 @@ before judges), as chosen and rejected messages; where no choice was made more o
 """
 
 # How names of a format's files end; what a third party registers is taken to be JSON Lines.
-ENDINGS = {"parquet": ".parquet", "dataset": ""}
+ENDINGS = {"parquet": ".parquet", "labels": ".parquet", "dataset": ""}
 WRITTEN_AS = {".jsonl": "JSON Lines", ".parquet": "Parquet"}
 # The rater group of those who decide where annotators disagree.
 ADJUDICATOR = "adjudicator"
@@ -220,5 +221,6 @@ EXPORTERS: dict[str, Exporter] = {
     "jsonl": export_records,
     "trl": export_trl,
     "parquet": export_parquet,
+    "labels": export_labels,
     "dataset": export_dataset,
 }
