@@ -10,7 +10,7 @@ from rewardkit.errors import ConfigError
 from rewardkit.judge.backends import open_backend
 from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Backend, PairProtocol, RatingProtocol
-from rewardkit.judge.protocols import pair_protocol, rating_protocol
+from rewardkit.judge.protocols import pair_protocol, rating_protocol, settings_of
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.rubric import Rubric, load_rubric
 from rewardkit.types import Annotator
@@ -50,6 +50,7 @@ class Judge(Generic[P]):
                 "backend": self.backend.name,
                 "rubric_version": self.rubric.version,
                 "rubric_hash": self.rubric.content_hash,
+                **settings_of(self.protocol),
                 **extra,
             },
         )
@@ -80,8 +81,8 @@ def open_judges(config: JudgeConfig, cache: AnswerCache | None = None) -> Judges
         ModelError: The model cannot be used.
         MissingExtraError: A package of the extra `judge` is not installed.
     """
-    rubric, compares = load_rubric(config.rubric), pair_protocol(config.protocol)
-    rates = rating_protocol(config.rating_protocol) if config.rating_protocol else None
+    rubric, compares = load_rubric(config.rubric), pair_protocol(config.protocol, config.protocol_options)
+    rates = rating_protocol(config.rating_protocol, config.rating_protocol_options) if config.rating_protocol else None
     backend = open_backend(config, cache)
     _require_capability(backend, compares)
     if rates:

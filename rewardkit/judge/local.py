@@ -1,10 +1,11 @@
-"""The `transformers` backend: a model on this machine, whose answer is read from the label tokens."""
+"""The `transformers` backend: a model on this machine, whose answer is read from the label tokens, or written."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rewardkit.batching import token_budget_batches
@@ -15,6 +16,7 @@ from rewardkit.hardware import best_dtype, device, dtype_of, quiet_loading
 from rewardkit.judge.contract import Capability, Completion, Request
 from rewardkit.judge.encoding import RequestEncoder
 from rewardkit.judge.label_reader import LabelReader
+from rewardkit.judge.replying import Replier
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.models import ModelFolder, resolve
 
@@ -28,7 +30,7 @@ class _Reading:
 
 
 class LocalBackend:
-    """Answers with label probabilities of a local causal language model.
+    """Answers with label probabilities, or in words, of a local causal language model.
 
     The tokenizer is loaded at once, the weights with the first batch, so that counting tokens is cheap.
 
@@ -44,7 +46,7 @@ class LocalBackend:
     """
 
     name = "transformers"
-    capabilities: frozenset[Capability] = frozenset({"labels"})
+    capabilities: frozenset[Capability] = frozenset({"labels", "replies"})
 
     def __init__(self, model: str, *, dtype: str = "auto", max_tokens: int = 2048, batch_tokens: int = 4096) -> None:
         require("torch", "judge")
@@ -52,9 +54,10 @@ class LocalBackend:
         self.model, self.revision = folder.name, folder.revision
         self._path, self._batch_tokens = folder.path, batch_tokens
         self._dtype = dtype if dtype != "auto" else best_dtype()
-        tokenizer, model_config = _described(folder)
-        self._encoder = RequestEncoder(tokenizer, model)
-        self._max_tokens = min(max_tokens, _context(model_config))
+        self._tokenizer, model_config = _described(folder)
+        self._encoder = RequestEncoder(self._tokenizer, model)
+        self._context = _context(model_config)
+        self._max_tokens = min(max_tokens, self._context)
         self.settings = {"dtype": self._dtype, "max_tokens": self._max_tokens}
         self._reader: LabelReader | None = None
 
@@ -78,12 +81,12 @@ class LocalBackend:
         """
         labels = [self._encoder.label_ids(request) for request in requests]
         answers = [self._encode(request) for request in requests]
-        sequences = {i: ids for i, ids in enumerate(answers) if not isinstance(ids, Completion)}
+        encoded = {i: ids for i, ids in enumerate(answers) if not isinstance(ids, Completion)}
+        sequences = {i: ids for i, ids in encoded.items() if labels[i]}
         read = self._read(sequences, labels) if sequences else {}
-        return [
-            answer if isinstance(answer, Completion) else _completion(request, len(answer), read[i])
-            for i, (request, answer) in enumerate(zip(requests, answers, strict=True))
-        ]
+        found = self._written(requests, {i: ids for i, ids in encoded.items() if not labels[i]})
+        found |= {i: _completion(requests[i], len(ids), read[i]) for i, ids in sequences.items()}
+        return [answer if isinstance(answer, Completion) else found[i] for i, answer in enumerate(answers)]
 
     def _read(self, sequences: dict[int, list[int]], labels: list[list[int]]) -> dict[int, _Reading]:
         """Return what the model says after each sequence, by its key."""
@@ -98,6 +101,14 @@ class LocalBackend:
             found.update({key: _Reading(values, seconds) for key, values in zip(chosen, logprobs, strict=True)})
         return found
 
+    def _written(self, requests: Sequence[Request], sequences: dict[int, list[int]]) -> dict[int, Completion]:
+        """Return the replies to the requests without labels, by their places."""
+        if not sequences:
+            return {}
+        replier = Replier(self._weights, self._tokenizer, batch_tokens=self._batch_tokens, context=self._context)
+        replies = replier.reply([requests[i] for i in sequences], list(sequences.values()))
+        return dict(zip(sequences, replies, strict=True))
+
     def _encode(self, request: Request) -> list[int] | Completion:
         try:
             ids = self._encoder.encode(request)
@@ -109,10 +120,11 @@ class LocalBackend:
 
     def _loaded(self) -> LabelReader:
         if self._reader is None:
-            self._reader = LabelReader(self._load())
+            self._reader = LabelReader(self._weights)
         return self._reader
 
-    def _load(self) -> Any:
+    @cached_property
+    def _weights(self) -> Any:
         transformers, safetensors = require("transformers", "judge"), require("safetensors", "judge")
         try:
             with quiet_loading():

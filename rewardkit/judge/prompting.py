@@ -22,6 +22,7 @@ SECTIONS = ("system", "user", "prefill")
 TAGS = ("request", "response", "response_a", "response_b", "system", "user", "assistant", "tool")
 THINKING = "<think>"
 _THOUGHT = re.compile(rf"{THINKING}.*?(?:</think>|\Z)", re.DOTALL)
+_MARK = re.compile(r"</?think>")
 _HEADING = re.compile(r"^=== (\w+) ===$", re.MULTILINE)
 
 
@@ -111,3 +112,8 @@ def said(text: str) -> str:
     """Return what was said aloud so far: some models think first, between tags."""
     aloud = _THOUGHT.sub("", text).lstrip()
     return "" if THINKING.startswith(aloud) else aloud
+
+
+def aloud(text: str) -> str:
+    """Return all that was said, thoughts included, without the tags around them: some are cut before their end."""
+    return _MARK.sub("", text).strip()

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
+from rewardkit.complaints import complaint
 from rewardkit.errors import ConfigError
 from rewardkit.judge.by_criterion import PairwiseCriteriaV1
 from rewardkit.judge.contract import PairProtocol, RatingProtocol
 from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
 from rewardkit.judge.process import ProcessV1
 from rewardkit.judge.rating import RatingV1, RatingV2
+from rewardkit.judge.reasoning import RatingReasonedV1, ReasonedV1
 from rewardkit.judge.reference import PairwiseReferenceV1
 from rewardkit.judge.span_critique import CritiqueSpansV1
 from rewardkit.judge.ties import PairwiseV2
 from rewardkit.judge.windows import RatingWindowsV1, WindowsV1
-from rewardkit.registry import lookup
+from rewardkit.registry import lookup, suggestion
 
 GROUP = "judge_protocols"
-PROTOCOLS: Mapping[str, Callable[[], Any]] = {
+PROTOCOLS: Mapping[str, Callable[..., Any]] = {
     "critique-spans.v1": CritiqueSpansV1,
     "pairwise-criteria.v1": PairwiseCriteriaV1,
     "pairwise-reference.v1": PairwiseReferenceV1,
@@ -26,36 +30,70 @@ PROTOCOLS: Mapping[str, Callable[[], Any]] = {
     "pairwise.v1": PairwiseV1,
     "pairwise.v2": PairwiseV2,
     "process.v1": ProcessV1,
+    "rating-reasoned.v1": RatingReasonedV1,
     "rating-windows.v1": RatingWindowsV1,
     "rating.v1": RatingV1,
     "rating.v2": RatingV2,
+    "reasoned.v1": ReasonedV1,
     "windows.v1": WindowsV1,
 }
 
 
-def pair_protocol(name: str) -> PairProtocol:
+def pair_protocol(name: str, options: Mapping[str, Any] | None = None) -> PairProtocol:
     """Return a registered protocol for preferences.
 
+    Args:
+        name: Its name.
+        options: Its own, by name.
+
     Raises:
-        ConfigError: None has this name, or it is one for ratings.
+        ConfigError: None has this name, it is one for ratings, or it has no such option.
     """
-    protocol: PairProtocol = _protocol(name, "compare", "protocol")
+    protocol: PairProtocol = _protocol(name, "compare", "protocol", options or {})
     return protocol
 
 
-def rating_protocol(name: str) -> RatingProtocol:
+def rating_protocol(name: str, options: Mapping[str, Any] | None = None) -> RatingProtocol:
     """Return a registered protocol for ratings.
 
+    Args:
+        name: Its name.
+        options: Its own, by name.
+
     Raises:
-        ConfigError: None has this name, or it is one for preferences.
+        ConfigError: None has this name, it is one for preferences, or it has no such option.
     """
-    protocol: RatingProtocol = _protocol(name, "rate", "rating_protocol")
+    protocol: RatingProtocol = _protocol(name, "rate", "rating_protocol", options or {})
     return protocol
 
 
-def _protocol(name: str, method: str, key: str) -> Any:
-    protocol = lookup(GROUP, PROTOCOLS, name)()
+def settings_of(protocol: PairProtocol | RatingProtocol) -> Mapping[str, Any]:
+    """Return what else than its prompts decides what a protocol asks: all its options, those by default too."""
+    options = getattr(protocol, "options", None)
+    return {} if options is None else {"protocol_options": options.model_dump(mode="json")}
+
+
+def _protocol(name: str, method: str, key: str, options: Mapping[str, Any]) -> Any:
+    make = lookup(GROUP, PROTOCOLS, name)
+    accepts = getattr(make, "options_type", None)
+    protocol = make() if accepts is None else make(_options(accepts, key, options))
     if not hasattr(protocol, method):
         other = "ratings" if method == "compare" else "preferences"
         raise ConfigError(f"{name!r} is a protocol for {other}", where=f"judge.{key}", expected=f"one with {method}")
+    if accepts is None and options:
+        raise ConfigError(f"{name!r} has no options", where=f"judge.{key}_options", fix="leave them out")
     return protocol
+
+
+def _options(accepts: type[BaseModel], key: str, options: Mapping[str, Any]) -> BaseModel:
+    try:
+        return accepts.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        wrong = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"{wrong}: {complaint(first)}",
+            where=f"judge.{key}_options",
+            expected=", ".join(accepts.model_fields),
+            fix=suggestion(wrong, accepts.model_fields),
+        ) from error

@@ -100,6 +100,17 @@ def test_a_request_that_is_too_long_is_a_failed_completion_among_good_ones(confi
     assert good.logprobs == pytest.approx(again.logprobs)
 
 
+def test_a_backend_that_replies_does_so_among_labels(config):
+    backend = open_backend(config)
+    words = Request("Judge with great care.", "Why?", "", (), reply_tokens=5, cut=True)
+    between = [words] * ("replies" in backend.capabilities)
+    first, *replies, last = backend.complete([REQUESTS[0], *between, REQUESTS[1]])
+    assert set(first.logprobs) == set(last.logprobs) == {"A", "B"}
+    assert len(replies) == len(between)
+    assert not any(each.failure or each.logprobs for each in replies)
+    assert all(each.tokens > 0 for each in replies)
+
+
 def test_nothing_asked_is_nothing_answered(config):
     assert open_backend(config).complete([]) == []
 

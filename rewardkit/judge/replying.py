@@ -1,0 +1,158 @@
+"""Replies in words from a local model, in batches.
+
+A reply is the most probable one token by token, or drawn where the request has a seed. A drawn reply is the same in
+any company, but for what rounding in a batch does to logits: each row has random numbers of its own, and its next token
+is the largest of logits / temperature + Gumbel noise, which is a draw from their softmax (Gumbel 1954; Maddison et al.
+2014, A* sampling, arXiv:1411.0030, section 2).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from rewardkit.batching import token_budget_batches
+from rewardkit.errors import ModelError
+from rewardkit.judge.contract import Completion, Request
+
+PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_p": 1.0, "top_k": 50, "repetition_penalty": 1.0}
+"""How transformers is to choose tokens, whatever a model's own settings say: as the logits are, no more."""
+
+
+class Replier:
+    """Writes replies with a causal language model.
+
+    Args:
+        model: A transformers causal language model in evaluation mode.
+        tokenizer: Its tokenizer.
+        batch_tokens: Tokens of a batch, replies and padding included.
+        context: Tokens that the model can attend to.
+
+    Raises:
+        ModelError: No token ends a reply.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, batch_tokens: int, context: int) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._batch_tokens, self._context = batch_tokens, context
+        self._ends = _ends(model, tokenizer)
+
+    def reply(self, requests: Sequence[Request], sequences: Sequence[Sequence[int]]) -> list[Completion]:
+        """Answer requests in words.
+
+        Args:
+            requests: Requests without labels.
+            sequences: Token ids of each.
+        """
+        wholes = [len(ids) + request.reply_tokens for request, ids in zip(requests, sequences, strict=True)]
+        found = {
+            i: Completion(tokens=len(sequences[i]), failure=self._too_long(requests[i]))
+            for i, whole in enumerate(wholes)
+            if whole > self._context
+        }
+        fits = [i for i in range(len(requests)) if i not in found]
+        for batch in token_budget_batches([wholes[i] for i in fits], self._batch_tokens):
+            chosen = [fits[place] for place in batch]
+            asked, ids = [requests[i] for i in chosen], [sequences[i] for i in chosen]
+            started = time.perf_counter()
+            written = self._written(asked, ids)
+            seconds = (time.perf_counter() - started) / len(chosen)
+            for i, request, new in zip(chosen, asked, written, strict=True):
+                found[i] = self._completion(request, len(sequences[i]), new, seconds)
+        return [found[i] for i in range(len(requests))]
+
+    def _too_long(self, request: Request) -> str:
+        return f"the request and a reply of {request.reply_tokens} tokens are longer than the model's {self._context}"
+
+    def _written(self, requests: Sequence[Request], sequences: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Return the new tokens of each row of one batch, as far as they were allowed or the model ended them."""
+        import torch
+        from transformers import GenerationConfig, StoppingCriteriaList
+
+        width, pad = max(map(len, sequences)), min(self._ends)
+        # Padding stands on the left, so that all rows write at the same place.
+        ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in sequences])
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in sequences])
+        limits = [request.reply_tokens for request in requests]
+        config = GenerationConfig(
+            **PLAIN, max_new_tokens=max(limits), eos_token_id=sorted(self._ends), pad_token_id=pad
+        )
+        with torch.inference_mode():
+            whole = self._model.generate(
+                input_ids=ids.to(self._model.device),
+                attention_mask=mask.to(self._model.device),
+                generation_config=config,
+                logits_processor=[_Drawing(requests)],
+                stopping_criteria=StoppingCriteriaList([_Limits(width, limits)]),
+            )
+        new = whole[:, width:].tolist()
+        return [row[:limit] for row, limit in zip(new, limits, strict=True)]
+
+    def _completion(self, request: Request, tokens: int, new: list[int], seconds: float) -> Completion:
+        end = next((at for at, token in enumerate(new) if token in self._ends), None)
+        counted = Completion(tokens=tokens, reply_tokens=len(new) if end is None else end, seconds=seconds)
+        if end is None and not request.cut:
+            return replace(counted, failure=f"the reply was cut off at {request.reply_tokens} tokens")
+        text = self._tokenizer.decode(new[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return replace(counted, reply=text, was_cut=end is None)
+
+
+class _Drawing:
+    """Adds noise to the logits of the rows that are drawn; transformers calls it a logits processor.
+
+    Args:
+        requests: One for each row.
+    """
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        import torch
+
+        self._rows = {
+            row: (
+                torch.Generator().manual_seed(request.seed),
+                1.0 if request.temperature is None else request.temperature,
+            )
+            for row, request in enumerate(requests)
+            if request.seed is not None and request.temperature != 0.0
+        }
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Return logits of which the largest is the draw, `(rows, vocabulary)`."""
+        import torch
+
+        scores = scores.float()
+        for row, (generator, temperature) in self._rows.items():
+            # Minus the logarithm of an exponential variate is Gumbel noise.
+            waits = torch.empty(scores.shape[-1]).exponential_(generator=generator).clamp_(min=1e-30)
+            scores[row] = scores[row] / temperature - waits.log().to(scores.device)
+        return scores
+
+
+class _Limits:
+    """Ends each row at its own limit; transformers calls it a stopping criterion.
+
+    Args:
+        start: Where replies begin.
+        limits: Longest reply of each row, in tokens.
+    """
+
+    def __init__(self, start: int, limits: Sequence[int]) -> None:
+        self._start, self._limits = start, limits
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        """Return which rows are at their end, `(rows,)`."""
+        import torch
+
+        written = input_ids.shape[1] - self._start
+        return torch.tensor([written >= limit for limit in self._limits], device=input_ids.device)
+
+
+def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the tokens that end a reply: the tokenizer's, and those that the model names."""
+    named = model.generation_config.eos_token_id
+    ends = {*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id} - {None}
+    if not ends:
+        raise ModelError("no token ends a reply", where=str(model.name_or_path), expected="a model that chats")
+    return frozenset(ends)
