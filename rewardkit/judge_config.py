@@ -53,6 +53,16 @@ class ServerConfig(Section):
     )
 
 
+class VotesConfig(Section):
+    """A judge that draws its replies is asked several times about each comparison, until its majority is certain."""
+
+    count: Annotated[int, Field(ge=2)] = Field(8, description="votes on a comparison in one order, at most")
+    temperature: Annotated[float, Field(gt=0.0, le=2.0)] = Field(0.7, description="at which replies are drawn")
+    stop: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
+        0.95, description="no more are asked for when the majority stays one with this probability; 1 asks for all"
+    )
+
+
 class JudgeConfig(Section):
     """A judge model that labels comparisons (and rates responses) in batch."""
 
@@ -66,6 +76,7 @@ class JudgeConfig(Section):
     protocol_options: dict[str, Any] = Field({}, description="its own, such as {thought_tokens: 400} of reasoned.v1")
     rating_protocol: str | None = Field(None, description="a registered protocol for ratings; none if absent")
     rating_protocol_options: dict[str, Any] = Field({}, description="its own, such as {thought_tokens: 400}")
+    votes: VotesConfig | None = Field(None, description="ask several times; for protocols that reply in words")
     persona: str = Field(
         "", description="who it is to judge as, in a sentence, such as: You read as a strict magazine editor."
     )

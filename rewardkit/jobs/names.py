@@ -30,12 +30,14 @@ def check_names(config: JobConfig, skip: Collection[str] = ()) -> None:
 
 
 def _judge(config: Any) -> None:
-    from rewardkit.judge import backends, protocols
+    from rewardkit.judge import backends, protocols, votes
     from rewardkit.rubric import load_rubric
 
     lookup(backends.GROUP, backends.BACKENDS, config.backend)
     load_rubric(config.rubric)
-    protocols.pair_protocol(config.protocol, config.protocol_options)
+    compares = protocols.pair_protocol(config.protocol, config.protocol_options)
+    if config.votes is not None:
+        votes.Voted(compares, config.votes)
     if config.rating_protocol is not None:
         protocols.rating_protocol(config.rating_protocol, config.rating_protocol_options)
 

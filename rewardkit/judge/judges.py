@@ -11,6 +11,7 @@ from rewardkit.judge.backends import open_backend
 from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Backend, PairProtocol, RatingProtocol
 from rewardkit.judge.protocols import pair_protocol, rating_protocol, settings_of
+from rewardkit.judge.votes import Voted
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.rubric import Rubric, load_rubric
 from rewardkit.types import Annotator
@@ -83,6 +84,7 @@ def open_judges(config: JudgeConfig, cache: AnswerCache | None = None) -> Judges
     """
     rubric, compares = load_rubric(config.rubric), pair_protocol(config.protocol, config.protocol_options)
     rates = rating_protocol(config.rating_protocol, config.rating_protocol_options) if config.rating_protocol else None
+    compares = Voted(compares, config.votes) if config.votes else compares
     backend = open_backend(config, cache)
     _require_capability(backend, compares)
     if rates:

@@ -69,8 +69,8 @@ def rating_protocol(name: str, options: Mapping[str, Any] | None = None) -> Rati
 
 def settings_of(protocol: PairProtocol | RatingProtocol) -> Mapping[str, Any]:
     """Return what else than its prompts decides what a protocol asks: all its options, those by default too."""
-    options = getattr(protocol, "options", None)
-    return {} if options is None else {"protocol_options": options.model_dump(mode="json")}
+    options, settings = getattr(protocol, "options", None), getattr(protocol, "settings", {})
+    return {**settings, **({} if options is None else {"protocol_options": options.model_dump(mode="json")})}
 
 
 def _protocol(name: str, method: str, key: str, options: Mapping[str, Any]) -> Any:
