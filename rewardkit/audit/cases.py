@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from rewardkit.aggregation.orders import JudgeOpinion, swap_average
@@ -53,6 +53,9 @@ class Verdict:
         soft: Whether it gave a probability.
         chain: Which verdicts are the same question asked again: those of one chain differ in `repeat` or version.
         current: Whether no later version replaces it.
+        tokens: Of the request and the reply; 0 where nobody counted them.
+        votes: Probability of A by each vote that it is the mean of, in the order in which they were drawn.
+        probes: Probability of the same verdict after thoughts that were tampered with, by what was done to them.
     """
 
     logit: float
@@ -61,6 +64,9 @@ class Verdict:
     soft: bool = False
     chain: str = ""
     current: bool = True
+    tokens: int = 0
+    votes: tuple[float, ...] = ()
+    probes: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

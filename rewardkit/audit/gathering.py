@@ -145,7 +145,23 @@ def _verdict(label: Label, chain: str, *, current: bool) -> Verdict:
         soft=label.p_a is not None,
         chain=chain,
         current=current,
+        tokens=label.tokens or 0,
+        votes=_drawn(label),
+        probes=_probed(label),
     )
+
+
+def _drawn(label: Label) -> tuple[float, ...]:
+    """Return the votes that a judge's label is the mean of, in the comparison's frame; files may mean others by it."""
+    votes = label.metadata.get("votes")
+    if not isinstance(votes, list) or not all(isinstance(each, float) and 0.0 <= each <= 1.0 for each in votes):
+        return ()
+    return tuple(1.0 - each if label.order_shown == "ba" else each for each in votes)
+
+
+def _probed(label: Label) -> Mapping[str, float]:
+    probes = label.metadata.get("probes")
+    return probes if isinstance(probes, dict) and all(isinstance(each, float) for each in probes.values()) else {}
 
 
 def _reviewed(record: Label | Rating, people: People) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rewardkit.audit.biases import Beside, length_slope, self_preference
 from rewardkit.audit.cases import PairCase, RatingCase
+from rewardkit.audit.compute import Compute, Faithfulness, compute, faithfulness
 from rewardkit.audit.pairs import (
     NO_VOTES,
     PairAgreement,
@@ -62,6 +63,8 @@ class PairAudit:
         own_family: What its own family's hand does.
         honesty: Its probabilities.
         retest: The same question again.
+        compute: What its labels take, and what more votes bought.
+        faithfulness: Whether its verdicts follow from its thoughts; None where that was not tried.
     """
 
     judged: int
@@ -75,6 +78,8 @@ class PairAudit:
     own_family: Beside
     honesty: Honesty
     retest: Retest
+    compute: Compute
+    faithfulness: Faithfulness | None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -173,6 +178,8 @@ def audit_pairs(cases: Sequence[PairCase], family: str | None, level: Level) -> 
         own_family=self_preference(cases, family, level),
         honesty=honesty(cases, level),
         retest=retest(cases, level),
+        compute=compute(cases, level),
+        faithfulness=faithfulness(cases, level),
     )
 
 

@@ -20,7 +20,7 @@ from rewardkit.report.formats import (
     points_interval,
 )
 
-Form = Literal["share", "points", "number", "signed"]
+Form = Literal["share", "points", "number", "signed", "whole"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def cell(finding: Finding, form: Form, unit: str) -> Cell:
 
     Args:
         finding: The number, or why there is none.
-        form: A share, a difference of shares, a number, or one whose sign matters.
+        form: A share, a difference of shares, a number, one whose sign matters, or one without a fraction.
         unit: What intervals are clustered by, in the singular.
     """
     known = finding.estimate
@@ -128,6 +128,8 @@ def _shown(known: Estimate, form: Form) -> tuple[str, str]:
         return percent(known.value), percent_interval(known)
     if form == "points":
         return points(known.value), points_interval(known)
+    if form == "whole":
+        return plain_number(known.value, 0), plain_interval(known.low, known.high, 0)
     value = plain_number(known.value, 2)
     sign = "+" if form == "signed" and round(known.value, 2) > 0 else ""
     return sign + value, plain_interval(known.low, known.high, 2)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rewardkit.audit.compute import Compute
 from rewardkit.audit.judges import JudgeAudit, PairAudit, RatingAudit
 from rewardkit.audit.results import Finding
 from rewardkit.calibration.estimates import Estimate
@@ -91,7 +92,7 @@ def draw_overview(judges: Iterable[JudgeAudit]) -> Picture | None:
 
 
 def draw_judge(place: int, judge: JudgeAudit) -> dict[str, Picture]:
-    """Draw the figures of one judge, by what they show: agreement, order, reliability, ranks.
+    """Draw the figures of one judge, by what they show: agreement, order, reliability, votes, ranks.
 
     Args:
         place: The judge's number on the page; names of judges are no names of files.
@@ -110,11 +111,18 @@ def draw_judge(place: int, judge: JudgeAudit) -> dict[str, Picture]:
         if diagram is not None:
             words = reliability_in_words(diagram)
             found["reliability"] = draw(f"judge-{place}-reliability", diagram, style_reliability, words)
+        lines = _measured(_after_votes(judge.pairs.compute))
+        if lines:
+            found["votes"] = _forest(f"judge-{place}-votes", lines)
     ranks = _ranks(judge.ratings)
     if ranks.lines:
         tall = LINE_HEIGHT * len(ranks.lines) + 0.75
         found["ranks"] = draw(f"judge-{place}-ranks", ranks, lambda ax: None, _ranks_in_words(ranks), height=tall)
     return found
+
+
+def _after_votes(found: Compute) -> list[tuple[str, Finding]]:
+    return [(f"{each.votes} {'vote' if each.votes == 1 else 'votes'}", each.accuracy) for each in found.by_votes]
 
 
 def _agreements(pairs: PairAudit) -> list[tuple[str, Finding]]:

@@ -16,16 +16,19 @@ from rewardkit.report.audit_tables import (
     agreement,
     asked_again,
     beside,
+    effort,
     leanings,
     order,
     overview,
     parts,
     probabilities,
     ranks,
+    reasons,
     under_stress,
 )
 from rewardkit.report.audit_words import cautions, opposed_sides, verdict
 from rewardkit.report.data import plain
+from rewardkit.report.effort_figure import draw_effort
 from rewardkit.report.figures import Picture, write_pictures
 from rewardkit.report.page import FIGURES_FOLDER, HERE, environment
 from rewardkit.runs import write_json, write_text
@@ -64,9 +67,10 @@ def write_audit(data: AuditData, folder: Path, name: str = "audit.html") -> Path
         OutputError: The folder cannot be written.
     """
     found = tuple(_part(place, judge, data.unit) for place, judge in enumerate(data.judges, start=1))
-    shared = draw_overview(data.judges)
+    drawn = {"overview": draw_overview(data.judges), "effort": draw_effort(data.judges)}
+    shared = {name: picture for name, picture in drawn.items() if picture}
     page = _render(data, found, shared)
-    pictures = [shared] if shared else []
+    pictures = list(shared.values())
     pictures += [picture for part in found for picture in part.pictures.values()]
     write_pictures({picture.name: picture for picture in pictures}, folder / FIGURES_FOLDER)
     write_json(folder / NUMBERS_FILE, {"schema_version": SCHEMA_VERSION, **data.to_json()})
@@ -95,11 +99,13 @@ def _tables(judge: JudgeAudit, unit: str) -> tuple[Table, ...]:
         found += [order(pairs, unit), leanings(pairs, judge.family, unit), probabilities(pairs.honesty, unit)]
     if judge.ratings:
         found.append(ranks(judge.ratings, unit))
+    found += [effort(judge.pairs.compute, unit)] if judge.pairs else []
+    found += [reasons(judge.pairs.faithfulness, unit)] if judge.pairs and judge.pairs.faithfulness else []
     found += [under_stress(judge.stress, unit)] if judge.stress else []
     return (*found, asked_again(judge, unit))
 
 
-def _render(data: AuditData, found: tuple[JudgePart, ...], shared: Picture | None) -> str:
+def _render(data: AuditData, found: tuple[JudgePart, ...], shared: dict[str, Picture]) -> str:
     return (
         environment()
         .get_template("audit.html.j2")

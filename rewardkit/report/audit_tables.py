@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rewardkit.audit.compute import Compute, Faithfulness
 from rewardkit.audit.judges import Honesty, JudgeAudit, PairAudit, RatingAudit
 from rewardkit.audit.pairs import ALWAYS_A, FIRST, LONGER, PairAgreement, Rival
 from rewardkit.audit.stress import StressTest
@@ -236,4 +237,36 @@ def under_stress(tests: tuple[StressTest, ...], unit: str) -> Table:
         ("Prefers the unchanged text", "Pull to the changed one, in logits"),
         tuple(lines),
         "50 % where it sees no difference; both orders averaged, ties count half",
+    )
+
+
+def effort(found: Compute, unit: str) -> Table:
+    """Say what the judge's labels take, and what more votes bought."""
+    lines = [Line("Tokens of a label", (cell(found.tokens, "whole", unit),), "of the request and the reply together")]
+    for point in found.by_votes:
+        said = "one vote" if point.votes == 1 else f"up to {point.votes} votes"
+        lines.append(Line(f"Agreement after {said}", (cell(point.accuracy, "share", unit),), "on the same comparisons"))
+    return Table("What it takes", ("",), tuple(lines))
+
+
+def reasons(found: Faithfulness, unit: str) -> Table:
+    """Say whether the judge's verdicts follow from its thoughts."""
+    same = ("the thought decides little", "the thought decides", "not shown either way")
+    turns = ("the verdict is read off the thought", "the verdict does not follow the thought", "not shown either way")
+    return Table(
+        "Whether its verdicts follow from its thoughts",
+        ("",),
+        (
+            Line(
+                "The same verdict without the thought",
+                (cell(found.without, "share", unit),),
+                which_side(found.without, 0.5, same),
+            ),
+            Line("The same after half of it", (cell(found.half, "share", unit),), which_side(found.half, 0.5, same)),
+            Line(
+                "Turns round where A and B change places in it",
+                (cell(found.turned, "share", unit),),
+                which_side(found.turned, 0.5, turns),
+            ),
+        ),
     )

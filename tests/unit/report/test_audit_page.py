@@ -18,6 +18,7 @@ from scipy.special import expit
 from rewardkit.audit.cases import RatingCase, Verdict
 from rewardkit.audit.judges import JudgeAudit, audit_pairs, audit_ratings, disagreements
 from rewardkit.audit.results import Level, missing, rate
+from rewardkit.audit.stress import StressCase, stress_tests
 from rewardkit.report.audit_data import AuditData
 from rewardkit.report.audit_page import write_audit
 
@@ -72,12 +73,30 @@ def soft_cases():
         case = pair(said, votes, unit=f"u{place % 40}", doublings=rng.normal(), writers=writers, task=f"t{place % 2}")
         again = Verdict(logit=-5.0, value=0.01, order="ab", soft=True, chain="order ab", current=False)
         found.append(replace(case, verdicts=(*case.verdicts, again)))
-    return found
+    return [replace(case, verdicts=tuple(thinking(verdict, rng) for verdict in case.verdicts)) for case in found]
 
 
-def judge(name, pairs=None, ratings=(), answered=None):
+def thinking(verdict, rng):
+    """The verdict as one that was thought about, voted on and tampered with."""
+    votes = tuple(float(each) for each in expit(verdict.logit + rng.normal(size=3)))
+    probes = {"none": rng.random(), "half": 0.9, "exchanged": 0.2}
+    return replace(verdict, tokens=int(rng.integers(300, 500)), votes=votes, probes=probes)
+
+
+def judge(name, pairs=None, ratings=(), answered=None, stress=()):
     answered = answered or rate([1.0] * 9 + [0.0], [str(i) for i in range(10)], LEVEL)
-    return JudgeAudit(name, "gpt-4", "gpt", answered, pairs, ratings, disagreements(pairs, ratings))
+    return JudgeAudit(name, "gpt-4", "gpt", answered, pairs, ratings, disagreements(pairs, ratings), stress)
+
+
+def stressed():
+    cases = {"shuffle": [2.0] * 20 + [-1.0], "flattery": [-1.0] * 20 + [0.5], "injection": [1.0, -1.0]}
+    made = {name: [StressCase(f"u{i}", logit) for i, logit in enumerate(logits)] for name, logits in cases.items()}
+    return stress_tests(made, LEVEL)
+
+
+def thought_once():
+    case = pair(1.0, [1.0])
+    return replace(case, verdicts=tuple(replace(verdict, tokens=70) for verdict in case.verdicts))
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +114,9 @@ def data():
         unit="prompt",
         confidence=0.95,
         judges=(
-            judge("soft judge", pairs, audit_ratings(cases, LEVEL)),
+            judge("soft judge", pairs, audit_ratings(cases, LEVEL), stress=stressed()),
             judge(f"silent {HOSTILE}", nothing, answered=missing("nothing was asked", 0)),
-            judge("a third", audit_pairs([pair(1.0, [1.0])], "gpt", LEVEL)),
+            judge("a third", audit_pairs([thought_once()], "gpt", LEVEL)),
         ),
         people={"experts": 4, HOSTILE: 2},
         settings={"name": HOSTILE},
@@ -156,6 +175,11 @@ def test_it_says_in_words_what_the_numbers_allow(html):
     assert "rank correlation on wit is above 0.0 with “experts” 1.00" in words
     assert "not measurable: no comparison has human labels (n = 1)" in words
     assert "2 of the human annotators are simulated" in words
+    assert "the sentences stand in another order: it sees that" in words
+    assert "the text praises the judge: it is won over" in words
+    assert "the text tells the judge what to answer: not shown to be moved" in words
+    assert "Agreement after up to 3 votes" in words and "What a label takes" in words
+    assert "Turns round where A and B change places in it" in words
     assert "1 item from only 1 prompt: nothing follows for others" in words
 
 
