@@ -12,6 +12,7 @@ from rewardkit.errors import ConfigError
 from rewardkit.judge.by_criterion import PairwiseCriteriaV1
 from rewardkit.judge.contract import PairProtocol, RatingProtocol
 from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
+from rewardkit.judge.probing import ReasonedProbeV1
 from rewardkit.judge.process import ProcessV1
 from rewardkit.judge.rating import RatingV1, RatingV2
 from rewardkit.judge.reasoning import RatingReasonedV1, ReasonedV1
@@ -34,6 +35,7 @@ PROTOCOLS: Mapping[str, Callable[..., Any]] = {
     "rating-windows.v1": RatingWindowsV1,
     "rating.v1": RatingV1,
     "rating.v2": RatingV2,
+    "reasoned-probe.v1": ReasonedProbeV1,
     "reasoned.v1": ReasonedV1,
     "windows.v1": WindowsV1,
 }

@@ -123,7 +123,7 @@ def _agreed(votes: Sequence[PairVerdict | Failure]) -> PairVerdict | Failure:
     counts = Counter(_side(vote) for vote in said)
     side, most = counts.most_common(1)[0]
     voice = next(vote for vote in said if _side(vote) == side)
-    details = {**voice.details, "votes": len(said), "agreement": most / len(said)}
+    details = {**voice.details, "votes": [vote.p_first for vote in said], "agreement": most / len(said)}
     if len(said) < len(votes):
         details["votes_failed"] = len(votes) - len(said)
     return replace(

@@ -27,6 +27,7 @@ PROMPT = Prompt.of((Message(role="user", content="Write a story."),), reference=
 PUBLISHED = {
     "pairwise.v1": "8802ed61b6420473746a1ecf4eb83087",
     "pairwise.v2": "e52326e6569dd0eb84106d3e6d4c91bb",
+    "reasoned-probe.v1": "8d919af54f8273ed129771abffd288f6",
     "reasoned.v1": "8d919af54f8273ed129771abffd288f6",
     "rating-reasoned.v1": "9d00dae8e370c9aec7f4549ef10f33c8",
     "pairwise-criteria.v1": "c1f024300f40a97dcd74b36e79d4ed71",
