@@ -1,19 +1,24 @@
-"""Log-probabilities of the labels at the end of token sequences, with the shared beginning run once.
+"""Log-probabilities of the labels at the end of token sequences, with what sequences share run once.
 
-Sequences are padded on the right: under causal attention nothing real ever sees the padding, so an item
-reads the same alone and in company. What all sequences begin with (a job's rubric and instruction) is
-run through the model once, and its keys and values are repeated for each.
+What all begin with (a job's rubric and instruction) is run first, and its keys and values are kept from batch to batch.
+The rest of a batch is one row in which what some of them share (a request, a response that stands first in several
+comparisons) stands once. Models that cannot read such rows get one row a sequence, padded on the right: under causal
+attention nothing real ever sees the padding. Either way a sequence reads the same alone and in company.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from rewardkit.batching import common_prefix
+from rewardkit.attending import Memory, Packable, inputs, prepare
+from rewardkit.batching import common_prefix, token_budget_batches
+from rewardkit.packing import alike, pack, packs
+from rewardkit.progress import log
 
 SHORTEST_PREFIX = 16
+VOCABULARY_AT_ONCE = 8192
 
 
 class LabelReader:
@@ -21,72 +26,115 @@ class LabelReader:
 
     Args:
         model: A transformers causal language model in evaluation mode.
+        share: Whether what sequences share is run once; without, each is run whole, which only measurements want.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._prefix: tuple[int, ...] = ()
-        self._cache: Any = None
+    def __init__(self, model: Any, *, share: bool = True) -> None:
+        self._model, self._share = model, share
+        self._memory, self._packable = Memory(), None if share else Packable(0)
 
-    def share_prefix(self, sequences: Sequence[list[int]]) -> int:
-        """Prepare what the sequences begin with, and return its length (0 if sharing does not pay)."""
-        kept = len(self._prefix)
-        if kept and all(len(s) > kept and tuple(s[:kept]) == self._prefix for s in sequences):
-            return kept
-        shared = common_prefix(sequences) if len(sequences) > 1 else 0
-        self._prefix, self._cache = (), None
-        if shared >= SHORTEST_PREFIX:
-            self._run_prefix(tuple(sequences[0][:shared]))
-        return len(self._prefix)
+    def batches(self, sequences: Sequence[list[int]], budget: int) -> list[list[int]]:
+        """Group sequences that are to be read together, and run and keep what they all begin with.
 
-    def read(self, sequences: Sequence[Sequence[int]], label_ids: Sequence[Sequence[int]]) -> list[list[float]]:
+        Args:
+            sequences: `(sequences,)` token ids.
+            budget: Tokens of a batch, padding included.
+
+        Returns:
+            Groups of positions in `sequences`.
+        """
+        longest = self._longest(len(sequences))
+        short = [i for i, sequence in enumerate(sequences) if len(sequence) <= longest]
+        rest = [i for i, sequence in enumerate(sequences) if len(sequence) > longest]
+        packed = [sequences[i] for i in short]
+        self._keep(packed)
+        groups = [[short[i] for i in group] for group in packs(packed, budget, self._kept(packed))]
+        padded = token_budget_batches([len(sequences[i]) for i in rest], budget)
+        return [*groups, *([rest[i] for i in group] for group in padded)]
+
+    def read(self, sequences: Sequence[list[int]], label_ids: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return the labels' log-probabilities (nats) after each sequence, in one forward pass.
 
         Args:
-            sequences: Token ids, each beginning with the prefix that was last shared.
+            sequences: Token ids.
             label_ids: Ids of the labels of each sequence.
         """
         import torch
 
-        start = len(self._prefix)
-        rest = [list(sequence[start:]) for sequence in sequences]
-        last = torch.tensor([len(ids) - 1 for ids in rest])
-        positions, row = torch.unique(last, return_inverse=True)
-        with torch.inference_mode():
-            logits = self._model(**self._inputs(rest), logits_to_keep=positions.to(self._model.device)).logits
-            final = logits[torch.arange(len(rest)), row.to(logits.device)].float()
-            logprobs = torch.log_softmax(final, dim=-1)
+        packed = max(map(len, sequences)) <= self._longest(len(sequences))
+        with torch.inference_mode(), exact_logits(self._model):
+            final = self._packed(sequences) if packed else self._padded(sequences)
+            logprobs = torch.log_softmax(final.float(), dim=-1)
         return [values[list(ids)].tolist() for values, ids in zip(logprobs, label_ids, strict=True)]
 
-    def _run_prefix(self, prefix: tuple[int, ...]) -> None:
+    def _longest(self, count: int) -> int:
+        """Return how long a sequence in a pack may be; the model is prepared when first there are several."""
+        if self._packable is None and count > 1:
+            self._packable = prepare(self._model)
+            if self._packable.why:
+                whole = f"requests of more than {n:,} tokens" if (n := self._packable.longest) else "requests"
+                log(f"judge: {whole} are run whole, which takes longer: {self._packable.why}")
+        return self._packable.longest if self._packable else 0
+
+    def _kept(self, sequences: Sequence[list[int]]) -> int:
+        """Return how much of what is kept the sequences begin with, leaving each at least one token."""
+        return min((min(alike(self._memory.tokens, s), len(s) - 1) for s in sequences), default=0)
+
+    def _keep(self, sequences: Sequence[list[int]]) -> None:
+        """Run what the sequences begin with, as far as it is not kept and pays."""
         import torch
 
+        shared, kept = common_prefix(sequences) if len(sequences) > 1 else 0, self._kept(sequences)
+        if shared - kept < SHORTEST_PREFIX:
+            return
+        memory = Memory(sequences[0][:shared])
         with torch.inference_mode():
-            ids = torch.tensor([prefix], device=self._model.device)
-            cache = self._model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
-        # Recurrent states and the like cannot be repeated: such models run every request whole.
-        if hasattr(cache, "batch_repeat_interleave"):
-            self._prefix, self._cache = prefix, cache
+            row = inputs(pack([memory.tokens], kept), self._memory, self._model.device, grown=memory)
+            self._model(**row, logits_to_keep=1)
+        self._memory = memory
 
-    def _inputs(self, rest: list[list[int]]) -> dict[str, Any]:
+    def _packed(self, sequences: Sequence[list[int]]) -> Any:
+        """Return the logits after each sequence, (sequences, vocabulary)."""
         import torch
 
-        start, width = len(self._prefix), max(map(len, rest))
-        ids = torch.tensor([row + [row[-1]] * (width - len(row)) for row in rest])
-        mask = torch.tensor([[1] * (start + len(row)) + [0] * (width - len(row)) for row in rest])
-        positions = torch.arange(start, start + width).expand(len(rest), -1)
-        device = self._model.device
-        inputs = {name: t.to(device) for name, t in _named(ids, mask, positions).items()}
-        return {**inputs, "past_key_values": self._repeated(len(rest)), "use_cache": bool(start)}
+        packed = pack(sequences, self._kept(sequences))
+        ends = torch.tensor(packed.ends, device=self._model.device)
+        return self._model(**inputs(packed, self._memory, self._model.device), logits_to_keep=ends).logits[0]
 
-    def _repeated(self, times: int) -> Any:
-        """Return the prefix's keys and values once per sequence; the model appends to this copy only."""
-        if self._cache is None:
-            return None
-        repeated = copy.deepcopy(self._cache)
-        repeated.batch_repeat_interleave(times)
-        return repeated
+    def _padded(self, sequences: Sequence[list[int]]) -> Any:
+        import torch
+
+        width, device = max(map(len, sequences)), self._model.device
+        ids = torch.tensor([row + [row[-1]] * (width - len(row)) for row in sequences], device=device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in sequences], device=device)
+        last, row = torch.unique(torch.tensor([len(ids) - 1 for ids in sequences], device=device), return_inverse=True)
+        logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=last).logits
+        return logits[torch.arange(len(sequences), device=device), row]
 
 
-def _named(ids: Any, mask: Any, positions: Any) -> dict[str, Any]:
-    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+@contextmanager
+def exact_logits(model: Any) -> Iterator[None]:
+    """Let a model of lower precision compute its logits in float32.
+
+    In bfloat16 a logit of 20 is a multiple of 1/8: 3 of 24 real requests came out as an exact tie of their labels.
+    """
+    import torch
+
+    head = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear) or head.weight.dtype not in (torch.bfloat16, torch.float16):
+        yield
+        return
+    hook = head.register_forward_hook(_in_float32)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _in_float32(head: Any, arguments: tuple[Any], _: Any) -> Any:
+    import torch
+
+    # A part of the vocabulary at a time: a copy of all weights may be gigabytes.
+    parts = [torch.nn.functional.linear(arguments[0].float(), w.float()) for w in head.weight.split(VOCABULARY_AT_ONCE)]
+    logits = torch.cat(parts, dim=-1)
+    return logits if head.bias is None else logits + head.bias.float()

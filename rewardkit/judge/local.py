@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rewardkit.batching import token_budget_batches
 from rewardkit.chat import ControlTokenError
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
@@ -39,6 +38,7 @@ class LocalBackend:
         dtype: auto takes bfloat16 where there is an accelerator or the CPU computes in it, else float32.
         max_tokens: A longer request is a failed completion; it is never cut.
         batch_tokens: Tokens in one forward pass, padding included.
+        share: Whether what requests begin with is run once for all; without, only for measurements.
 
     Raises:
         ModelError: There is no such model, or it has no chat template.
@@ -48,11 +48,13 @@ class LocalBackend:
     name = "transformers"
     capabilities: frozenset[Capability] = frozenset({"labels", "replies"})
 
-    def __init__(self, model: str, *, dtype: str = "auto", max_tokens: int = 2048, batch_tokens: int = 4096) -> None:
+    def __init__(  # noqa: PLR0913 - keyword-only past the first
+        self, model: str, *, dtype: str = "auto", max_tokens: int = 2048, batch_tokens: int = 4096, share: bool = True
+    ) -> None:
         require("torch", "judge")
         folder = resolve(model)
         self.model, self.revision = folder.name, folder.revision
-        self._path, self._batch_tokens = folder.path, batch_tokens
+        self._path, self._batch_tokens, self._share = folder.path, batch_tokens, share
         self._dtype = dtype if dtype != "auto" else best_dtype()
         self._tokenizer, model_config = _described(folder)
         self._encoder = RequestEncoder(self._tokenizer, model)
@@ -91,9 +93,8 @@ class LocalBackend:
     def _read(self, sequences: dict[int, list[int]], labels: list[list[int]]) -> dict[int, _Reading]:
         """Return what the model says after each sequence, by its key."""
         keys, reader = list(sequences), self._loaded()
-        shared = reader.share_prefix(list(sequences.values()))
         found = {}
-        for batch in token_budget_batches([len(sequences[key]) - shared for key in keys], self._batch_tokens):
+        for batch in reader.batches(list(sequences.values()), self._batch_tokens):
             chosen = [keys[position] for position in batch]
             started = time.perf_counter()
             logprobs = reader.read([sequences[key] for key in chosen], [labels[key] for key in chosen])
@@ -120,7 +121,7 @@ class LocalBackend:
 
     def _loaded(self) -> LabelReader:
         if self._reader is None:
-            self._reader = LabelReader(self._weights)
+            self._reader = LabelReader(self._weights, share=self._share)
         return self._reader
 
     @cached_property
