@@ -63,6 +63,15 @@ class VotesConfig(Section):
     )
 
 
+class ReplayConfig(Section):
+    """Verdicts that were recorded, for the backend replay; `model` is the recorded annotator's name."""
+
+    files: tuple[str, ...] = Field(min_length=1, description="files that `rewardkit import` reads")
+    order: Literal["ab", "ba"] | None = Field(
+        None, description="in which verdicts were given whose order nobody recorded; they are left out if absent"
+    )
+
+
 class JudgeConfig(Section):
     """A judge model that labels comparisons (and rates responses) in batch."""
 
@@ -91,6 +100,7 @@ class JudgeConfig(Section):
     )
     warn_cost: Positive | None = Field(None, description="said aloud when so much is spent")
     max_failure_rate: Fraction = Field(0.2, description="the job stops when more labels than this share fail")
+    replay: ReplayConfig | None = Field(None, description="of the backend replay")
     cache: bool | None = Field(
         None,
         description="keep answers in WORKSPACE/judge-cache.db, never to pay twice; if absent, where a server is asked",

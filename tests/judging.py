@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 
@@ -27,6 +28,7 @@ KNOWN = {
 
 ERRORS = {
     "dead": (500, "something is broken"),
+    "full": (529, "Overloaded"),
     "long": (400, "maximum context length is 8 tokens"),
     "key": (401, "no such key"),
     "echo-key": (401, "no such key: {}"),
@@ -55,8 +57,8 @@ class JudgingServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Judging)
+    def __init__(self, handler=None):
+        super().__init__(("127.0.0.1", 0), handler or Judging)
         self.asked, self.times, self.lock = [], Counter(), threading.Lock()
         self.under_way = self.most = 0
         self.room, self.model, self.odd, self.delay = None, "served", None, 0.0
@@ -91,8 +93,9 @@ class Judging(BaseHTTPRequestHandler):
             # Who asked has gone away in the middle.
             return
         said = body["messages"][-1]["content"].rsplit(maxsplit=1)[-1]
+        key = self.headers.get("authorization") or self.headers.get("x-api-key")
         with server.lock:
-            server.asked.append((time.monotonic(), self.headers.get("authorization"), body))
+            server.asked.append((time.monotonic(), key, body))
             server.times[said] += 1
             server.under_way += 1
             server.most = max(server.most, server.under_way)
@@ -109,15 +112,13 @@ class Judging(BaseHTTPRequestHandler):
         if self.server.room is not None or self.server.delay:
             time.sleep(self.server.delay or 0.01)
         if said == "crowded" or (said == "busy" and times < 3):
-            return self.send(429, {"error": {"message": "too many requests"}}, **{"retry-after": "0.05"})
+            return self.refuse(429, "too many requests", **{"retry-after": "0.05"})
         if said in ERRORS or (said == "ill" and times < 3):
             status, message = ERRORS.get(said, (500, "something broke"))
-            return self.send(status, {"error": {"message": message.format(self.headers["authorization"])}})
+            return self.refuse(status, message.format(self.headers["authorization"]))
         if said in ("half", "hang", "away", "drip") or self.server.model == "broken":
             return self.fail(said)
         answer = self.told(body, said)
-        if said == "cut":
-            answer["choices"][0]["finish_reason"] = "length"
         return self.send(200, replaced(answer, *self.server.odd) if said == "odd" else answer)
 
     def fail(self, said):
@@ -148,7 +149,8 @@ class Judging(BaseHTTPRequestHandler):
         content = VERDICT if body.get("response_format") else "The answer is A." if not body.get("logprobs") else "A"
         refusal = "That is not for me to say." if said == "refusal" else None
         message = {"role": "assistant", "content": None if refusal else content, "refusal": refusal}
-        choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": "stop"}
+        choice = {"index": 0, "message": message, "logprobs": logprobs}
+        choice["finish_reason"] = "length" if said == "cut" else "stop"
         usage = {"prompt_tokens": tokens, "completion_tokens": 1, "total_tokens": tokens + 1}
         return {
             "id": "x",
@@ -158,6 +160,9 @@ class Judging(BaseHTTPRequestHandler):
             "choices": [choice] * {"twice": 2, "none": 0}.get(said, 1),
             "usage": None if said == "uncounted" else usage,
         }
+
+    def refuse(self, status, message, **headers):
+        self.send(status, {"error": {"message": message}}, **headers)
 
     def send(self, status, answer, **headers):
         self.text(status, json.dumps(answer), **headers)
@@ -170,9 +175,16 @@ class Judging(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
 
+@contextmanager
+def running(handler=None):
+    """Run a server in this process."""
+    with JudgingServer(handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield serving
+        serving.shutdown()
+
+
 @pytest.fixture(scope="module")
 def server():
-    with JudgingServer() as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield running
-        running.shutdown()
+    with running() as serving:
+        yield serving

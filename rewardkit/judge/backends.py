@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from rewardkit.errors import ConfigError
+from rewardkit.judge.anthropic_api import AnthropicBackend
 from rewardkit.judge.cache import AnswerCache, Caching
 from rewardkit.judge.contract import Backend
 from rewardkit.judge.fake import FakeBackend
 from rewardkit.judge.local import LocalBackend
 from rewardkit.judge.openai_api import OpenAIBackend
+from rewardkit.judge.replay import ReplayBackend
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.registry import lookup
 
 GROUP = "judge_backends"
 BACKENDS: Mapping[str, Callable[[JudgeConfig], Backend]] = {
+    "anthropic": AnthropicBackend.open,
     "fake": FakeBackend.open,
     "openai": OpenAIBackend.open,
+    "replay": ReplayBackend.open,
     "transformers": LocalBackend.open,
 }
 

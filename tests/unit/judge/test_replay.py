@@ -1,0 +1,141 @@
+"""Recorded verdicts, asked for as if they were given now."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from rewardkit.errors import ConfigError, DataError
+from rewardkit.judge.backends import open_backend
+from rewardkit.judge.contract import PairVerdict, Request
+from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
+from rewardkit.judge.rating import RatingV1
+from rewardkit.judge_config import JudgeConfig
+from rewardkit.types import Comparison, Message, Prompt, Response
+
+# In the frame of the file: A is "Sun."; the store's frame is by the responses' ids.
+LABELS = [
+    {"annotator": "old", "source": "judge", "order": "ab", "preference": 0.75},
+    {"annotator": "old", "source": "judge", "order": "ba", "preference": 0.5},
+    {"annotator": "mute", "source": "judge", "preference": 1.0},
+    {"annotator": "human", "source": "human", "preference": 0.0},
+    {"annotator": "wordy", "source": "judge", "order": "ab", "preference": 1.0, "rationale": "Warm.\nVerdict: A"},
+]
+SCORES = [{"annotator": "old", "source": "judge", "criteria": {"wit": 6.5}, "scale": [0, 10]}]
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    pairs, ratings = tmp_path / "pairs.jsonl", tmp_path / "ratings.jsonl"
+    pair = {"prompt": "Weather?", "response_a": "Sun.", "response_b": "Rain.", "labels": LABELS}
+    pairs.write_text(json.dumps(pair) + "\n")
+    ratings.write_text(json.dumps({"prompt": "Weather?", "response": "Sun.", "scores": SCORES}) + "\n")
+    return str(pairs), str(ratings)
+
+
+@pytest.fixture
+def replay(recorded):
+    def build(model="old", **how):
+        return open_backend(JudgeConfig(backend="replay", model=model, replay={"files": recorded, **how}))
+
+    return build
+
+
+PROMPT = Prompt.of((Message(role="user", content="Weather?"),))
+SUN, RAIN = (Response.of(PROMPT.id, text).id for text in ("Sun.", "Rain."))
+PAIR = Comparison.of(PROMPT.id, SUN, RAIN)
+SUN_IS_A = PAIR.response_a == SUN
+
+
+def ask(about, labels=("A", "B"), user="Which?"):
+    return Request("", user, "", labels, reply_tokens=0 if labels else 40, about=about)
+
+
+def shown(sun_first):
+    """Name the order in which a file's order shows the responses, in the store's frame."""
+    return f"{PAIR.id} {'ab' if sun_first == SUN_IS_A else 'ba'}"
+
+
+def shares(completion):
+    return {label: math.exp(value) for label, value in completion.logprobs.items()}
+
+
+def test_a_recorded_probability_is_that_of_the_label_in_the_order_shown(replay):
+    first, second = replay().complete([ask(shown(True)), ask(shown(False))])
+    # What is shown first is A: "Sun." with probability .75; the other order is a recorded tie.
+    assert shares(first) == pytest.approx({"A": 0.75, "B": 0.25})
+    assert shares(second) == pytest.approx({"A": 0.5, "B": 0.5})
+    assert PairwiseV1().parse(first) == PairVerdict(pytest.approx(0.75), pytest.approx(0.0))
+
+
+def test_a_tie_is_said_as_one_where_that_may_be_said(replay):
+    (found,) = replay().complete([ask(shown(False), ("A", "B", "T", "N"))])
+    assert shares(found) == {"A": 0.0, "B": 0.0, "T": 1.0, "N": 0.0}
+
+
+def test_certainty_has_no_doubt(replay):
+    (found,) = replay("wordy").complete([ask(shown(True))])
+    assert found.logprobs == {"A": 0.0, "B": -math.inf} and not found.failure
+
+
+@pytest.mark.parametrize(
+    ("model", "about", "labels", "failure"),
+    [
+        ("old", "some other ab", ("A", "B"), "not recorded"),
+        ("wordy", shown(False), ("A", "B"), "not recorded"),
+        ("mute", shown(True), ("A", "B"), "not recorded in the order"),
+        ("old", shown(True), ("1", "2"), "not recorded in the labels 1, 2"),
+        ("old", shown(True), (), "not recorded in words"),
+    ],
+)
+def test_what_was_not_recorded_is_a_failure(replay, model, about, labels, failure):
+    (found,) = replay(model).complete([ask(about, labels)])
+    assert found.failure.startswith(failure) and not found.logprobs and not found.reply
+
+
+def test_an_order_that_nobody_recorded_can_be_told(replay):
+    # Told in the store's frame: the comparison's own A was shown first.
+    first, second = replay("mute", order="ab").complete([ask(f"{PAIR.id} ab"), ask(f"{PAIR.id} ba")])
+    assert shares(first)["A"] == (1.0 if SUN_IS_A else 0.0) and second.failure == "not recorded"
+    assert replay("mute").settings != replay("mute", order="ab").settings
+
+
+def test_a_recorded_rating_is_the_mean_of_the_numbers_beside_it(replay):
+    (found,) = replay().complete([ask(f"{SUN} wit", ("1", "2", "3", "4", "5"))])
+    # 6.5 of 10 is 3.6 on a scale from 1 to 5.
+    assert shares(found) == pytest.approx({"1": 0, "2": 0, "3": 0.4, "4": 0.6, "5": 0})
+    assert RatingV1().parse_rating(found).level == pytest.approx(0.65)
+
+
+def test_words_are_replied_as_they_were_written(replay):
+    assert replay("old").capabilities == {"labels"} and replay("wordy").capabilities == {"labels", "replies"}
+    (found,) = replay("wordy").complete([ask(shown(True), ())])
+    assert found.reply == "Warm.\nVerdict: A" and PairwiseTextV1().parse(found).p_first == 1.0
+
+
+def test_one_verdict_answers_one_question(replay):
+    backend = replay()
+    once, again, other = backend.complete(
+        [ask(shown(True)), ask(shown(True)), ask(shown(True), user="And which is wittier?")]
+    )
+    assert once == again and other.failure == "recorded is one verdict, and this is another question"
+
+
+def test_who_is_recorded_is_said_where_a_name_is_wrong(replay, recorded):
+    with pytest.raises(ConfigError, match="no judge is recorded as 'human'") as raised:
+        replay("human")
+    assert "mute, old, wordy" in raised.value.expected
+    with pytest.raises(ConfigError, match="needs recorded verdicts"):
+        open_backend(JudgeConfig(backend="replay"))
+    with pytest.raises(DataError, match="no such file"):
+        open_backend(JudgeConfig(backend="replay", model="old", replay={"files": [recorded[0] + "x"]}))
+
+
+def test_what_is_recorded_is_the_revision(replay, recorded, tmp_path):
+    before = replay().revision
+    assert replay("wordy").revision == before
+    with open(recorded[0], "a", encoding="utf-8") as file:
+        file.write("\n")
+    assert replay().revision != before
