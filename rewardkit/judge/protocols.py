@@ -11,6 +11,7 @@ from rewardkit.complaints import complaint
 from rewardkit.errors import ConfigError
 from rewardkit.judge.by_criterion import PairwiseCriteriaV1
 from rewardkit.judge.contract import PairProtocol, RatingProtocol
+from rewardkit.judge.debate import DebateTextV1, DebateV1
 from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
 from rewardkit.judge.probing import ReasonedProbeV1
 from rewardkit.judge.process import ProcessV1
@@ -25,6 +26,8 @@ from rewardkit.registry import lookup, suggestion
 GROUP = "judge_protocols"
 PROTOCOLS: Mapping[str, Callable[..., Any]] = {
     "critique-spans.v1": CritiqueSpansV1,
+    "debate-text.v1": DebateTextV1,
+    "debate.v1": DebateV1,
     "pairwise-criteria.v1": PairwiseCriteriaV1,
     "pairwise-reference.v1": PairwiseReferenceV1,
     "pairwise-text.v1": PairwiseTextV1,

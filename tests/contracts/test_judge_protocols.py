@@ -30,6 +30,8 @@ PUBLISHED = {
     "reasoned-probe.v1": "8d919af54f8273ed129771abffd288f6",
     "reasoned.v1": "8d919af54f8273ed129771abffd288f6",
     "rating-reasoned.v1": "9d00dae8e370c9aec7f4549ef10f33c8",
+    "debate.v1": "3f4dcc69960d8fa57fc98dd62412362c",
+    "debate-text.v1": "9c3512fbb5042e79071fc7ca6378c620",
     "pairwise-criteria.v1": "c1f024300f40a97dcd74b36e79d4ed71",
     "pairwise-reference.v1": "45e767fa97c22cab6aefcc0109d338e0",
     "pairwise-text.v1": "f3ecccfa58cf37b2c2168e91a046bd9a",
