@@ -51,6 +51,7 @@ class ServerConfig(Section):
     batch_discount: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.5, description="what share of the prices is paid in batches"
     )
+    batch_seconds: Positive = Field(60.0, description="between two looks at a batch, at most")
 
 
 class VotesConfig(Section):

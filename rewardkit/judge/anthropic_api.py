@@ -10,6 +10,7 @@ from typing import Any
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.judge.attempts import EXCERPT, Wrong, tokens_in, tokens_of
+from rewardkit.judge.batch_posts import AnthropicPost, Post
 from rewardkit.judge.contract import Capability, Completion, Request
 from rewardkit.judge.http import ServerBackend
 from rewardkit.judge_config import ServerConfig
@@ -35,6 +36,7 @@ class AnthropicDialect:
 
     def __post_init__(self) -> None:
         self.sdk: Any = require("anthropic", "judge")
+        self.post: Post = AnthropicPost()
 
     def client(self, key: str, **how: Any) -> Any:
         """Open a client of the package."""

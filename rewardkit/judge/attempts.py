@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from rewardkit.errors import ModelError
+from rewardkit.judge.batch_posts import Post
 from rewardkit.judge.cache import AnswerCache, answer_key
 from rewardkit.judge.contract import Completion, Request
 from rewardkit.judge_config import ServerConfig
@@ -55,6 +56,10 @@ class Dialect(Protocol):
     @property
     def sdk(self) -> Any:
         """The provider's package, whose errors are told apart by their names."""
+
+    @property
+    def post(self) -> Post:
+        """How the provider takes batches."""
 
     def client(self, key: str, **how: Any) -> Any:
         """Open a client of the package."""

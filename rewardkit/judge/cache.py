@@ -111,17 +111,18 @@ class AnswerCache:
             row = connection.execute("SELECT batch FROM batches WHERE key = ? LIMIT 1", (key,)).fetchone()
             return None if row is None else str(row[0])
 
-    def keys_of(self, batch: str) -> list[str]:
-        """Return the keys of all questions in a batch."""
-        with self._connection() as connection:
-            return [key for (key,) in connection.execute("SELECT key FROM batches WHERE batch = ?", (batch,))]
+    def taken(self, batch: str, keys: Iterable[str], answers: Mapping[str, Completion]) -> None:
+        """Write a batch's answers and forget that these questions wait for it, both or neither.
 
-    def taken(self, batch: str, answers: Mapping[str, Completion]) -> None:
-        """Write a batch's answers and forget the batch, both or neither."""
+        Args:
+            batch: Its id.
+            keys: Of the questions that have an answer now, or failed; others may still be asked about.
+            answers: By key.
+        """
         rows = [(key, _plain(answer)) for key, answer in answers.items() if not answer.failure]
         with self._connection() as connection, connection:
             connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
-            connection.execute("DELETE FROM batches WHERE batch = ?", (batch,))
+            connection.executemany("DELETE FROM batches WHERE key = ? AND batch = ?", [(key, batch) for key in keys])
 
     def close(self) -> None:
         """Close the file."""

@@ -17,10 +17,13 @@ from rewardkit.judge.asking import Asking
 from rewardkit.judge.attempts import Dialect, Terms, cost_of, tokens_of
 from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Capability, Completion, Request
+from rewardkit.judge.provider_batches import Batches, in_batches
 from rewardkit.judge_config import JudgeConfig, ServerConfig
 
 AHEAD = 4
 """Requests that are read ahead, for each that may be under way."""
+LONG_SECONDS = 600.0
+"""For files of requests and answers."""
 
 
 class ServerBackend:
@@ -102,6 +105,9 @@ class ServerBackend:
         Raises:
             ModelError: The server refuses the key or the model, or gives no log-probabilities.
         """
+        if self._server.batch:
+            yield from self._in_batches(requests)
+            return
         under_way: dict[int, Future[Completion]] = {}
         answered: SimpleQueue[int] = SimpleQueue()
         with _loop() as loop, self._asking(loop) as asking:
@@ -125,6 +131,17 @@ class ServerBackend:
             yield Asking(client, self._terms())
         finally:
             asyncio.run_coroutine_threadsafe(client.close(), loop).result()
+
+    def _in_batches(self, requests: Iterable[Request | None]) -> Generator[tuple[int, Completion], None, None]:
+        """Answer requests by the provider's batches; without a file for it what was sent is known in memory only."""
+        self.cache = self.cache or AnswerCache()
+        client = self._dialect.client(self._key, max_retries=0, timeout=LONG_SECONDS)
+        with asyncio.Runner() as runner:
+            try:
+                batches = Batches(client, self._terms(), self._dialect.post, self.cache)
+                yield from in_batches(requests, batches, runner.run)
+            finally:
+                runner.run(client.close())
 
     def _terms(self) -> Terms:
         return Terms(

@@ -16,6 +16,7 @@ from typing import Any
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.judge.attempts import EXCERPT, Wrong, tokens_in, tokens_of
+from rewardkit.judge.batch_posts import OpenAIPost, Post
 from rewardkit.judge.contract import Capability, Completion, Request
 from rewardkit.judge.http import ServerBackend
 from rewardkit.judge_config import ServerConfig
@@ -46,6 +47,7 @@ class OpenAIDialect:
 
     def __post_init__(self) -> None:
         self.sdk: Any = require("openai", "judge")
+        self.post: Post = OpenAIPost(self.sdk)
 
     def client(self, key: str, **how: Any) -> Any:
         """Open a client of the package."""
@@ -73,10 +75,6 @@ class OpenAIDialect:
     async def send(self, client: Any, body: dict[str, Any]) -> Any:
         """Send it."""
         return await client.chat.completions.create(**body)
-
-    def built(self, answer: dict[str, Any]) -> Any:
-        """Return an answer that came in a file as if it had been sent."""
-        return self.sdk.types.chat.ChatCompletion.construct(**answer)
 
     def fix(self, request: Request, status: int, said: str) -> str:
         """Say what helps where a server knows no schema or no temperature; other refusals concern one request."""

@@ -99,9 +99,11 @@ def test_batches_are_known_by_their_questions_until_their_answers_are_taken(tmp_
     cache.sent("batch-1", ["one", "two"])
     later = AnswerCache(tmp_path / "c.db")
     assert (later.batch_of("two"), later.batch_of("three")) == ("batch-1", None)
-    assert sorted(later.keys_of("batch-1")) == ["one", "two"]
-    later.taken("batch-1", {"one": Completion(reply="x"), "two": Completion(failure="expired")})
-    assert cache.batch_of("one") is None and cache.find("one").reply == "x" and cache.find("two") is None
+    later.taken("batch-1", ["one"], {"one": Completion(reply="x")})
+    assert cache.batch_of("one") is None and cache.find("one").reply == "x"
+    assert cache.batch_of("two") == "batch-1" and cache.find("two") is None
+    later.taken("batch-1", ["two"], {})
+    assert cache.batch_of("two") is None and cache.find("two") is None
 
 
 def test_a_file_that_is_no_database_is_said(tmp_path):
