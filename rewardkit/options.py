@@ -1,11 +1,37 @@
-"""What the command line's own options say, where a config has the same keys."""
+"""The command line's options: those that verbs share, and what they say where a config has the same keys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from rewardkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rewardkit.config import JobConfig
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job's YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a key of the config; may be repeated.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Run even if complete and unchanged.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run and how large it is; do nothing.")]
+
+
+def load_job(config: Path, overrides: Sequence[str] | None) -> JobConfig:
+    """Read and validate a verb's config.
+
+    Raises:
+        ConfigError: The file or an override is wrong.
+    """
+    from rewardkit.config import load_config
+
+    return load_config(config, overrides or ())
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from rewardkit.calibration.trials import uniform_hash
 from rewardkit.cascade_config import CascadeConfig, CascadeJudge
 from rewardkit.config import SplitConfig
 from rewardkit.errors import DataError
+from rewardkit.jobs.guidance import examples_of
 from rewardkit.jobs.labels import JUDGE
 from rewardkit.jobs.stages import Job, Stage, Summary, given
 from rewardkit.judge.judges import open_judges
@@ -91,10 +92,11 @@ class Ladder:
         log(f"cascade: {judge.name}: {len(wanted):,} comparisons")
         with Store.open(self._job.config.database, create=False) as store, Store.open(path) as own:
             own.add(self._records(store.comparisons(), wanted))
-        inner = Job(self._job.config.model_copy(update={"db": str(path), "judge": judge}))
+        config = self._job.config.model_copy(update={"db": str(path), "judge": judge})
+        inner = Job(config, taught_by=self._job.config.database)
         JUDGE.work(inner, stage)
         # The database may hold what it said under other settings.
-        who = self.annotators[number] = open_judges(judge).pairs.annotator.id
+        who = self.annotators[number] = open_judges(judge, examples=examples_of(inner)).pairs.annotator.id
         with Store.open(path, create=False) as own:
             self.logits[number] = _logits(label for label in own.labels() if label.annotator_id == who)
 

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rewardkit import runs
+from rewardkit.jobs import guidance
 from rewardkit.jobs.costs import JUDGING, Work
 from rewardkit.jobs.keeping import Keeper, Kept
 from rewardkit.jobs.stages import Job, Summary, given, model_revision
@@ -43,7 +44,7 @@ def judge(job: Job, folder: runs.StageFolder) -> Summary:
 
     config, kept = given(job.config.judge), Kept()
     with _answers(job, kept) as cache:
-        opened = judges.open_judges(config, cache)
+        opened = judges.open_judges(config, cache, examples=guidance.examples_of(job))
         payers = [each.annotator.id for each in (opened.pairs, opened.ratings) if each]
         with Store.open(job.config.database, create=False) as store:
             _label(store, opened.pairs, config, kept, payers)
@@ -161,13 +162,8 @@ def _keep(store: Store, records: Iterator[Any], expected: tuple[str, int], kept:
 
 def inputs(job: Job) -> dict[str, str]:
     """Return name and hash of all that the judge reads."""
-    from rewardkit.rubric import load_rubric
-
     config = given(job.config.judge)
-    found = {
-        "rubric": load_rubric(config.rubric).content_hash,
-        **_store_digest(job, "prompts", "responses", "comparisons"),
-    }
+    found = {**guidance.inputs(job), **_store_digest(job, "prompts", "responses", "comparisons")}
     return {**found, **model_revision(config.model, "judge")} if config.backend == LOCAL else found
 
 

@@ -147,7 +147,10 @@ SIMULATE = Stage(
 JUDGE = Stage(
     "judge",
     "judge",
-    ("judge", "rubric", "checks", "chat", "batching", "hardware", "models", "store", "types", "jobs/judging", "jobs/keeping"),
+    (
+        *("judge", "rubric", "checks", "chat", "batching", "hardware", "models", "store", "types", "aggregation"),
+        *("jobs/judging", "jobs/keeping", "jobs/guidance"),
+    ),
     judging.inputs,
     judging.judge,
     judging.size,

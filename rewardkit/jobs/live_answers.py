@@ -24,7 +24,7 @@ from rewardkit.judge.talks import Talk, open_questions
 from rewardkit.judge.tasks import R, Task, pair_tasks, rating_tasks
 from rewardkit.rubric import Rubric
 from rewardkit.store.rows import ComparisonTexts
-from rewardkit.types import Annotator, Choice, Comparison, Label, Message, Order, Rating, Record
+from rewardkit.types import Annotator, Choice, Comparison, Label, Message, Order, Prompt, Rating, Record, Response
 
 Spoken = AsyncGenerator[Words, None]
 
@@ -169,6 +169,10 @@ class _Named:
     protocol: Any
     rubric: Rubric
     persona: str = ""
+
+    def rubric_for(self, prompt: Prompt, *responses: Response) -> Rubric:
+        """Return the rubric: it is the same for all items."""
+        return self.rubric
 
 
 @dataclass

@@ -31,10 +31,10 @@ def check_names(config: JobConfig, skip: Collection[str] = ()) -> None:
 
 def _judge(config: Any) -> None:
     from rewardkit.judge import backends, protocols, votes
-    from rewardkit.rubric import load_rubric
+    from rewardkit.judge.notes import guided_rubric
 
     lookup(backends.GROUP, backends.BACKENDS, config.backend)
-    load_rubric(config.rubric)
+    guided_rubric(config)
     compares = protocols.pair_protocol(config.protocol, config.protocol_options)
     if config.votes is not None:
         votes.Voted(compares, config.votes)

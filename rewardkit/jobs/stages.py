@@ -45,9 +45,20 @@ def model_revision(name: str, extra: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Job:
-    """A resolved config, and where its results go."""
+    """A resolved config, and where its results go.
+
+    Attributes:
+        config: The config.
+        taught_by: The database whose labels teach its judge, where that is not the config's own.
+    """
 
     config: JobConfig
+    taught_by: str | None = None
+
+    @property
+    def labelled_in(self) -> str:
+        """The database whose labels teach its judge."""
+        return self.taught_by or self.config.database
 
     def folder(self, stage: str) -> runs.StageFolder:
         """Return the folder of one of the job's stages."""

