@@ -40,10 +40,13 @@ def audited(job: Job) -> AuditData:
         records = {judge.id: JudgeRecords() for judge in chosen(people.annotators.values(), config)}
         gather_pairs(store.comparisons(), store.labels(superseded=True), people, records)
         gather_ratings(store.responses(), store.records("ratings"), people, records)
-    said = {judge_id: found for judge_id, found in records.items() if found.asked}
+    stress = stressed(job)
+    known = {**stress.judges, **people.annotators}
+    said = {who: found for who, found in records.items() if found.asked or who in stress.judges}
+    said |= {who: JudgeRecords() for who in stress.judges.keys() - said.keys() if _looked_at(known[who], config)}
     if not said:
         raise DataError("no judge has labelled or rated anything", where="audit", fix="run rewardkit judge first")
-    names, stress = shown_names([people.annotators[judge_id] for judge_id in said]), stressed(job)
+    names = shown_names([known[judge_id] for judge_id in said])
     return AuditData(
         title=job.config.name,
         created=runs.now(),
@@ -51,7 +54,7 @@ def audited(job: Job) -> AuditData:
         unit="prompt" if config.by == "prompt" else "text group",
         confidence=config.confidence,
         judges=tuple(
-            _audit(name, people.annotators[judge_id], said[judge_id], job, stress.get(judge_id, {}))
+            _audit(name, known[judge_id], said[judge_id], job, stress.cases.get(judge_id, {}))
             for judge_id, name in names.items()
         ),
         people=_groups(said),
@@ -75,7 +78,7 @@ def chosen(annotators: Iterable[Annotator], config: AuditConfig) -> list[Annotat
                 where="audit.judges",
                 expected=f"one of those in the database: {known}",
             )
-    return [judge for judge in judges if not config.judges or _is(judge, config.judges)]
+    return [judge for judge in judges if _looked_at(judge, config)]
 
 
 def shown_names(judges: Iterable[Annotator]) -> dict[str, str]:
@@ -83,6 +86,10 @@ def shown_names(judges: Iterable[Annotator]) -> dict[str, str]:
     found = sorted(judges, key=lambda judge: (judge.name, judge.id))
     often = Counter(judge.name for judge in found)
     return {judge.id: judge.name if often[judge.name] == 1 else f"{judge.name} ({judge.id[:8]})" for judge in found}
+
+
+def _looked_at(judge: Annotator, config: AuditConfig) -> bool:
+    return not config.judges or _is(judge, config.judges)
 
 
 def _is(judge: Annotator, wanted: Iterable[str]) -> bool:

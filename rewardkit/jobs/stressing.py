@@ -6,7 +6,8 @@ labels that a model learns from. `rewardkit audit` shows what the judge made of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from heapq import nsmallest
 from pathlib import Path
 from random import Random
@@ -21,20 +22,34 @@ from rewardkit.jobs.labels import JUDGE
 from rewardkit.jobs.stages import Job, Stage, Summary, given
 from rewardkit.registry import registered
 from rewardkit.store.store import Store
-from rewardkit.types import Comparison, Prompt, Record, Response, content_id
+from rewardkit.types import Annotator, Comparison, Prompt, Record, Response, content_id
 
 DATABASE = "database"
 
 
-def stressed(job: Job) -> dict[str, dict[str, list[StressCase]]]:
-    """Return what judges made of the changed texts of a job's last finished stress tests, by id of the judge."""
+@dataclass(frozen=True)
+class Stressed:
+    """What came of stress tests.
+
+    Attributes:
+        judges: Who was tested, by id.
+        cases: What they made of the changed texts, by id of the judge and name of the change.
+    """
+
+    judges: Mapping[str, Annotator] = field(default_factory=dict)
+    cases: Mapping[str, Mapping[str, Sequence[StressCase]]] = field(default_factory=dict)
+
+
+def stressed(job: Job) -> Stressed:
+    """Return what came of a job's last finished stress tests; nothing where there are none."""
     manifest = job.folder("stress").manifest()
     place = Path(manifest.summary[DATABASE]) if manifest else None
     if place is None or not place.exists():
-        return {}
+        return Stressed()
     with Store.open(place, create=False) as store:
         by_text = (job.config.audit or AuditConfig()).by == "text"
-        return gather_stress(store.comparisons(), store.labels(), by_text)
+        cases = gather_stress(store.comparisons(), store.labels(), by_text)
+        return Stressed({who: each for who, each in store.annotators().items() if who in cases}, cases)
 
 
 def stress_digest(job: Job) -> dict[str, str]:
@@ -75,7 +90,9 @@ def _work(job: Job, folder: runs.StageFolder) -> Summary:
     place = folder.path / f"stress-{chosen[:8]}.db"
     with Store.open(place) as made:
         made.add(records)
-    inner = Job(job.config.model_copy(update={"db": str(place)}), taught_by=job.config.database)
+    # How many are asked about is `stress.count`; the judge's own limit is meant for the comparisons in the store.
+    judge = given(job.config.judge).model_copy(update={"limit": None})
+    inner = Job(job.config.model_copy(update={"db": str(place), "judge": judge}), taught_by=job.config.database)
     told = JUDGE.work(inner, folder)
     return {DATABASE: str(place), **told, **_found(place, job)}
 

@@ -51,7 +51,9 @@ def test_the_judge_is_asked_about_changed_texts_in_a_database_of_their_own(job):
     assert manifest.summary["labels ok"] == 2 * 8 * 4
     with Store.open(Path(manifest.summary["database"]), create=False) as store:
         assert store.counts()["comparisons"] == 8 * 4
-    (by_kind,) = stressed(job).values()
+    found = stressed(job)
+    (by_kind,) = found.cases.values()
+    assert [judge.name for judge in found.judges.values()] == ["fake/pairwise.v1/fiction"]
     assert {kind: len(cases) for kind, cases in by_kind.items()} == dict.fromkeys(by_kind, 4)
     assert len(by_kind) == 8
 
@@ -65,6 +67,15 @@ def test_the_audit_shows_what_the_judge_made_of_them(job):
     page = (job.folder("audit").path / "audit.html").read_text()
     assert "Texts changed on purpose" in page
     assert {planned.state for planned in plan(job.config)} == {"complete"}
+
+
+def test_a_judge_that_was_only_tested_is_audited_and_its_limit_is_for_the_store(job):
+    config = job.config.model_copy(update={"judge": job.config.judge.model_copy(update={"limit": 1})})
+    assert run_one("stress", config).summary["labels ok"] == 2 * 8 * 4
+    run_one("audit", config)
+    (judge,) = json.loads((job.folder("audit").path / "audit.json").read_text())["judges"]
+    assert judge["pairs"] is None
+    assert len(judge["stress"]) == 8
 
 
 def test_without_a_judge_or_texts_it_says_what_is_missing(job, tmp_path):
