@@ -16,6 +16,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "postgres": ("psycopg",),
     "rl": ("trl",),
     "serve": ("fastapi", "uvicorn"),
+    "vllm": ("vllm",),
     "ray": ("ray",),
 }
 

@@ -12,6 +12,7 @@ from rewardkit.judge.fake import FakeBackend
 from rewardkit.judge.local import LocalBackend
 from rewardkit.judge.openai_api import OpenAIBackend
 from rewardkit.judge.replay import ReplayBackend
+from rewardkit.judge.vllm_local import VllmBackend
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.registry import lookup
 
@@ -22,6 +23,7 @@ BACKENDS: Mapping[str, Callable[[JudgeConfig], Backend]] = {
     "openai": OpenAIBackend.open,
     "replay": ReplayBackend.open,
     "transformers": LocalBackend.open,
+    "vllm": VllmBackend.open,
 }
 
 

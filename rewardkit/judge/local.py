@@ -21,7 +21,7 @@ from rewardkit.models import ModelFolder, resolve
 
 
 @dataclass(frozen=True)
-class _Reading:
+class Reading:
     """Log-probabilities of one request's labels, and its share of the batch's seconds."""
 
     logprobs: list[float]
@@ -90,7 +90,7 @@ class LocalBackend:
         found |= {i: _completion(requests[i], len(ids), read[i]) for i, ids in sequences.items()}
         return [answer if isinstance(answer, Completion) else found[i] for i, answer in enumerate(answers)]
 
-    def _read(self, sequences: dict[int, list[int]], labels: list[list[int]]) -> dict[int, _Reading]:
+    def _read(self, sequences: dict[int, list[int]], labels: list[list[int]]) -> dict[int, Reading]:
         """Return what the model says after each sequence, by its key."""
         keys, reader = list(sequences), self._loaded()
         found = {}
@@ -99,7 +99,7 @@ class LocalBackend:
             started = time.perf_counter()
             logprobs = reader.read([sequences[key] for key in chosen], [labels[key] for key in chosen])
             seconds = (time.perf_counter() - started) / len(chosen)
-            found.update({key: _Reading(values, seconds) for key, values in zip(chosen, logprobs, strict=True)})
+            found.update({key: Reading(values, seconds) for key, values in zip(chosen, logprobs, strict=True)})
         return found
 
     def _written(self, requests: Sequence[Request], sequences: dict[int, list[int]]) -> dict[int, Completion]:
@@ -137,7 +137,7 @@ class LocalBackend:
         return model.to(device()).eval()
 
 
-def _completion(request: Request, tokens: int, reading: _Reading) -> Completion:
+def _completion(request: Request, tokens: int, reading: Reading) -> Completion:
     by_label = dict(zip(request.labels, reading.logprobs, strict=True))
     return Completion(by_label, tokens=tokens, seconds=reading.seconds)
 
