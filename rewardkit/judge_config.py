@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from rewardkit.complaints import complaint
 from rewardkit.section import Count, Fraction, Positive, Section
 
 NotNegative = Annotated[float, Field(ge=0.0)]
@@ -86,8 +88,9 @@ class DemonstrationsConfig(Section):
 
 
 class JudgeConfig(Section):
-    """A judge model that labels comparisons (and rates responses) in batch."""
+    """A judge model that labels comparisons (and rates responses) in batch, or a panel of them."""
 
+    name: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", examples=["critic"], description="ends its annotator's name")
     backend: str = Field("transformers", description="a registered judge backend")
     model: str = Field(
         "smollm2-135m", description="alias, folder, hub id or GGUF file; behind a server, its name there"
@@ -125,6 +128,15 @@ class JudgeConfig(Section):
         description="keep answers in WORKSPACE/judge-cache.db, never to pay twice; if absent, where a server is asked",
     )
 
+    panel: tuple[dict[str, Any], ...] = Field(
+        (), description="judges that label everything each: for each a name, and the keys of this section that differ"
+    )
+
+    def members(self) -> tuple[JudgeConfig, ...]:
+        """Return the judges that are asked: those of the panel, or this one."""
+        shared = self.model_dump(exclude={"panel"}, exclude_unset=True)
+        return tuple(_member(shared, own) for own in self.panel) or (self,)
+
     @model_validator(mode="before")
     @classmethod
     def _of_the_provider(cls, data: Any) -> Any:
@@ -146,3 +158,28 @@ class JudgeConfig(Section):
         if self.server.batch and self.cache is False:
             raise ValueError("server.batch needs the cache: what a batch brings, and which was sent, is kept there")
         return self
+
+    @model_validator(mode="after")
+    def _of_different_judges(self) -> JudgeConfig:
+        if self.panel and type(self) is not JudgeConfig:
+            raise ValueError("panel: only the section judge has one")
+        members = self.members() if self.panel else ()
+        names = {member.name for member in members}
+        if self.panel and ("" in names or len(names) < len(members)):
+            raise ValueError("panel: each judge needs a name of its own")
+        if len({member.model_dump_json(exclude={"name"}) for member in members}) < len(members):
+            raise ValueError("panel: two judges differ in nothing but the name, and would say the same")
+        return self
+
+
+def _member(shared: Mapping[str, Any], own: Mapping[str, Any]) -> JudgeConfig:
+    """Return one judge of a panel: its own keys stand for those that all share, a backend's for its server too."""
+    kept = {key: value for key, value in shared.items() if key != "server" or "backend" not in own}
+    try:
+        if "panel" in own:
+            raise ValueError(f"panel: {own.get('name', 'a judge')}: a judge of a panel has no panel of its own")
+        return JudgeConfig.model_validate({**kept, **own})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"panel: {own.get('name', 'a judge')}: {key}: {complaint(first)}") from error

@@ -15,8 +15,8 @@ from itertools import groupby
 from rewardkit.aggregation.splits import assign_units
 from rewardkit.aggregation.votes import ComparisonTexts, judge_label_logit, label_value
 from rewardkit.audit.cases import PairCase, RatingCase, Verdict, Vote
-from rewardkit.audit.families import family_of, named
 from rewardkit.audit_config import AuditConfig
+from rewardkit.families import family_of, named
 from rewardkit.types import Annotator, Label, Rating, Response, content_id
 
 # The mark of an answer that was given after a judge's words: it names the blind one.

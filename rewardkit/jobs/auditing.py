@@ -10,13 +10,13 @@ from typing import Any
 
 from rewardkit import runs
 from rewardkit.audit.cases import PairCase, RatingCase
-from rewardkit.audit.families import family_of, matches
 from rewardkit.audit.gathering import JudgeRecords, People, gather_pairs, gather_ratings
 from rewardkit.audit.judges import JudgeAudit, audit_pairs, audit_ratings, disagreements
 from rewardkit.audit.results import Finding, Level, missing, rate
 from rewardkit.audit.stress import StressCase, stress_tests
 from rewardkit.audit_config import AuditConfig
 from rewardkit.errors import ConfigError, DataError
+from rewardkit.families import family_of, matches
 from rewardkit.jobs.stages import Job, Stage, Summary, given
 from rewardkit.jobs.stressing import stress_digest, stressed
 from rewardkit.report.audit_data import AuditData
@@ -176,6 +176,7 @@ AUDIT = Stage(
         "aggregation",
         "calibration",
         "corruptions",
+        "families",
         "report",
         "store",
         "types",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -38,14 +38,20 @@ class ResponseTexts:
     prompt: Prompt
 
 
-def judge(job: Job, folder: runs.StageFolder) -> Summary:
-    """Label and rate what the config's judge has not labelled and rated yet."""
+def judge(job: Job, folder: runs.StageFolder, others: Sequence[str] = ()) -> Summary:
+    """Label and rate what the config's judge has not labelled and rated yet.
+
+    Args:
+        job: The job.
+        folder: Of the stage.
+        others: Ids of annotators who share the budget.
+    """
     from rewardkit.judge import judges
 
     config, kept = given(job.config.judge), Kept()
     with _answers(job, kept) as cache:
         opened = judges.open_judges(config, cache, examples=guidance.examples_of(job))
-        payers = [each.annotator.id for each in (opened.pairs, opened.ratings) if each]
+        payers = [*others, *(each.annotator.id for each in (opened.pairs, opened.ratings) if each)]
         with Store.open(job.config.database, create=False) as store:
             _label(store, opened.pairs, config, kept, payers)
             if opened.ratings is not None:

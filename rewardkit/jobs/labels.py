@@ -8,7 +8,7 @@ from pathlib import Path
 from rewardkit import runs
 from rewardkit.config import ImportConfig
 from rewardkit.errors import DataError
-from rewardkit.jobs import judging
+from rewardkit.jobs import panels
 from rewardkit.jobs.stages import Job, Stage, Summary, given
 from rewardkit.paths import looked_in
 from rewardkit.progress import log
@@ -149,11 +149,11 @@ JUDGE = Stage(
     "judge",
     (
         *("judge", "rubric", "checks", "chat", "batching", "hardware", "models", "store", "types", "aggregation"),
-        *("jobs/judging", "jobs/keeping", "jobs/guidance"),
+        *("jobs/judging", "jobs/keeping", "jobs/panels", "families", "jobs/guidance"),
     ),
-    judging.inputs,
-    judging.judge,
-    judging.size,
-    judging.work_ahead,
+    panels.inputs,
+    panels.judge,
+    panels.size,
+    panels.work_ahead,
     fills_store=True,
 )

@@ -29,6 +29,11 @@ def check_names(config: JobConfig, skip: Collection[str] = ()) -> None:
             check(part)
 
 
+def _judges(config: Any) -> None:
+    for judge in config.members():
+        _judge(judge)
+
+
 def _judge(config: Any) -> None:
     from rewardkit.judge import backends, protocols, votes
     from rewardkit.judge.notes import guided_rubric
@@ -75,7 +80,7 @@ def _stress(config: Any) -> None:
 
 
 CHECKS: Mapping[str, Callable[[Any], None]] = {
-    "judge": _judge,
+    "judge": _judges,
     "cascade": _cascade,
     "aggregate": _aggregate,
     "train": _train,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +31,7 @@ class Judge(Generic[P]):
         protocol: How it is asked.
         rubric: What for.
         persona: Who it is to judge as, in a sentence that is added to each system message; empty for nobody.
+        name: Of a judge of a panel; empty for one that is alone.
         demonstrations: Examples of what people decided, of which each item is shown some; none if absent.
     """
 
@@ -38,6 +39,7 @@ class Judge(Generic[P]):
     protocol: P
     rubric: Rubric
     persona: str = ""
+    name: str = field(default="", kw_only=True)
     demonstrations: Demonstrations | None = None
 
     def rubric_for(self, prompt: Prompt, *responses: Response) -> Rubric:
@@ -53,7 +55,7 @@ class Judge(Generic[P]):
             extra["demonstrations"] = self.demonstrations.settings
         return Annotator.of(
             "judge",
-            f"{self.backend.model}/{self.protocol.name}/{self.rubric.name}",
+            "/".join(filter(None, (self.backend.model, self.protocol.name, self.rubric.name, self.name))),
             model=self.backend.model,
             revision=self.backend.revision,
             protocol=self.protocol.name,
@@ -106,8 +108,8 @@ def open_judges(
     _require_capability(backend, compares)
     if rates:
         _require_capability(backend, rates)
-    ratings = Judge(backend, rates, rubric, config.persona, shown) if rates else None
-    return Judges(Judge(backend, compares, rubric, config.persona, shown), ratings)
+    ratings = Judge(backend, rates, rubric, config.persona, shown, name=config.name) if rates else None
+    return Judges(Judge(backend, compares, rubric, config.persona, shown, name=config.name), ratings)
 
 
 def _require_capability(backend: Backend, protocol: PairProtocol | RatingProtocol) -> None:

@@ -13,12 +13,12 @@ from sklearn.linear_model import LogisticRegression
 
 from rewardkit.audit.biases import length_slope, self_preference
 from rewardkit.audit.cases import PairCase, RatingCase, Verdict
-from rewardkit.audit.families import family_of, matches
 from rewardkit.audit.judges import audit_pairs, honesty
 from rewardkit.audit.positions import position
 from rewardkit.audit.ratings import rank_agreements
 from rewardkit.audit.repeats import rating_retest, retest
 from rewardkit.audit.results import Level
+from rewardkit.families import family_of, matches
 
 MADE = runpy.run_path(str(Path(__file__).parents[2] / "audited.py"))
 pair, vote = MADE["pair"], MADE["vote"]
