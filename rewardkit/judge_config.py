@@ -24,13 +24,13 @@ class ServerConfig(Section):
         "https://api.openai.com/v1",
         pattern=r"^https?://[^\s@]+$",
         examples=["http://127.0.0.1:8000/v1"],
-        description="its base, such as http://127.0.0.1:8000/v1",
+        description="its base, such as http://127.0.0.1:8000/v1; Anthropic's own for the backend anthropic",
     )
     key_variable: str | None = Field(
         "OPENAI_API_KEY",
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         examples=["OPENAI_API_KEY"],
-        description="environment variable that holds the API key; null for a server that needs none",
+        description="environment variable that holds the API key, ANTHROPIC_API_KEY there; null if none is needed",
     )
     top_logprobs: Annotated[int, Field(ge=1, le=20)] = Field(
         20, description="most probable tokens whose probability is asked for; some servers allow only 5"
@@ -56,14 +56,16 @@ class ServerConfig(Section):
     batch_seconds: Positive = Field(60.0, description="between two looks at a batch, at most")
 
 
-class VotesConfig(Section):
-    """A judge that draws its replies is asked several times about each comparison, until its majority is certain."""
+class DemonstrationsConfig(Section):
+    """Examples of what people decided, which the judge is shown before each item: those that are most like it."""
 
-    count: Annotated[int, Field(ge=2)] = Field(8, description="votes on a comparison in one order, at most")
-    temperature: Annotated[float, Field(gt=0.0, le=2.0)] = Field(0.7, description="at which replies are drawn")
-    stop: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
-        0.95, description="no more are asked for when the majority stays one with this probability; 1 asks for all"
+    count: Annotated[int, Field(ge=1, le=16)] = Field(3, description="examples for each item")
+    by: str = Field("tfidf", description="what is alike: tfidf, or a sentence encoder (minilm, a folder, a hub id)")
+    majority: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
+        0.75, description="share of people who agree on an example, at least"
     )
+    characters: Count = Field(600, description="of each text of an example; longer ones are cut where it can be seen")
+    most: Count = Field(2000, description="examples that are chosen from; more are left out by their hash")
 
 
 class ReplayConfig(Section):
@@ -75,16 +77,14 @@ class ReplayConfig(Section):
     )
 
 
-class DemonstrationsConfig(Section):
-    """Examples of what people decided, which the judge is shown before each item: those that are most like it."""
+class VotesConfig(Section):
+    """A judge that draws its replies is asked several times about each comparison, until its majority is certain."""
 
-    count: Annotated[int, Field(ge=1, le=16)] = Field(3, description="examples for each item")
-    by: str = Field("tfidf", description="what is alike: tfidf, or a sentence encoder (minilm, a folder, a hub id)")
-    majority: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
-        0.75, description="share of people who agree on an example, at least"
+    count: Annotated[int, Field(ge=2)] = Field(8, description="votes on a comparison in one order, at most")
+    temperature: Annotated[float, Field(gt=0.0, le=2.0)] = Field(0.7, description="at which replies are drawn")
+    stop: Annotated[float, Field(gt=0.5, le=1.0)] = Field(
+        0.95, description="no more are asked for when the majority stays one with this probability; 1 asks for all"
     )
-    characters: Count = Field(600, description="of each text of an example; longer ones are cut where it can be seen")
-    most: Count = Field(2000, description="examples that are chosen from; more are left out by their hash")
 
 
 class JudgeConfig(Section):
@@ -122,6 +122,17 @@ class JudgeConfig(Section):
     )
     warn_cost: Positive | None = Field(None, description="said aloud when so much is spent")
     max_failure_rate: Fraction = Field(0.2, description="the job stops when more labels than this share fail")
+    engine: Literal["local", "ray"] = Field(
+        "local", description="where it runs: in this process, or in shards on a Ray cluster (extra ray)"
+    )
+    ray_address: str | None = Field(
+        None,
+        description="of a running cluster, such as 10.0.0.1:6379 or auto; one on this machine is started if absent",
+    )
+    ray_workers: Count | None = Field(None, description="judges at the same time; as many as the cluster has room for")
+    ray_cpus: Positive = Field(1.0, description="processors that one of them needs")
+    ray_gpus: NotNegative = Field(0.0, description="accelerators that one of them needs")
+    ray_shard: Count = Field(1000, description="comparisons or responses that one of them is given at a time")
     replay: ReplayConfig | None = Field(None, description="of the backend replay")
     cache: bool | None = Field(
         None,

@@ -49,6 +49,10 @@ def judge(job: Job, folder: runs.StageFolder, others: Sequence[str] = ()) -> Sum
     from rewardkit.judge import judges
 
     config, kept = given(job.config.judge), Kept()
+    if config.engine == "ray":
+        from rewardkit.jobs.cluster.engine import judge_on_ray
+
+        return dict(judge_on_ray(job, folder, others).counts)
     with _answers(job, kept) as cache:
         opened = judges.open_judges(config, cache, examples=guidance.examples_of(job))
         payers = [*others, *(each.annotator.id for each in (opened.pairs, opened.ratings) if each)]

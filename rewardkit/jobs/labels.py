@@ -149,7 +149,7 @@ JUDGE = Stage(
     "judge",
     (
         *("judge", "rubric", "checks", "chat", "batching", "hardware", "models", "store", "types", "aggregation"),
-        *("jobs/judging", "jobs/keeping", "jobs/panels", "families", "jobs/guidance"),
+        *("jobs/judging", "jobs/keeping", "jobs/cluster", "jobs/panels", "families", "jobs/guidance"),
     ),
     panels.inputs,
     panels.judge,

@@ -44,6 +44,7 @@ def judge_comparisons(  # noqa: PLR0913 - keyword-only past the first three
     already: Container[PairKey] = frozenset(),
     total: int | None = None,
     spent: float = 0.0,
+    budget: Budget | None = None,
 ) -> Iterator[Annotator | Label]:
     """Label comparisons, each in every order that the config asks for.
 
@@ -55,6 +56,7 @@ def judge_comparisons(  # noqa: PLR0913 - keyword-only past the first three
         total: How many comparisons there are, by which labels made under a limit state their
             `sampling_prob`; it stays 1 if absent.
         spent: What earlier runs of this judge cost.
+        budget: Where money is asked for; one of this run's own, by the config, if absent.
 
     Yields:
         The annotator, then the labels in batches, in the comparisons' frame.
@@ -63,20 +65,21 @@ def judge_comparisons(  # noqa: PLR0913 - keyword-only past the first three
         JobFailed: Too many labels failed, or the budget is used up; what there is was yielded before.
         ModelError: The model cannot answer such requests at all.
     """
-    annotator = judge.annotator
-    yield annotator
+    yield judge.annotator
+    budget = budget or Budget(config.max_cost, config.warn_cost, spent)
     share = _sampling_prob(config.limit, total)
     tasks = pair_tasks(islice(comparisons, config.limit), judge, config.orders, already, share)
-    yield from _records(tasks, judge.backend, config, spent)
+    yield from _records(tasks, judge.backend, config, budget)
 
 
-def judge_ratings(
+def judge_ratings(  # noqa: PLR0913 - keyword-only past the first three
     responses: Iterable[ResponseTexts],
     judge: Judge[RatingProtocol],
     config: JudgeConfig,
     *,
     already: Container[RatingKey] = frozenset(),
     spent: float = 0.0,
+    budget: Budget | None = None,
 ) -> Iterator[Annotator | Rating]:
     """Rate responses on every criterion of the rubric, on the rubric's scale.
 
@@ -86,6 +89,7 @@ def judge_ratings(
         config: Limit (of responses) and max_failure_rate are read from it.
         already: (response id, criterion, repeat) of the ratings that are not to be made again.
         spent: What earlier runs of this judge cost, comparisons included.
+        budget: Where money is asked for; one of this run's own, by the config, if absent.
 
     Yields:
         The annotator, then the ratings in batches.
@@ -94,8 +98,8 @@ def judge_ratings(
         JobFailed: Too many ratings failed, or the budget is used up; what there is was yielded before.
         ModelError: The model cannot answer such requests at all.
     """
-    annotator = judge.annotator
-    yield annotator
+    yield judge.annotator
+    budget = budget or Budget(config.max_cost, config.warn_cost, spent)
     asked, checked, remaining = judge.rubric.by_weight(), deque[Rating](), islice(responses, config.limit)
     first: list[ResponseTexts] = []
     # Until there is something to ask, nothing waits for an answer: what is checked goes out at once.
@@ -109,7 +113,7 @@ def judge_ratings(
             checked.extend(checked_ratings([texts], judge, already))
             yield texts
 
-    for rating in _records(rating_tasks(checking(), judge, already), judge.backend, config, spent):
+    for rating in _records(rating_tasks(checking(), judge, already), judge.backend, config, budget):
         while checked:
             yield checked.popleft()
         yield rating
@@ -125,22 +129,28 @@ def _sampling_prob(limit: int | None, total: int | None) -> float:
     return min(1.0, limit / total) if limit and total else 1.0
 
 
-def _records(tasks: Iterator[Task[R]], backend: Backend, config: JudgeConfig, spent: float) -> Iterator[R]:
-    guard, budget = FailureGuard(config.max_failure_rate), Budget(config.max_cost, config.warn_cost, spent)
+def _records(tasks: Iterator[Task[R]], backend: Backend, config: JudgeConfig, budget: Budget) -> Iterator[R]:
+    guard = FailureGuard(config.max_failure_rate)
     if isinstance(backend, Priced):
         backend.allow = budget.reserve
     talks = _Talks(tasks, backend, budget)
     with closing(_completions(backend, talks.requests())) as completions:
         for number, completion in completions:
             talks.answered(number, completion)
-            while talks.records:
-                record = talks.records.popleft()
-                guard.count(record)
-                yield record
-                if not guard.done % RECORDS_AT_A_TIME:
-                    guard.check()
+            yield from _counted(talks.records, guard)
+    # Those about which there was nothing to ask wait for no answer.
+    yield from _counted(talks.records, guard)
     guard.check(final=True)
     budget.check()
+
+
+def _counted(records: deque[R], guard: FailureGuard) -> Iterator[R]:
+    while records:
+        record = records.popleft()
+        guard.count(record)
+        yield record
+        if not guard.done % RECORDS_AT_A_TIME:
+            guard.check()
 
 
 class _Talks(Generic[R]):

@@ -1,0 +1,88 @@
+"""The files of one annotator's shards, from what is asked to what is in the store."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterable
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+
+from rewardkit import runs
+from rewardkit.jobs.cluster.worker import Kind, Work
+from rewardkit.jobs.keeping import Kept
+from rewardkit.judge.resuming import KeysInOrder
+from rewardkit.progress import log
+from rewardkit.store.inserting import insert
+from rewardkit.store.record_tables import ROWS, read_rows
+from rewardkit.store.rows import KINDS, Encoded
+from rewardkit.store.store import Store
+from rewardkit.types import Annotator
+
+KEYS = {"labels": ("comparison_id", "order_shown", "repeat"), "ratings": ("response_id", "criterion", "repeat")}
+
+
+class ShardFolder:
+    """A folder for what is asked, said and added, in the name of one annotator.
+
+    Args:
+        place: Of all annotators of the job.
+        kind: What is made of its shards.
+        annotator: In whose name.
+    """
+
+    def __init__(self, place: Path, kind: Kind, annotator: Annotator) -> None:
+        # A name of its own for each run: a judge that outlives its job writes over nothing.
+        self._place, self.kind, self._annotator = place / annotator.id[:16], kind, annotator
+        self._run = uuid.uuid4().hex[:12]
+        self.asked = self._place / f"asked-{self._run}"
+
+    def said(self, shard: Path) -> Path:
+        """Return the file for what is said about a shard."""
+        return self._place / "said" / f"{self._run}-{shard.name}"
+
+    def add(self, store: Store, work: Work, kept: Kept) -> None:
+        """Add what was said about a shard to the store; what was asked is done with."""
+        self._insert(store, read_rows(self.kind, work.to), kept)
+        self._added(work.to)
+        work.shard.unlink()
+
+    def add_what_was_said(self, store: Store, kept: Kept) -> None:
+        """Add what judges said in runs that did not live to take it, and drop what these runs asked."""
+        files = sorted((self._place / "said").glob("*.parquet"))
+        rows = [row for file in files for row in read_rows(self.kind, file)]
+        if rows:
+            log(f"judge: {len(rows)} {self.kind} of an interrupted run are taken over")
+            self._insert(store, self._new(store, rows), kept)
+        for file in files:
+            self._added(file)
+        for folder in self._place.glob("asked-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Drop what was asked in this run."""
+        shutil.rmtree(self.asked, ignore_errors=True)
+
+    def _new(self, store: Store, rows: list[Encoded]) -> list[Encoded]:
+        """Leave out what was asked twice, because it was not known that the first one had been answered."""
+        key = itemgetter(*(KINDS[self.kind].columns.index(name) for name in KEYS[self.kind]))
+        rows = sorted(rows, key=lambda row: str(key(row[1])[0]))
+        if self.kind == "ratings":
+            rated = store.rated(self._annotator.id)
+            return [row for row in rows if key(row[1]) not in rated]
+        labelled = KeysInOrder(store.labelled(self._annotator.id))
+        return [row for row in rows if key(row[1]) not in labelled]
+
+    def _insert(self, store: Store, rows: Iterable[Encoded], kept: Kept) -> None:
+        status, remaining = KINDS[self.kind].columns.index("status"), iter(rows)
+        while batch := list(islice(remaining, ROWS)):
+            store.add([self._annotator])
+            with store.writing() as connection:
+                insert(connection, batch)
+            kept.counts.update(f"{self.kind} {row[status]}" for _, row in batch)
+            kept.counts["annotators"] |= 1
+
+    def _added(self, file: Path) -> None:
+        runs.make_folder(self._place / "added")
+        file.replace(self._place / "added" / file.name)

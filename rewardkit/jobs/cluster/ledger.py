@@ -1,0 +1,258 @@
+"""What all judges on a cluster share: money, failures, bought answers. One of it lives beside the job, on its machine.
+
+A budget that each judge had a part of would end while another part is unspent, and a share of failures would mean
+nothing in a shard of a few; so every judge asks here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import orjson
+
+from rewardkit.errors import JobFailed
+from rewardkit.judge.budget import Budget
+from rewardkit.judge.cache import AnswerCache
+from rewardkit.judge.contract import Completion
+from rewardkit.judge.failures import FailureGuard
+from rewardkit.runs import write_json
+
+UNRECORDED = "unrecorded.json"
+WRITTEN_EVERY = 0.5
+ASKED_EVERY = 0.2
+"""Seconds until somebody who has to wait for money asks again."""
+NOTHING = 1e-12
+"""What is left of sums that were taken away again is not money."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a run may spend and survive.
+
+    Attributes:
+        most: What may be spent; None without a limit.
+        spent: What is on record as spent.
+        max_failure_rate: The largest share of failures.
+        folder: Where it is noted what was spent and is not on record.
+        answers: The file of bought answers.
+    """
+
+    most: float | None
+    spent: float
+    max_failure_rate: float
+    folder: Path
+    answers: Path
+
+
+@dataclass(frozen=True)
+class State:
+    """How a run stands.
+
+    Attributes:
+        done: Answers so far, in all shards.
+        reasons: Failures, by reason.
+        spent: In earlier runs too.
+        stopped: Whether judges are to end.
+        used_up: Whether requests were left that the budget could not pay.
+        hits: Answers from the cache.
+    """
+
+    done: int
+    reasons: Counter[str]
+    spent: float
+    stopped: bool
+    used_up: bool
+    hits: int
+
+
+@dataclass
+class _Account:
+    """What one judge has set aside, and what it spent and answered in a shard that is not written yet."""
+
+    reserved: float = 0.0
+    open: float = 0.0
+    done: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+class Ledger:
+    """The shared books. Judges call it by name, one after the other.
+
+    Args:
+        terms: What the run may spend and survive.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms, self._place = terms, terms.folder / UNRECORDED
+        # What an earlier run spent on labels that never came is spent all the same.
+        self._lost = orjson.loads(self._place.read_bytes())["spent"] if self._place.exists() else 0.0
+        self._spent = terms.spent + self._lost
+        self._accounts: dict[str, _Account] = defaultdict(_Account)
+        self._guard = FailureGuard(terms.max_failure_rate)
+        self._cache = AnswerCache(terms.answers)
+        self._stopped = self._used_up = False
+        self._written = 0.0
+
+    def reserve(self, judge: str, amount: float) -> bool:
+        """Set an amount aside; False where it is not there now."""
+        if self._terms.most is not None and self._bound + amount > self._terms.most:
+            return False
+        self._accounts[judge].reserved += amount
+        return True
+
+    def may_come(self, amount: float) -> bool:
+        """Tell whether an amount may be there once others have settled; who cannot be paid is on record."""
+        there = self._terms.most is None or self._spent + amount <= self._terms.most
+        self._used_up = self._used_up or not there
+        return there
+
+    def settle(self, judge: str, reserved: float, cost: float) -> None:
+        """Replace what was set aside by what it cost."""
+        account = self._accounts[judge]
+        account.reserved -= reserved
+        account.open += cost
+        self._spent += cost
+        self._note(cost)
+
+    def written(self, judge: str) -> None:
+        """Take note that all that a judge paid for is in a file."""
+        self._accounts[judge] = _Account(reserved=self._accounts[judge].reserved)
+        self._note(None)
+
+    def lost(self, judge: str) -> None:
+        """Take note that a judge is gone: what it paid for and set aside is spent, and no label tells of it."""
+        account = self._accounts.pop(judge, _Account())
+        self._guard.done -= account.done
+        self._guard.reasons -= account.reasons
+        self._lost += account.open + account.reserved
+        self._spent += account.reserved
+        self._note(None)
+
+    def answered(self, judge: str, done: int, reasons: Mapping[str, int]) -> bool:
+        """Count answers, the failed ones by reason; False where judges are to end."""
+        account = self._accounts[judge]
+        account.done += done
+        account.reasons.update(reasons)
+        self._guard.done += done
+        self._guard.reasons.update(reasons)
+        try:
+            self._guard.check()
+        except JobFailed:
+            self._stopped = True
+        return not self._stopped
+
+    def stop(self) -> None:
+        """Ask all judges to end, with what they have."""
+        self._stopped = True
+
+    def state(self) -> State:
+        """Return how the run stands."""
+        guard = self._guard
+        return State(guard.done, Counter(guard.reasons), self._spent, self._stopped, self._used_up, self._cache.hits)
+
+    def answers(self, method: str, *arguments: Any) -> Any:
+        """Call the cache of bought answers."""
+        return getattr(self._cache, method)(*arguments)
+
+    def close(self) -> None:
+        """Write what is to be known by the next run."""
+        self._note(None)
+        self._cache.close()
+
+    @property
+    def _bound(self) -> float:
+        return self._spent + sum(account.reserved for account in self._accounts.values())
+
+    def _note(self, cost: float | None) -> None:
+        now = time.monotonic()
+        if cost == 0.0 or (cost is not None and now - self._written < WRITTEN_EVERY):
+            return
+        unrecorded = self._lost + sum(account.open for account in self._accounts.values())
+        if unrecorded or self._place.exists():
+            write_json(self._place, {"spent": unrecorded})
+        self._written = now
+
+
+Call = Callable[..., Any]
+"""Call a method of the ledger by its name, and wait for what it returns."""
+
+
+@dataclass
+class SharedBudget(Budget):
+    """A budget whose money is in the ledger.
+
+    Attributes:
+        call: The ledger.
+        judge: By which name it is asked.
+    """
+
+    call: Call = lambda *_: None
+    judge: str = ""
+    _own: float = 0.0
+    _own_lock: Lock = field(default_factory=Lock, repr=False)
+
+    def reserve(self, amount: float) -> bool:
+        """Set an amount aside; where others hold it, and nothing of our own is under way, wait for them."""
+        if amount == 0.0:
+            return True
+        while not self.call("reserve", self.judge, amount):
+            if self._own > NOTHING or not self.call("may_come", amount):
+                return False
+            time.sleep(ASKED_EVERY)
+        with self._own_lock:
+            self._own += amount
+        return True
+
+    def settle(self, reserved: float, cost: float) -> None:
+        """Replace what was set aside by what it cost."""
+        if reserved or cost:
+            with self._own_lock:
+                self._own = max(self._own - reserved, 0.0)
+            self.call("settle", self.judge, reserved, cost)
+
+    def check(self) -> None:
+        """Leave it to the job to end: other judges may still be paid."""
+
+
+class SharedAnswers(AnswerCache):
+    """The cache of bought answers, which stands where the ledger is.
+
+    Args:
+        call: The ledger.
+    """
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self._call = call
+
+    def find(self, key: str) -> Completion | None:
+        """Return the answer to a question that was answered before."""
+        found: Completion | None = self._call("answers", "find", key)
+        return found
+
+    def holds(self, key: str) -> bool:
+        """Tell whether there is an answer, without taking it."""
+        return bool(self._call("answers", "holds", key))
+
+    def keep(self, answers: Mapping[str, Completion]) -> None:
+        """Write answers, by key."""
+        self._call("answers", "keep", answers)
+
+    def sent(self, batch: str, keys: Iterable[str]) -> None:
+        """Note that a provider works on a batch."""
+        self._call("answers", "sent", batch, list(keys))
+
+    def batch_of(self, key: str) -> str | None:
+        """Return the batch in which a question was sent and whose results nobody has taken yet."""
+        found: str | None = self._call("answers", "batch_of", key)
+        return found
+
+    def taken(self, batch: str, keys: Iterable[str], answers: Mapping[str, Completion]) -> None:
+        """Write a batch's answers and forget it, as far as these questions go."""
+        self._call("answers", "taken", batch, list(keys), answers)
