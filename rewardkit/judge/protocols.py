@@ -19,6 +19,7 @@ from rewardkit.judge.rating import RatingV1, RatingV2
 from rewardkit.judge.reasoning import RatingReasonedV1, ReasonedV1
 from rewardkit.judge.reference import PairwiseReferenceV1
 from rewardkit.judge.span_critique import CritiqueSpansV1
+from rewardkit.judge.structured import PairwiseJsonV1, RatingJsonV1
 from rewardkit.judge.ties import PairwiseV2
 from rewardkit.judge.windows import RatingWindowsV1, WindowsV1
 from rewardkit.registry import lookup, suggestion
@@ -29,11 +30,13 @@ PROTOCOLS: Mapping[str, Callable[..., Any]] = {
     "debate-text.v1": DebateTextV1,
     "debate.v1": DebateV1,
     "pairwise-criteria.v1": PairwiseCriteriaV1,
+    "pairwise-json.v1": PairwiseJsonV1,
     "pairwise-reference.v1": PairwiseReferenceV1,
     "pairwise-text.v1": PairwiseTextV1,
     "pairwise.v1": PairwiseV1,
     "pairwise.v2": PairwiseV2,
     "process.v1": ProcessV1,
+    "rating-json.v1": RatingJsonV1,
     "rating-reasoned.v1": RatingReasonedV1,
     "rating-windows.v1": RatingWindowsV1,
     "rating.v1": RatingV1,

@@ -32,6 +32,8 @@ PUBLISHED = {
     "rating-reasoned.v1": "9d00dae8e370c9aec7f4549ef10f33c8",
     "debate.v1": "3f4dcc69960d8fa57fc98dd62412362c",
     "debate-text.v1": "9c3512fbb5042e79071fc7ca6378c620",
+    "pairwise-json.v1": "2eabb55c813b758df7bd06a16ec2e2bf",
+    "rating-json.v1": "dfee43ef7e47f5c2e1b367f14f4a854f",
     "pairwise-criteria.v1": "c1f024300f40a97dcd74b36e79d4ed71",
     "pairwise-reference.v1": "45e767fa97c22cab6aefcc0109d338e0",
     "pairwise-text.v1": "f3ecccfa58cf37b2c2168e91a046bd9a",
