@@ -31,6 +31,14 @@ class Batching:
             return self.refuse(status, "not now", **({"retry-after": "0.05"} if status == 429 else {}))
         return self.posted(content)
 
+    def text(self, status, text, **headers):
+        content = text.encode()
+        self.send_response(status)
+        for name, value in {"content-type": "application/json", "content-length": len(content), **headers}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(content)
+
     def made(self, rows):
         """Begin a batch of (key, body)."""
         with self.server.lock:
@@ -123,14 +131,6 @@ class OpenAIBatching(Batching, JUDGING["Judging"]):
             lines.append(json.dumps(row, ensure_ascii=False))
         return "\n".join([*lines[::-1], '{"custom_id": "half a li'])
 
-    def text(self, status, text, **headers):
-        content = text.encode()
-        self.send_response(status)
-        for name, value in {"content-type": "application/json", "content-length": len(content), **headers}.items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(content)
-
 
 class AnthropicBatching(Batching, MESSAGING["Messaging"]):
     """Anthropic's message batches."""
@@ -145,7 +145,8 @@ class AnthropicBatching(Batching, MESSAGING["Messaging"]):
         if name not in self.server.batches:
             return self.refuse(404, "no such batch")
         if self.path.endswith("/results"):
-            return self.text(200, "".join(json.dumps(row) + "\n" for row in self.rows(name)))
+            lines = [json.dumps(row, ensure_ascii=False) for row in self.rows(name)]
+            return self.text(200, "\n".join([*lines[::-1], '{"custom_id": "half a li']))
         if self.server.refusals:
             return self.refuse(self.server.refusals.pop(0), "not now")
         return self.send(200, self.shown(name, self.looked(name)[0]))

@@ -36,7 +36,7 @@ class AnthropicDialect:
 
     def __post_init__(self) -> None:
         self.sdk: Any = require("anthropic", "judge")
-        self.post: Post = AnthropicPost()
+        self.post: Post = AnthropicPost(self.sdk)
 
     def client(self, key: str, **how: Any) -> Any:
         """Open a client of the package."""

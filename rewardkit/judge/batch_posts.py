@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rewardkit.errors import ModelError
 
 ENDPOINT = "/v1/chat/completions"
+OK = 200
+UNSAID = "it does not say why"
 STATUSES = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -106,7 +108,7 @@ class OpenAIPost:
         if found.status == "failed":
             problems = [str(each.message) for each in (found.errors.data or [])] if found.errors else []
             raise ModelError(
-                f"the provider refuses the batch: {'; '.join(problems[:3]) or 'it does not say why'}",
+                f"the provider refuses the batch: {'; '.join(problems[:3]) or UNSAID}",
                 where=batch,
                 fix="mend that, or set judge.server.batch: false",
             )
@@ -120,28 +122,28 @@ class OpenAIPost:
         for file in (found.output_file_id, found.error_file_id):
             if file:
                 content = await client.files.content(file)
-                for result in self._results(content.text):
+                for result in results_of(content.text, self.result):
                     yield result
 
-    def _results(self, text: str) -> Iterator[Result]:
-        # Not splitlines(): a reply may hold what it takes for the end of a line.
-        for line in text.split("\n"):
-            try:
-                row = json.loads(line)
-                key, response, error = str(row["custom_id"]), row.get("response") or {}, row.get("error") or {}
-                status, body = int(response.get("status_code") or 0), response.get("body") or {}
-                said = error.get("message") or (body.get("error") or {}).get("message") or "it does not say why"
-            except (ValueError, TypeError, AttributeError, KeyError):
-                # Half a line names nobody: whoever misses an answer asks again.
-                continue
-            if status == 200:
-                yield Result(key, self._sdk.types.chat.ChatCompletion.construct(**body))
-            else:
-                yield Result(key, None, status, str(said))
+    def result(self, key: str, row: dict[str, Any]) -> Result:
+        """Read a row of either file."""
+        response, error = row.get("response") or {}, row.get("error") or {}
+        status, body = int(response.get("status_code") or 0), response.get("body") or {}
+        if status == OK:
+            return Result(key, self._sdk.types.chat.ChatCompletion.construct(**body))
+        said = error.get("message") or (body.get("error") or {}).get("message") or UNSAID
+        return Result(key, None, status, str(said))
 
 
 class AnthropicPost:
-    """Anthropic's message batches: requests and results are sent as they are."""
+    """Anthropic's message batches: requests are sent as they are, results come as a file.
+
+    Args:
+        sdk: The package anthropic.
+    """
+
+    def __init__(self, sdk: Any) -> None:
+        self._sdk = sdk
 
     async def put(self, client: Any, bodies: Mapping[str, dict[str, Any]]) -> Any:
         """Return what is sent."""
@@ -160,13 +162,36 @@ class AnthropicPost:
         return Stand(done, done + counts.processing, found.processing_status == "ended")
 
     async def take(self, client: Any, batch: str) -> AsyncIterator[Result]:
-        """Yield the results."""
-        async for each in await client.messages.batches.results(batch):
-            result = each.result
-            if result.type == "succeeded":
-                yield Result(each.custom_id, result.message)
-            elif result.type == "errored":
-                error = result.error.error
-                yield Result(each.custom_id, None, STATUSES.get(error.type, 500), str(error.message))
-            else:
-                yield Result(each.custom_id, None, 0, str(result.type))
+        """Yield what is in the file of results; nothing where the provider has thrown it away."""
+        found = await client.messages.batches.retrieve(batch)
+        if not found.results_url:
+            return
+        # As a whole: what breaks off while it is read as a stream is no error of the package's.
+        for result in results_of(await client.get(found.results_url, cast_to=str), self.result):
+            yield result
+
+    def result(self, key: str, row: dict[str, Any]) -> Result:
+        """Read a row of the file."""
+        result = row["result"]
+        if result["type"] == "succeeded":
+            return Result(key, self._sdk.types.Message.construct(**result["message"]))
+        if result["type"] == "errored":
+            error = result["error"]["error"]
+            return Result(key, None, STATUSES.get(str(error.get("type")), 500), str(error.get("message") or UNSAID))
+        return Result(key, None, 0, str(result["type"]))
+
+
+def results_of(text: str, read: Callable[[str, dict[str, Any]], Result]) -> Iterator[Result]:
+    """Yield what a file of results says; rows that say nothing are left out: whoever misses an answer asks again.
+
+    Args:
+        text: One JSON object a line.
+        read: Reads the row of a request.
+    """
+    # Not splitlines(): a reply may hold what it takes for the end of a line.
+    for line in text.split("\n"):
+        try:
+            row = json.loads(line)
+            yield read(str(row["custom_id"]), row)
+        except (ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):
+            continue

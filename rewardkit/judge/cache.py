@@ -26,7 +26,8 @@ FORMAT = "1"
 KEPT = ("logprobs", "bounds", "reply", "tokens", "reply_tokens", "served", "was_cut")
 LOCK_SECONDS = 60.0
 # What is committed outlives the process. Losing the last answers to a power cut is worth a thousandth of the time.
-PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL")
+# Checkpoints wait for the disk, and whoever asks would wait with them: 64 MB of answers between two.
+PRAGMAS = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "PRAGMA wal_autocheckpoint=16384")
 TABLES = (
     "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS batches (key TEXT NOT NULL, batch TEXT NOT NULL, PRIMARY KEY (key, batch))"

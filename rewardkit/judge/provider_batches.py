@@ -156,7 +156,10 @@ class Batches:
         async def all_of() -> list[Result]:
             return [result async for result in self.post.take(self.client, batch)]
 
-        return await self._asked(all_of)
+        try:
+            return await self._asked(all_of)
+        except _Gone:
+            return []
 
     def _read(self, result: Result | None, request: Request) -> Completion | Wrong:
         """Return what a result says, or why it says nothing."""
