@@ -1,8 +1,9 @@
 """How fast a server is asked: as many requests at a time as it bears, within what it allows a minute.
 
-The number of requests under way grows by one for every round of them that went well, and halves when the server
-says that it is overloaded (additive increase, multiplicative decrease: Chiu and Jain 1989, Computer Networks 17);
-where it says how long to wait, nobody asks before that.
+The number of requests under way doubles with every round of them that went well until the server first says that it is
+overloaded (slow start: Jacobson 1988, SIGCOMM), and halves whenever it says so; from then on it grows by one a round
+(additive increase, multiplicative decrease: Chiu and Jain 1989, Computer Networks 17). Where the server says how long
+to wait, nobody asks before that.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class Pace:
 
     def went_well(self) -> None:
         """Let a little more go from now on."""
-        self.limit = min(float(self.most), self.limit + 1 / self.limit)
+        never_halved = self._halved == float("-inf")
+        self.limit = min(float(self.most), self.limit + (1.0 if never_halved else 1 / self.limit))
         self._wake()
 
     def overloaded(self, begun: float, wait: float | None) -> None:
