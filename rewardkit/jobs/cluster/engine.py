@@ -10,6 +10,7 @@ shards of the rest.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from rewardkit.store.rows import ComparisonTexts
 from rewardkit.store.store import Store
 
 SHARDS = "shards"
+CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def judge_on_ray(job: Job, folder: runs.StageFolder, others: Sequence[str] = ())
         )
         ledger = _ledger(terms)
         call = caller(ledger)
-        pool = Pool(Orders(_each(config).model_dump_json(), examples, annotators, ledger), config, call)
+        orders = Orders(_each(config).model_dump_json(), examples, annotators, ledger, Path.cwd())
+        pool = Pool(orders, config, call)
         run = _Run(store, config, judges, place, kept, pool, call)
         try:
             _label(run)
@@ -230,22 +233,42 @@ def _cluster(config: JudgeConfig) -> Iterator[None]:
         yield
         return
     address = config.ray_address or "local"
-    if address.startswith("ray://"):
-        raise ConfigError(
-            "a job cannot run through Ray's client", where="judge.ray_address", expected="HOST:PORT, on a node of it"
-        )
+    if config.ray_address not in (None, "auto"):
+        _check_address(address)
     # One of our own is nobody else's: it listens on loopback.
     options = {} if config.ray_address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"the cluster cannot be reached ({str(error).splitlines()[0]})",
-            where="judge.ray_address",
-            expected="the address of a running cluster, and this machine one of its nodes",
-            fix="ray start --address=… here, or leave it out to start one on this machine",
-        ) from error
+        raise _unreachable(str(error).splitlines()[0]) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address at which nobody listens: Ray would try for minutes, and end the process.
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if address.startswith("ray://"):
+        raise ConfigError(
+            "a job cannot run through Ray's client", where="judge.ray_address", expected="HOST:PORT, on a node of it"
+        )
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
+            pass
+    except (OSError, ValueError) as error:
+        raise _unreachable(str(error)) from error
+
+
+def _unreachable(why: str) -> ConfigError:
+    return ConfigError(
+        f"the cluster cannot be reached ({why})",
+        where="judge.ray_address",
+        expected="HOST:PORT of a running cluster, and this machine one of its nodes",
+        fix="ray start --address=… here, or leave it out to start one on this machine",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -53,12 +54,14 @@ class Orders:
         examples: For demonstrations.
         annotators: Ids under which they are to speak; another model or revision on a node would change them.
         ledger: The ledger's actor.
+        folder: From which relative paths in the config begin.
     """
 
     config: str
     examples: list[Example]
     annotators: list[str]
     ledger: Any
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,9 @@ class ShardJudge:
 
     def open(self) -> Refusal | None:
         """Open the backend; return why it cannot be."""
+        if self._orders.folder.is_dir():
+            # The process is this judge's own.
+            os.chdir(self._orders.folder)
         try:
             opened = open_judges(self._config, SharedAnswers(self._call), examples=self._orders.examples)
             ours = [each.annotator.id for each in (opened.pairs, opened.ratings) if each]
