@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from rewardkit.jobs.cluster import ledger as module
+from rewardkit.jobs.cluster.ledger import Ledger, SharedAnswers, SharedBudget, Terms
+from rewardkit.judge.cache import AnswerCache
+from rewardkit.judge.contract import Completion
+
+
+@pytest.fixture
+def terms(tmp_path):
+    def build(most=None, spent=0.0, rate=0.2):
+        return Terms(most, spent, rate, tmp_path / "shards", tmp_path / "answers.db")
+
+    return build
+
+
+def calling(ledger):
+    """Call a ledger as one does on a cluster: one call after the other."""
+    lock = threading.Lock()
+
+    def call(method, *arguments):
+        with lock:
+            return getattr(ledger, method)(*arguments)
+
+    return call
+
+
+def test_no_two_judges_spend_the_same_money(terms):
+    ledger = Ledger(terms(most=1.0, spent=0.25))
+    assert ledger.reserve("one", 0.5) and not ledger.reserve("two", 0.5)
+    ledger.settle("one", 0.5, 0.25)
+    assert ledger.reserve("two", 0.5) and not ledger.reserve("one", 0.125)
+    assert ledger.state().spent == 0.5 and not ledger.state().used_up
+
+
+def test_a_judge_waits_for_money_that_others_may_give_back(terms, monkeypatch):
+    monkeypatch.setattr(module, "ASKED_EVERY", 0.01)
+    ledger = Ledger(terms(most=1.0))
+    call = calling(ledger)
+    first, second = SharedBudget(call=call, judge="one"), SharedBudget(call=call, judge="two")
+    assert first.reserve(0.75)
+    # It has something under way itself: it waits for its own answers first.
+    assert not first.reserve(0.5)
+    granted = []
+    waiting = threading.Thread(target=lambda: granted.append(second.reserve(0.5)))
+    waiting.start()
+    time.sleep(0.1)
+    assert not granted
+    first.settle(0.75, 0.25)
+    waiting.join(20)
+    assert granted == [True] and not ledger.state().used_up
+    second.settle(0.5, 0.5)
+    # What is left can never pay this: there is nothing to wait for.
+    assert not second.reserve(0.5) and ledger.state().used_up
+
+
+def test_what_a_lost_judge_spent_stays_spent_in_the_next_run_too(terms):
+    ledger = Ledger(terms(most=2.0))
+    for cost in (0.25, 0.5):
+        assert ledger.reserve("one", 0.5)
+        ledger.settle("one", 0.5, cost)
+        if cost == 0.25:
+            ledger.written("one")
+    assert ledger.reserve("one", 0.125)
+    ledger.lost("one")
+    # 0.25 are on record with their labels; 0.5 and what may have been billed are not.
+    assert ledger.state().spent == 0.25 + 0.5 + 0.125
+    ledger.close()
+    again = Ledger(terms(most=2.0, spent=0.25))
+    assert again.state().spent == 0.875
+    assert again.reserve("one", 1.125) and not again.reserve("one", 0.125)
+
+
+def test_failures_of_all_judges_stop_the_run_and_those_of_a_lost_one_do_not_count(terms):
+    ledger = Ledger(terms(rate=0.2))
+    assert ledger.answered("one", 19, {"silence": 9})
+    assert ledger.answered("two", 81, {})
+    assert ledger.answered("two", 5, {"noise": 5})
+    ledger.lost("one")
+    state = ledger.state()
+    assert state.done == 86 and state.reasons == {"noise": 5} and not state.stopped
+    assert not ledger.answered("two", 20, {"noise": 20})
+    assert ledger.state().stopped and not ledger.answered("three", 1, {})
+
+
+def test_answers_that_one_judge_bought_are_there_for_all(terms):
+    ledger = Ledger(terms())
+    one, other = SharedAnswers(calling(ledger)), SharedAnswers(calling(ledger))
+    one.keep({"key": Completion({"A": -0.5}, tokens=3, cost=0.25)})
+    assert other.holds("key") and not other.holds("other")
+    found = other.find("key")
+    assert found.logprobs == {"A": -0.5} and found.cost == 0.0 and ledger.state().hits == 1
+    one.sent("batch", ["a", "b"])
+    assert other.batch_of("a") == other.batch_of("b") == "batch"
+    other.taken("batch", ["a", "b"], {"a": Completion({"A": -1.0})})
+    assert one.holds("a") and one.batch_of("b") is None
+    ledger.close()
+    assert Ledger(terms()).answers("holds", "a")
+
+
+def test_nothing_is_asked_where_nothing_is_paid():
+    def refuse(*_):
+        raise AssertionError("the ledger was asked")
+
+    budget = SharedBudget(call=refuse, judge="one")
+    assert budget.reserve(0.0)
+    budget.settle(0.0, 0.0)
+    budget.check()
+
+
+def test_all_that_a_cache_can_do_is_done_where_the_ledger_is():
+    public = {name for name, value in vars(AnswerCache).items() if callable(value) and not name.startswith("_")}
+    # There is nothing to close here: the file is open elsewhere.
+    assert public - {"close"} <= vars(SharedAnswers).keys()
