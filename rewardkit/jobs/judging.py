@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rewardkit import runs
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from rewardkit.judge_config import JudgeConfig
 
 LOCAL = "transformers"
+IN_PROCESS = (LOCAL, "vllm")
+"""Backends whose model is a folder here, and has a revision."""
 SAMPLED = 256
 """Comparisons by which tokens and costs are estimated."""
 
@@ -173,8 +176,15 @@ def _keep(store: Store, records: Iterator[Any], expected: tuple[str, int], kept:
 def inputs(job: Job) -> dict[str, str]:
     """Return name and hash of all that the judge reads."""
     config = given(job.config.judge)
-    found = {**guidance.inputs(job), **_store_digest(job, "prompts", "responses", "comparisons")}
-    return {**found, **model_revision(config.model, "judge")} if config.backend == LOCAL else found
+    found = {**guidance.inputs(job), **_store_digest(job, "prompts", "responses", "comparisons"), **_recorded(config)}
+    return {**found, **model_revision(config.model, "judge")} if config.backend in IN_PROCESS else found
+
+
+def _recorded(config: JudgeConfig) -> dict[str, str]:
+    """Return name and hash of the files whose verdicts are replayed."""
+    replays = [each.replay.files for each in config.members() if each.backend == "replay" and each.replay]
+    found = {file: Path(file) for files in replays for file in files}
+    return {file: runs.file_hash(path) for file, path in found.items() if path.exists()}
 
 
 def size(job: Job) -> str:

@@ -37,3 +37,20 @@ def test_replayed_verdicts_are_the_recorded_ones(judge, shared_data, rewardkit, 
 def said(label):
     sure = {"a": 1.0, "b": 0.0, "tie": 0.5}
     return label.choice, pytest.approx(sure[label.choice] if label.p_a is None else label.p_a, abs=1e-12)
+
+
+def test_a_record_that_grows_is_read_again(rewardkit, tmp_path):
+    recorded, database = tmp_path / "recorded.jsonl", tmp_path / "rewardkit.db"
+    labels = [{"annotator": "old", "source": "judge", "order": order, "preference": 0.75} for order in ("ab", "ba")]
+    row = {"prompt": "Weather?", "response_a": "Sun.", "response_b": "Rain.", "labels": labels[:1]}
+    recorded.write_text(json.dumps(row) + "\n")
+    assert rewardkit("import", recorded, "--to", database).code == 0
+    section = {"backend": "replay", "model": "old", "rubric": "joke", "max_failure_rate": 1.0}
+    section["replay"] = {"files": [str(recorded)]}
+    path = tmp_path / "judge.yaml"
+    path.write_text(json.dumps({"name": "r", "workspace": str(tmp_path), "judge": section}))
+    assert json.loads(rewardkit("judge", path, "--json").out)["labels failed"] == 1
+    assert "complete and unchanged" in rewardkit("judge", path).err
+    recorded.write_text(json.dumps({**row, "labels": labels}) + "\n")
+    told = json.loads(rewardkit("judge", path, "--json").out)
+    assert told["labels ok"] == 2 and "labels failed" not in told
