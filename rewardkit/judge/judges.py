@@ -84,9 +84,7 @@ class Judges:
     ratings: Judge[RatingProtocol] | None
 
 
-def open_judges(
-    config: JudgeConfig, cache: AnswerCache | None = None, *, examples: Sequence[Example] = ()
-) -> Judges:
+def open_judges(config: JudgeConfig, cache: AnswerCache | None = None, *, examples: Sequence[Example] = ()) -> Judges:
     """Build what a config names; cheap checks first, the model last.
 
     Args:
@@ -102,8 +100,8 @@ def open_judges(
     """
     rubric, compares = guided_rubric(config), pair_protocol(config.protocol, config.protocol_options)
     rates = rating_protocol(config.rating_protocol, config.rating_protocol_options) if config.rating_protocol else None
-    compares = Voted(compares, config.votes) if config.votes else compares
     shown = Demonstrations(examples, config.demonstrations) if config.demonstrations else None
+    compares = Voted(compares, config.votes) if config.votes else compares
     backend = open_backend(config, cache)
     _require_capability(backend, compares)
     if rates:
