@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rewardkit import runs
 from rewardkit.jobs import guidance
 from rewardkit.jobs.costs import JUDGING, Work
+from rewardkit.jobs.guidance import examples_of
 from rewardkit.jobs.keeping import Keeper, Kept
 from rewardkit.jobs.stages import Job, Summary, given, model_revision
 from rewardkit.progress import log, progress
@@ -57,7 +58,7 @@ def judge(job: Job, folder: runs.StageFolder, others: Sequence[str] = ()) -> Sum
 
         return dict(judge_on_ray(job, folder, others).counts)
     with _answers(job, kept) as cache:
-        opened = judges.open_judges(config, cache, examples=guidance.examples_of(job))
+        opened = judges.open_judges(config, cache, examples=examples_of(job))
         payers = [*others, *(each.annotator.id for each in (opened.pairs, opened.ratings) if each)]
         with Store.open(job.config.database, create=False) as store:
             _label(store, opened.pairs, config, kept, payers)

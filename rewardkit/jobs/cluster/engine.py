@@ -148,8 +148,9 @@ def _run(run: _Run, folder: ShardFolder, works: Iterator[Work], total: int) -> N
         JobFailed: Too many failed, or the budget is used up.
     """
     budget = Budget(run.config.max_cost, run.config.warn_cost)
+    run.call("begin")
     with progress(f"judge: {folder.kind}", total) as advance:
-        teller = _Teller(advance, budget, run.call("state").done)
+        teller = _Teller(advance, budget)
         try:
             for work in run.pool.run(works, teller):
                 folder.add(run.store, work, run.kept)
@@ -168,8 +169,8 @@ def _run(run: _Run, folder: ShardFolder, works: Iterator[Work], total: int) -> N
 class _Teller:
     """Shows how a run stands."""
 
-    def __init__(self, advance: Advance, budget: Budget, done: int) -> None:
-        self._advance, self._budget, self._done = advance, budget, done
+    def __init__(self, advance: Advance, budget: Budget) -> None:
+        self._advance, self._budget, self._done = advance, budget, 0
 
     def __call__(self, state: State) -> None:
         self._budget.settle(0.0, state.spent - self._budget.spent)

@@ -57,6 +57,8 @@ class ShardFolder:
             self._insert(store, self._new(store, rows), kept)
         for file in files:
             self._added(file)
+        for draft in (self._place / "said").glob(".*.part"):
+            draft.unlink(missing_ok=True)
         for folder in self._place.glob("asked-*"):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -99,6 +99,10 @@ class Ledger:
         self._stopped = self._used_up = False
         self._written = 0.0
 
+    def begin(self) -> None:
+        """Count failures anew: labels and ratings fail for reasons of their own."""
+        self._guard = FailureGuard(self._terms.max_failure_rate)
+
     def reserve(self, judge: str, amount: float) -> bool:
         """Set an amount aside; False where it is not there now."""
         if self._terms.most is not None and self._bound + amount > self._terms.most:

@@ -47,7 +47,9 @@ def test_what_an_interrupted_run_left_is_taken_over_but_for_what_was_asked_again
     # A judge outlived its job, and says something else than who was asked again.
     twice = [Label.of(label.comparison_id, JUDGE.id, choice="b", order_shown=label.order_shown) for label in labels[:3]]
     write_rows("labels", left.said(tmp_path / "000001.parquet"), map(encode, [*labels[:5:-1], *twice]))
-    (left.asked).mkdir(parents=True)
+    left.asked.mkdir(parents=True)
+    # One was killed while it wrote.
+    (left.said(tmp_path / "000002.parquet")).with_name(".000002.parquet.7.part").write_bytes(b"PAR1")
     store.add([JUDGE, *labels[:3]])
     ShardFolder(place, "labels", JUDGE).add_what_was_said(store, kept)
     assert {label.id for label in store.labels()} == {label.id for label in [*labels[:3], *labels[6:]]}

@@ -88,6 +88,15 @@ def test_failures_of_all_judges_stop_the_run_and_those_of_a_lost_one_do_not_coun
     assert ledger.state().stopped and not ledger.answered("three", 1, {})
 
 
+def test_labels_that_did_not_fail_are_no_excuse_for_ratings_that_do(terms):
+    ledger = Ledger(terms(rate=0.2))
+    assert ledger.answered("one", 1000, {})
+    ledger.written("one")
+    ledger.begin()
+    assert ledger.state().done == 0
+    assert not ledger.answered("one", 20, {"silence": 20})
+
+
 def test_answers_that_one_judge_bought_are_there_for_all(terms):
     ledger = Ledger(terms())
     one, other = SharedAnswers(calling(ledger)), SharedAnswers(calling(ledger))
