@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from itertools import cycle
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewardkit.judge.contract import Completion, Failure, PairVerdict, RatingVerdict
 from rewardkit.judge.protocols import GROUP, PROTOCOLS
+from rewardkit.judge.votes import Voted
+from rewardkit.judge_config import VotesConfig
 from rewardkit.registry import registered
 from rewardkit.rubric import load_rubric
 from rewardkit.types import Comparison, Message, Prompt, Response
@@ -41,20 +44,39 @@ PUBLISHED = {
     "rating.v1": "67f1a44a5a78819435c31c797ce6d058",
     "critique-spans.v1": "4450042cff2deaf04160e8687f90714d",
     "process.v1": "182eb3874d0cc140811a43c7048ce492",
-    "rating-windows.v1": "21f76cee24dfb464f9a80933f3d3796d",
+    "rating-windows.v1": "1c7813c3385aad05b5629ff5593cf599",
     "windows.v1": "bf99daeead4406bead0046407d868e4f",
 }
 
 text = st.text(min_size=1, max_size=40)
 values = st.one_of(st.floats(), st.floats(max_value=0.0), st.just(-math.inf))
+LABELS = ["A", "B", "T", "N", "1", "2", "3", "4", "5", "tie", ""]
+
+
+def told(weights, mass):
+    """Return log-probabilities that a model could give, of labels of these weights."""
+    whole = sum(weights.values())
+    return {label: math.log(mass * weight / whole) for label, weight in weights.items()}
+
+
+likely = st.builds(
+    told,
+    st.fixed_dictionaries({label: st.floats(1e-9, 1.0) for label in LABELS}),
+    st.floats(1e-3, 1.0),
+)
+anything = st.one_of(st.none(), st.booleans(), st.integers(-1, 7), st.floats(), st.sampled_from(["A", "B", "tie", "x"]))
+json_replies = st.dictionaries(st.sampled_from(["reason", "verdict", "rating", "more"]), anything).map(json.dumps)
+said_replies = st.from_regex(r"(?s).{0,9}(\n\W{0,3}[Vv]erdict ?: ?(A|B|tie|C)\W?){0,3}", fullmatch=True)
+replies = st.one_of(st.text(), said_replies, json_replies)
 completions = st.builds(
     Completion,
-    logprobs=st.dictionaries(st.sampled_from(["A", "B", "T", "N", "1", "2", "3", "4", "5", "tie", ""]), values),
+    logprobs=st.one_of(likely, st.dictionaries(st.sampled_from(LABELS), values)),
     bounds=st.dictionaries(st.sampled_from(["A", "B", "T", "N", "1", "5"]), values),
     reply=st.one_of(
-        st.text(), st.from_regex(r"(?s).{0,9}(\n\W{0,3}[Vv]erdict ?: ?(A|B|tie|C)\W?){0,3}", fullmatch=True)
+        replies, st.builds("<think>{}</think>{}".format, replies, replies), replies.map("<think>{}".format)
     ),
-    failure=st.sampled_from(["", "", "", "out of order"]),
+    was_cut=st.booleans(),
+    failure=st.sampled_from(["", "", "", "", "out of order"]),
 )
 
 
@@ -126,11 +148,10 @@ def test_swapping_the_responses_and_the_order_asks_the_same(name, a, b):
     assert gone_through(steps(name, there, "ba"), even) == gone_through(steps(name, back, "ab"), even)
 
 
-@pytest.mark.parametrize("name", PAIRWISE)
-@given(answers=st.lists(completions, min_size=1, max_size=5))
-def test_a_preference_never_raises(name, answers):
+def check_preference(asking, answers):
+    """See that what comes of some answers is a preference or a failure with a reason."""
     coming = cycle(answers)
-    verdict, _ = gone_through(steps(name, pair("x", "y")), lambda _: next(coming))
+    verdict, _ = gone_through(asking, lambda _: next(coming))
     if isinstance(verdict, Failure):
         assert verdict.reason
     else:
@@ -141,19 +162,52 @@ def test_a_preference_never_raises(name, answers):
         assert min(verdict.p_tie, verdict.p_both_bad) >= 0.0
         assert neither / 2 - 1e-9 <= verdict.p_first <= 1.0 - neither / 2 + 1e-9
         assert all(0.0 <= p_first <= 1.0 for p_first in verdict.criteria.values())
+        json.dumps(dict(verdict.details), allow_nan=False)
 
 
-@pytest.mark.parametrize("name", RATING)
-@given(answers=st.lists(completions, min_size=1, max_size=5))
-def test_a_rating_never_raises(name, answers):
+def check_rating(asking, answers):
+    """See that what comes of some answers is a rating or a failure with a reason."""
     coming = cycle(answers)
-    verdict, _ = gone_through(steps(name, pair("x", "y")), lambda _: next(coming))
+    verdict, _ = gone_through(asking, lambda _: next(coming))
     if isinstance(verdict, Failure):
         assert verdict.reason
     else:
         assert isinstance(verdict, RatingVerdict)
         assert verdict.level is None or 0.0 <= verdict.level <= 1.0
         assert 0.0 <= verdict.mass_outside <= 1.0
+        json.dumps(dict(verdict.details), allow_nan=False)
+
+
+SOME = st.lists(completions, min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("name", PAIRWISE)
+@given(answers=SOME)
+def test_a_preference_never_raises(name, answers):
+    check_preference(steps(name, pair("x", "y")), answers)
+
+
+@pytest.mark.parametrize("name", RATING)
+@given(answers=SOME)
+def test_a_rating_never_raises(name, answers):
+    check_rating(steps(name, pair("x", "y")), answers)
+
+
+@pytest.mark.parametrize("name", [name for name in PAIRWISE if "replies" in ALL[name]().needs])
+@settings(max_examples=40, deadline=None)
+@given(answers=SOME)
+def test_votes_never_raise(name, answers):
+    voted = Voted(ALL[name](), VotesConfig(count=5))
+    check_preference(voted.compare(pair("x", "y"), RUBRIC, "ab"), answers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(ALL))
+@settings(max_examples=1_000, deadline=None)
+@given(answers=SOME)
+def test_ten_thousand_replies_and_more_are_verdicts_or_failures(name, answers):
+    check = check_preference if name in PAIRWISE else check_rating
+    check(steps(name, pair("x", "y")), answers)
 
 
 @pytest.mark.parametrize("name", [name for name in PAIRWISE if "labels" in ALL[name]().needs])
