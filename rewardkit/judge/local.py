@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, takewhile
 from typing import Any
 
 from rewardkit.chat import ControlTokenError
@@ -47,6 +48,8 @@ class LocalBackend:
 
     name = "transformers"
     capabilities: frozenset[Capability] = frozenset({"labels", "replies"})
+    together = 256
+    """Requests that are looked at together: of 32 of pandalm's pairs 1 token in 2.4 is run, of 256 1 in 2.7."""
 
     def __init__(  # noqa: PLR0913 - keyword-only past the first
         self, model: str, *, dtype: str = "auto", max_tokens: int = 2048, batch_tokens: int = 4096, share: bool = True
@@ -81,26 +84,43 @@ class LocalBackend:
         Raises:
             ModelError: A label is not one token in its place, or the weights cannot be loaded.
         """
+        found = dict(self._answers(requests))
+        return [found[place] for place in range(len(requests))]
+
+    def stream(self, requests: Iterable[Request | None]) -> Generator[tuple[int, Completion], None, None]:
+        """Answer requests as the answers come, each with the request's number; see `Streaming`.
+
+        Many are looked at together, for what they share, and answered pass by pass.
+
+        Raises:
+            ModelError: A label is not one token in its place, or the weights cannot be loaded.
+        """
+        coming, asked = iter(requests), 0
+        while chunk := list(takewhile(lambda each: each is not None, islice(coming, self.together))):
+            for place, completion in self._answers([each for each in chunk if each is not None]):
+                yield asked + place, completion
+            asked += len(chunk)
+
+    def _answers(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        """Yield answers as they come, by the requests' places."""
         labels = [self._encoder.label_ids(request) for request in requests]
         answers = [self._encode(request) for request in requests]
         encoded = {i: ids for i, ids in enumerate(answers) if not isinstance(ids, Completion)}
+        yield from ((i, answer) for i, answer in enumerate(answers) if isinstance(answer, Completion))
         sequences = {i: ids for i, ids in encoded.items() if labels[i]}
-        read = self._read(sequences, labels) if sequences else {}
-        found = self._written(requests, {i: ids for i, ids in encoded.items() if not labels[i]})
-        found |= {i: _completion(requests[i], len(ids), read[i]) for i, ids in sequences.items()}
-        return [answer if isinstance(answer, Completion) else found[i] for i, answer in enumerate(answers)]
+        for i, read in self._read(sequences, labels) if sequences else ():
+            yield i, _completion(requests[i], len(sequences[i]), read)
+        yield from self._written(requests, {i: ids for i, ids in encoded.items() if not labels[i]}).items()
 
-    def _read(self, sequences: dict[int, list[int]], labels: list[list[int]]) -> dict[int, Reading]:
-        """Return what the model says after each sequence, by its key."""
+    def _read(self, sequences: dict[int, list[int]], labels: list[list[int]]) -> Iterator[tuple[int, Reading]]:
+        """Yield what the model says after each sequence, by its key."""
         keys, reader = list(sequences), self._loaded()
-        found = {}
         for batch in reader.batches(list(sequences.values()), self._batch_tokens):
             chosen = [keys[position] for position in batch]
             started = time.perf_counter()
             logprobs = reader.read([sequences[key] for key in chosen], [labels[key] for key in chosen])
             seconds = (time.perf_counter() - started) / len(chosen)
-            found.update({key: Reading(values, seconds) for key, values in zip(chosen, logprobs, strict=True)})
-        return found
+            yield from ((key, Reading(values, seconds)) for key, values in zip(chosen, logprobs, strict=True))
 
     def _written(self, requests: Sequence[Request], sequences: dict[int, list[int]]) -> dict[int, Completion]:
         """Return the replies to the requests without labels, by their places."""

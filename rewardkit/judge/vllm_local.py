@@ -9,10 +9,9 @@ is kept by vLLM's prefix cache.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice, takewhile
 from typing import Any
 
 from rewardkit.errors import ModelError
@@ -37,35 +36,19 @@ class VllmBackend(LocalBackend):
     """
 
     name = "vllm"
+    together = AT_A_TIME
 
     def __init__(self, model: str, **how: Any) -> None:
         require_all("vllm")
         super().__init__(model, **how)
 
-    def stream(self, requests: Iterable[Request | None]) -> Generator[tuple[int, Completion], None, None]:
-        """Answer as many requests together as can be asked without an answer; see `Streaming`.
-
-        Raises:
-            ModelError: A label is not one token in its place, or the engine cannot be started.
-        """
-        source, number, more = iter(requests), 0, True
-        while more:
-            taken = takewhile(lambda request: request is not None, islice(source, AT_A_TIME))
-            chunk = [request for request in taken if request is not None]
-            # Where all that was asked is answered, there is something to ask, or nothing any more.
-            more = bool(chunk)
-            yield from enumerate(self.complete(chunk), number)
-            number += len(chunk)
-
-    def _read(self, sequences: dict[int, list[int]], labels: list[list[int]]) -> dict[int, Reading]:
-        """Return what the model says after each sequence, by its key."""
+    def _read(self, sequences: dict[int, list[int]], labels: list[list[int]]) -> Iterator[tuple[int, Reading]]:
+        """Yield what the model says after each sequence, by its key."""
         params = [self._params(max_tokens=1, **_told(labels[key])) for key in sequences]
         outputs, seconds = self._generated(list(sequences.values()), params)
-        found = {}
         for key, output in zip(sequences, outputs, strict=True):
             told = output.outputs[0].logprobs[0]
-            found[key] = Reading([float(told[token].logprob) for token in labels[key]], seconds)
-        return found
+            yield key, Reading([float(told[token].logprob) for token in labels[key]], seconds)
 
     def _written(self, requests: Sequence[Request], sequences: dict[int, list[int]]) -> dict[int, Completion]:
         """Return the replies to the requests without labels, by their places."""

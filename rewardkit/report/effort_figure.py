@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +61,22 @@ class Effort:
                 parse_math=False,
             )
         ax.set(xscale="log", xlabel="tokens of a label", ylabel="agreement with the human majority")
+        # Of a range within a power of ten, matplotlib writes powers of ten over each other.
+        ax.set_xticks(_ticks([point.tokens.value for point in self.points]), minor=False)
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+        ax.xaxis.set_minor_formatter("")
+        ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
         # Names stand to the right of their dots.
         ax.margins(x=0.35)
         return ax
+
+
+def _ticks(values: Sequence[float]) -> list[float]:
+    """Return round numbers from below the least value to above the greatest."""
+    steps = [digit * 10**power for power in range(8) for digit in (1, 2, 5)]
+    low = max(step for step in steps if step <= max(1.0, min(values)))
+    high = min(step for step in steps if step >= max(values))
+    return [float(step) for step in steps if low <= step <= high]
 
 
 def draw_effort(judges: Iterable[JudgeAudit]) -> Picture | None:
