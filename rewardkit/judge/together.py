@@ -27,6 +27,6 @@ def together(talks: Sequence[Steps[V]]) -> Steps[tuple[V, ...]]:
                 found[number] = stop.value
         if not asked:
             break
-        together = iter((yield tuple(request for requests in asked.values() for request in requests)))
-        answers = {number: tuple(next(together) for _ in requests) for number, requests in asked.items()}
+        coming = iter((yield tuple(request for requests in asked.values() for request in requests)))
+        answers = {number: tuple(next(coming) for _ in requests) for number, requests in asked.items()}
     return tuple(found[number] for number in range(len(talks)))
