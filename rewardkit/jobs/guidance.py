@@ -6,7 +6,7 @@ Here the store, the splits and the judge meet. Whatever a judge is shown comes f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,15 +18,16 @@ from rewardkit.aggregation.votes import Tally, count_votes
 from rewardkit.config import JobConfig, SplitConfig
 from rewardkit.errors import ConfigError
 from rewardkit.jobs.stages import Job, Summary, given
-from rewardkit.progress import log
 from rewardkit.store.rows import ComparisonTexts
 from rewardkit.store.store import Store
 from rewardkit.types import Label, content_id
 
 if TYPE_CHECKING:
+    from rewardkit.judge.contract import Backend, Request
     from rewardkit.judge.demonstrations import Example
     from rewardkit.judge.distilling import Case
     from rewardkit.judge.notes import Note, Notes
+    from rewardkit.judge_config import JudgeConfig
 
 MAJORITY = 0.75
 """Share of people who must agree for a judge to be wrong."""
@@ -48,7 +49,6 @@ def examples_of(job: Job) -> list[Example]:
                 both = [texts.response_a.text, texts.response_b.text]
                 better, worse = both if p_a > 0.5 else reversed(both)
                 found.append(Example(texts.comparison.id, texts.prompt, better, worse))
-    log(f"judge: {len(found)} comparisons of the train split may be shown as examples")
     return found
 
 
@@ -68,7 +68,7 @@ def propose(config: JobConfig, *, most: int = MOST_CASES, dry_run: bool = False)
     """Distil notes from where the job's judge was wrong, and write them beside those that are there.
 
     Args:
-        config: The job's config, whose section `judge` names the file.
+        config: The job's config, whose section `judge` names the file. Of a panel each judge is looked at in turn.
         most: Comparisons on which the judge was wrong that are looked at; those of which it was surest come first.
         dry_run: Only say how many there are.
 
@@ -76,39 +76,72 @@ def propose(config: JobConfig, *, most: int = MOST_CASES, dry_run: bool = False)
         ConfigError: The config names no file of notes, it is none, or the backend gives no replies in words.
         OutputError: The file cannot be written.
     """
-    from rewardkit.judge import distilling, judges
-    from rewardkit.judge.estimating import price_of
+    found = {}
+    for judged in _judges(config):
+        job = Job(config.model_copy(update={"judge": judged}))
+        plan = _planned(job, judged, _file(judged), most)
+        found[judged.name] = plan.size() if dry_run else _proposed(plan, judged)
+    # A judge that is alone has no name.
+    return found if len(found) > 1 else next(iter(found.values()))
 
-    path, job, judged = _file(config), Job(config), given(config.judge)
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a judge's model would be asked, to find out what the judge overlooked."""
+
+    file: Path
+    notes: Notes
+    backend: Backend
+    labelled: int
+    wrong: int
+    cases: Sequence[Case]
+    asked: Sequence[Request]
+    cost: float
+
+    def size(self) -> Summary:
+        """Say how much it is."""
+        return {
+            "file": str(self.file),
+            "comparisons with labels of the judge and a clear majority of people": self.labelled,
+            "on which the judge was wrong": self.wrong,
+            "looked at": len(self.cases),
+            "requests": len(self.asked),
+            "cost at most about": self.cost or None,
+        }
+
+
+def _planned(job: Job, judged: JudgeConfig, path: Path, most: int) -> _Plan:
+    from rewardkit.judge.distilling import questions
+    from rewardkit.judge.estimating import price_of
+    from rewardkit.judge.judges import open_judges
+
     notes = _begun(path)
     # A file that is not there yet has no approved note either.
     known = judged if path.exists() else judged.model_copy(update={"notes": None})
-    judge = judges.open_judges(known, examples=examples_of(job)).pairs
-    labelled, cases = _wrong(job, judge.annotator.id)
-    asked = distilling.questions(judge.rubric, notes, cases[:most])
+    judge = open_judges(known, examples=examples_of(job)).pairs
+    labelled, wrong = _wrong(job, judge.annotator.id)
+    asked = questions(judge.rubric, notes, wrong[:most])
     cost = sum(price_of(judge.backend, request) for request in asked)
-    summary: Summary = {
-        "file": str(path),
-        "comparisons with labels of the judge and a clear majority of people": labelled,
-        "on which the judge was wrong": len(cases),
-        "looked at": len(cases[:most]),
-        "requests": len(asked),
-        "cost at most about": cost or None,
-    }
-    if dry_run:
-        return summary
-    if judged.max_cost is not None and cost > judged.max_cost:
-        fix = "raise judge.max_cost, or look at fewer with --most"
-        raise ConfigError(f"it may cost {cost:.2f}, and judge.max_cost is {judged.max_cost:g}", where="judge", fix=fix)
-    if not labelled:
-        _write(path, notes)
-        return {**summary, "next": "rewardkit judge CONFIG: there is no label of this judge yet to learn from"}
-    distilled = distilling.distil(judge.backend, asked, cases[:most], datetime.now(UTC))
-    joined = notes.joined(distilled.proposals)
-    _write(path, joined)
+    return _Plan(path, notes, judge.backend, labelled, len(wrong), wrong[:most], asked, cost)
+
+
+def _proposed(plan: _Plan, judged: JudgeConfig) -> Summary:
+    """Ask, and write the proposals beside the notes that are there."""
+    from rewardkit.judge.distilling import distil
+
+    if judged.max_cost is not None and plan.cost > judged.max_cost:
+        what = f"it may cost {plan.cost:.2f}, and judge.max_cost is {judged.max_cost:g}"
+        raise ConfigError(what, where="judge", fix="raise judge.max_cost, or look at fewer with --most")
+    if not plan.labelled:
+        _write(plan.file, plan.notes)
+        return {**plan.size(), "next": "rewardkit judge CONFIG: there is no label of this judge yet to learn from"}
+    distilled = distil(plan.backend, plan.asked, plan.cases, datetime.now(UTC))
+    joined = plan.notes.joined(distilled.proposals)
+    _write(plan.file, joined)
     failed = {f"failed: {reason}": distilled.failures.count(reason) for reason in dict.fromkeys(distilled.failures)}
-    new = [note for note in joined.notes if note.id not in {each.id for each in notes.notes}]
-    return {**summary, **failed, "proposed": _listed(new), **_standing(joined)}
+    new = [note for note in joined.notes if note.id not in {each.id for each in plan.notes.notes}]
+    empty = {"replies without a note": distilled.without or None}
+    return {**plan.size(), **failed, **empty, "proposed": _listed(new), **_standing(joined)}
 
 
 @dataclass(frozen=True)
@@ -154,7 +187,7 @@ def decide(config: JobConfig, made: Chosen) -> Summary:
     """
     from rewardkit.judge.notes import Decision, load_notes
 
-    path = _file(config)
+    path = _file(_judge(config))
     before = load_notes(path)
     after = before.decided(made.note, Decision(status=made.status, by=made.by, at=datetime.now(UTC)))
     _write(path, after)
@@ -195,13 +228,22 @@ def _wrong(job: Job, judge: str) -> tuple[int, list[Case]]:
     return both, [case for _, case in found]
 
 
-def _file(config: JobConfig) -> Path:
+def _judge(config: JobConfig) -> JudgeConfig:
     if config.judge is None:
         raise ConfigError("the config has no section 'judge'", fix="add judge: to it")
-    if config.judge.notes is None:
+    return config.judge
+
+
+def _judges(config: JobConfig) -> tuple[JudgeConfig, ...]:
+    """Return the judges of a panel, or the one that there is."""
+    return _judge(config).members()
+
+
+def _file(judge: JudgeConfig) -> Path:
+    if judge.notes is None:
         fix = "set it, for example to configs/notes/NAME.yaml"
         raise ConfigError("the config names no file of notes", where="judge.notes", fix=fix)
-    return Path(config.judge.notes)
+    return Path(judge.notes)
 
 
 def _begun(path: Path) -> Notes:

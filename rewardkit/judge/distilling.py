@@ -52,10 +52,12 @@ class Distilled:
     Attributes:
         proposals: The notes, each with the comparisons that it came from.
         failures: Why a request had no answer, for each that had none.
+        without: Replies in which there was no note.
     """
 
     proposals: tuple[Note, ...]
     failures: tuple[str, ...]
+    without: int = 0
 
 
 def questions(rubric: Rubric, notes: Notes, cases: Sequence[Case]) -> list[Request]:
@@ -102,11 +104,17 @@ def distil(backend: Backend, requests: Sequence[Request], cases: Sequence[Case],
         )
     answers = backend.complete(requests)
     found: list[Note] = []
+    without = 0
     for some, answer in zip(_chunks(cases), answers, strict=True):
-        ids = tuple(case.comparison for case in some)
-        about = {"proposed_by": backend.model, "proposed_at": now, "comparisons": ids}
-        found += [Note.model_validate({"id": note_id(text), "text": text, **about}) for text in read_notes(answer)]
-    return Distilled(tuple(found), tuple(answer.failure for answer in answers if answer.failure))
+        texts = read_notes(answer)
+        without += not (texts or answer.failure)
+        about = {
+            "proposed_by": backend.model,
+            "proposed_at": now,
+            "comparisons": tuple(case.comparison for case in some),
+        }
+        found += [Note.model_validate({"id": note_id(text), "text": text, **about}) for text in texts]
+    return Distilled(tuple(found), tuple(answer.failure for answer in answers if answer.failure), without)
 
 
 def read_notes(answer: Completion) -> list[str]:

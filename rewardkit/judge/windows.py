@@ -1,7 +1,7 @@
 """Protocols for long texts: read in windows with running notes, then one verdict on the whole.
 
 The verdict rests on the notes and on how the responses begin and end. Where both responses fit into one window it is
-the plain question of `pairwise.v1` or `rating.v2`, with all of the text. The prompt is never cut: one that is too long
+the plain question of `pairwise.v1` or `rating.v1`, with all of the text. The prompt is never cut: one that is too long
 for the backend is a failure that says so.
 """
 
@@ -23,7 +23,7 @@ from rewardkit.judge.contract import (
 )
 from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.prompting import anchors, conversation, pair_slots, read_prompt
-from rewardkit.judge.rating import RatingV2
+from rewardkit.judge.rating import RatingV1
 from rewardkit.judge.reading import READING_TAGS, Reading, WindowReader, Windows
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Order, content_id
@@ -75,7 +75,7 @@ class WindowsV1:
 
 
 class RatingWindowsV1:
-    """`rating-windows.v1`: where a long response stands on one criterion, by the probabilities of 1 to 5 and N.
+    """`rating-windows.v1`: where a long response stands on one criterion, by the probabilities of 1 to 5.
 
     The notes are the same for all criteria: only the last question names one.
 
@@ -90,7 +90,7 @@ class RatingWindowsV1:
     def __init__(self, options: Windows | None = None) -> None:
         self.options = options or Windows()
         self._reader = WindowReader(self.options)
-        self._short, self._prompt = RatingV2(), read_prompt(self.name)
+        self._short, self._prompt = RatingV1(), read_prompt(self.name)
         parts = (self._prompt.hash, self._reader.prompt_hash, self._short.prompt_hash)
         self.prompt_hash = content_id("judge prompts", *parts)
 

@@ -216,3 +216,11 @@ def test_what_may_cost_too_much_is_not_asked(study, tmp_path):
     with pytest.raises(ConfigError, match="judge.max_cost is 0.01"):
         guidance.propose(job.config)
     assert not (tmp_path / "n.yaml").exists()
+
+
+def test_each_judge_of_a_panel_is_looked_at(study, tmp_path):
+    panel = [{"name": "strict", "persona": "You are strict."}, {"name": "mild", "persona": "You are mild."}]
+    job = study(panel=panel, notes=str(tmp_path / "n.yaml"))
+    found = guidance.propose(job.config, dry_run=True)
+    assert set(found) == {"strict", "mild"}
+    assert {each["file"] for each in found.values()} == {str(tmp_path / "n.yaml")}

@@ -162,6 +162,9 @@ def test_what_a_judge_proposes_is_proposed_and_says_where_it_came_from(rubric):
     assert note.comparisons == ("c0", "c1", "c2", "c3")
     assert (note.proposed_by, note.proposed_at) == ("fake", NOW)
     assert found.failures == ("down",)
+    assert found.without == 0
+    silent = FakeBackend(lambda r: Completion(reply="I have no idea."))
+    assert distil(silent, requests, CASES, NOW).without == 2
 
 
 def test_cases_close_no_tag(rubric):

@@ -13,7 +13,7 @@ from rewardkit.judge.contract import Completion, Failure, PairVerdict
 from rewardkit.judge.fake import FakeBackend
 from rewardkit.judge.judges import Judge
 from rewardkit.judge.pairwise import PairwiseV1
-from rewardkit.judge.rating import RatingV2
+from rewardkit.judge.rating import RatingV1
 from rewardkit.judge.reading import Windows
 from rewardkit.judge.running import judge_comparisons
 from rewardkit.judge.windows import RatingWindowsV1, WindowsV1
@@ -165,7 +165,7 @@ def test_a_long_response_is_rated_after_it_was_read(texts, rubric):
     verdict, rounds = asked_in(RatingWindowsV1(SMALL).rate(item, rubric, rubric.criteria[0]), judge)
     assert [len(requests) for requests in rounds[:5]] == [1] * 5
     (last,) = rounds[-1]
-    assert last.labels == RatingV2.labels
+    assert last.labels == RatingV1.labels
     assert "clarity: It is clear." in last.user
     assert "note on 5" in last.user
     assert not verdict.details["windows"]["truncated"]
@@ -178,4 +178,4 @@ def test_a_long_response_is_rated_after_it_was_read(texts, rubric):
 def test_a_short_response_is_rated_as_rating_does(texts, rubric):
     item = texts()
     _, rounds = asked_in(RatingWindowsV1().rate(item, rubric, rubric.criteria[0]), judge)
-    assert rounds == [(RatingV2().render_rating(item, rubric, rubric.criteria[0]),)]
+    assert rounds == [(RatingV1().render_rating(item, rubric, rubric.criteria[0]),)]
