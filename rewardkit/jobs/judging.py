@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,9 +170,23 @@ def _texts(store: Store) -> Iterator[ResponseTexts]:
 
 def _keep(store: Store, records: Iterator[Any], expected: tuple[str, int], kept: Kept) -> None:
     """Commit records as they come; of each judge its name, too."""
-    with progress(*expected) as advance, Keeper(store, kept, advance) as keeper:
+    with progress(*expected) as advance, Keeper(store, kept, advance) as keeper, _settled():
         for record in records:
             keeper.keep(record)
+
+
+@contextmanager
+def _settled() -> Iterator[None]:
+    """Keep what is there already from being looked through for garbage again and again.
+
+    A model's libraries are half a million objects; it took a quarter of the time of a judge that is fast.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def inputs(job: Job) -> dict[str, str]:

@@ -34,6 +34,9 @@ class Talk(Generic[R]):
             place: Of the question among `questions`.
             completion: The answer.
         """
+        if len(self.questions) == 1:
+            self._go_on((completion,))
+            return True
         self._answers[place] = completion
         if len(self._answers) < len(self.questions):
             return False
