@@ -8,6 +8,7 @@ from labeling_ui.admin_access import Researchers, Wiring
 from labeling_ui.admin_data import data_tab
 from labeling_ui.admin_disagreements import disagreements_tab
 from labeling_ui.admin_export import export_tab
+from labeling_ui.admin_judges import judges_tab
 from labeling_ui.admin_people import people_tab
 from labeling_ui.admin_progress import progress_tab
 from labeling_ui.admin_settings import settings_tab
@@ -36,6 +37,8 @@ def admin_page(office: Office, researchers: Researchers) -> Any:
                 data_tab(office, wiring)
             with gradio.Tab("Disagreements") as disagreements:
                 disagreements_tab(disagreements, office, wiring)
+            with gradio.Tab("Judges") as judges:
+                judges_tab(judges, office, wiring)
             with gradio.Tab("Settings") as settings:
                 settings_tab(settings, office, wiring)
             with gradio.Tab("Audit trail") as trail:

@@ -7,11 +7,13 @@ of who asks is kept between two requests.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.engine import Row
+from starlette.concurrency import run_in_threadpool
 
 from labeling_ui.people import People, Refused
 from labeling_ui.rendering import safe_line
@@ -22,6 +24,8 @@ from rewardkit.extras import require
 
 Handler = Callable[..., tuple[Sequence[Any], str]]
 """Takes who asks and the inputs' values; returns the outputs' values, and what is to be said."""
+Stream = Callable[..., AsyncGenerator[tuple[Sequence[Any], str], None]]
+"""As a handler, for what changes while one looks; it runs on the event loop."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,51 @@ class Wiring:
             show_progress="hidden" if quiet else "minimal",
             trigger_mode="always_last" if latest else None,
         )
+
+    def stream(
+        self,
+        event: Callable[..., Any],
+        handler: Stream,
+        *,
+        inputs: Sequence[Any] = (),
+        outputs: Sequence[Any] = (),
+        message: Any,
+    ) -> Any:
+        """Show what a handler yields, one after the other, when something happens.
+
+        Args:
+            event: Such as a button's `click`.
+            handler: What is to be done; it ends when nobody looks any more.
+            inputs: Components whose values it gets.
+            outputs: Components that show what it yields.
+            message: Component that shows what it says.
+        """
+        gradio = require("gradio", "ui")
+        return event(
+            self._streaming(gradio, handler, len(outputs)),
+            list(inputs),
+            [*outputs, message],
+            api_visibility="private",
+            concurrency_limit=None,
+            show_progress="hidden",
+            # What is begun while it goes on, the handler refuses in words; here it would be passed over in silence.
+            trigger_mode="multiple",
+        )
+
+    def _streaming(self, gradio: Any, handler: Stream, outputs: int) -> Callable[..., AsyncGenerator[list[Any], None]]:
+        async def handle(request: Any, *values: Any) -> AsyncGenerator[list[Any], None]:
+            try:
+                came = request.request
+                person = await run_in_threadpool(self.researchers.require, came.cookies, handler.__name__)
+                asking = Asking(person, f"{came.url.scheme}://{came.url.netloc}")
+                async with aclosing(handler(asking, *values)) as coming:
+                    async for shown, said in coming:
+                        yield [*shown, done(said)]
+            except RewardkitError as error:
+                yield [*(gradio.skip() for _ in range(outputs)), problem(error)]
+
+        handle.__annotations__ = {"request": gradio.Request}
+        return handle
 
     def _behind_the_check(self, gradio: Any, handler: Handler, outputs: int) -> Callable[..., list[Any]]:
         def handle(request: Any, *values: Any) -> list[Any]:

@@ -41,6 +41,7 @@ class Downloads:
         """Return the routes; they stand before the page that is mounted above them."""
         router = APIRouter(prefix="/admin/files")
         router.add_api_route("/export/{name}", self.export, methods=["GET"])
+        router.add_api_route("/audit", self.audit, methods=["GET"])
         router.add_api_route("/person/{person_id}", self.person, methods=["GET"])
         router.add_api_route("/rejects/{token}", self.rejects, methods=["GET"])
         return router
@@ -54,6 +55,15 @@ class Downloads:
         export(self.office.store, path, FILES[name])
         self._note("exported", by, name=name)
         return _sent(path, f"{self.office.desk.study.name}-{name}")
+
+    def audit(self, request: Request) -> FileResponse:
+        """Send the page of the judges as they were measured the last time."""
+        by, audit = self._researcher(request, "audit of the judges"), self.office.judges.audit
+        if audit is None or audit.kept() is None:
+            raise HTTPException(404, "the judges have not been measured yet")
+        self._note("exported", by, name="audit of the judges")
+        name = f"{self.office.desk.study.name}-judges.html"
+        return FileResponse(audit.page, filename=name, media_type="application/octet-stream")
 
     def person(self, request: Request, person_id: str) -> FileResponse:
         """Export all that is kept of one person."""

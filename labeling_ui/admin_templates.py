@@ -17,6 +17,7 @@ from labeling_ui.rendering import safe_html, safe_line
 
 TEMPLATES = Path(__file__).parent / "templates"
 NONE = "–"
+FIRM = "\N{NO-BREAK SPACE}"
 
 
 def view(name: str, /, **values: Any) -> str:
@@ -40,6 +41,8 @@ def _environment() -> Environment:
     )
     found.filters.update(
         line=lambda text: Markup(safe_line(str(text))),  # noqa: S704
+        # Numbers stay in one piece: a line would lose the spaces that hold them.
+        sentence=lambda text: Markup(FIRM).join(Markup(safe_line(part)) for part in text.split(FIRM)),  # noqa: S704
         text=lambda text: Markup(safe_html(str(text))),  # noqa: S704
         guide=lambda text: Markup(safe_html(text, breaks=False)),  # noqa: S704
         percent=percent,

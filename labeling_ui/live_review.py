@@ -178,7 +178,7 @@ class _Listening(LineStream):
                 async for each in coming:
                     if isinstance(each, Opinion):
                         opinion = each
-                    else:
+                    elif not each.thought:
                         self.tell({"part": each.part, "text": each.text})
         except TimeoutError:
             why = "no whole answer in time"

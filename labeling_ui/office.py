@@ -12,9 +12,12 @@ from labeling_ui.counted import Counts
 from labeling_ui.counting import Elsewhere
 from labeling_ui.desk import Desk
 from labeling_ui.entrances import Entrances
+from labeling_ui.judges import Judges
+from labeling_ui.measuring import Measuring
 from labeling_ui.people import People
 from labeling_ui.sessions import Sessions
 from labeling_ui.uploads import Uploads
+from labeling_ui.watching import Watching
 from rewardkit.store.store import Store
 
 
@@ -27,6 +30,9 @@ class Office:
         people: Who takes part.
         sessions: Makes invitations.
         entrances: Makes people known under a name and a password.
+        judges: What can be done with judges.
+        measuring: Measures them.
+        watching: Lets one be watched.
         counts: Counts what was answered, away from the annotators' requests.
         uploads: Takes files in.
         folder: Where files lie that are made for a download, until the server stops.
@@ -36,11 +42,15 @@ class Office:
     people: People
     sessions: Sessions
     entrances: Entrances
+    judges: Judges = Judges()
+    measuring: Measuring = field(init=False)
+    watching: Watching = field(default_factory=Watching, init=False)
     counts: Counts = field(init=False)
     uploads: Uploads = field(init=False)
     folder: Path = field(init=False)
 
     def __post_init__(self) -> None:
+        self.measuring = Measuring(self.judges.audit)
         self.counts = Elsewhere(self.desk.store.url, self.desk.study.name)
         self.folder = Path(mkdtemp(prefix="rewardkit-label-"))
         finalize(self, shutil.rmtree, self.folder, ignore_errors=True)

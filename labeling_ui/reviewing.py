@@ -74,10 +74,14 @@ class Opinion:
 
 
 class Words(NamedTuple):
-    """Some of what a judge says, while it says it: the number of the part that they belong to, and a text."""
+    """Some of what a judge says, while it says it: the number of the part that they belong to, and a text.
+
+    What a model thinks before it speaks is for researchers; annotators read what it says aloud.
+    """
 
     part: int
     text: str
+    thought: bool = False
 
 
 class LiveJudge(Protocol):

@@ -26,6 +26,7 @@ from labeling_ui.desk import Desk
 from labeling_ui.entrances import Entrances
 from labeling_ui.first_paint import FirstPaint
 from labeling_ui.gate import Gate
+from labeling_ui.judges import Judges
 from labeling_ui.live_review import LiveReview
 from labeling_ui.office import Office
 from labeling_ui.page import work_page
@@ -63,15 +64,17 @@ class Served:
 
 @dataclass(frozen=True)
 class Writers:
-    """Models that write while annotators wait.
+    """Models that write for the pages.
 
     Attributes:
         replies: With whom people talk, in a study of conversations.
         judge: Asked after an answer, in a study whose reviews are live.
+        judges: What researchers do with judges.
     """
 
     replies: Replies | None = None
     judge: LiveJudge | None = None
+    judges: Judges = Judges()
 
 
 def build(store: Store, study: Study, secret: str, *, pages: bool = True, writers: Writers | None = None) -> Served:
@@ -82,7 +85,7 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True, writer
         study: What is labelled.
         secret: Signs cookies and links.
         pages: Without them there is only what programs speak with, and Gradio is not loaded.
-        writers: Models that write while annotators wait.
+        writers: Models that write for the pages.
     """
     writers = writers or Writers()
     study = settled(study, read_settings(store, study.name))
@@ -97,15 +100,17 @@ def build(store: Store, study: Study, secret: str, *, pages: bool = True, writer
     app.include_router(api.router())
     if talk and writers.replies:
         app.include_router(ChatApi(api, Chat(talk, writers.replies, api.turns.turn)).router())
+    office, researchers = Office(desk, people, sessions, entrances, writers.judges), Researchers(people, sessions)
     if writers.judge and study.config.review and study.config.review.live:
-        app.include_router(LiveReview(api, writers.judge, study.config.review.live).router())
+        review = LiveReview(api, writers.judge, study.config.review.live)
+        app.include_router(review.router())
+        office.watching.shared = review.room
     app.include_router(entrances.router())
     app.add_exception_handler(404, entrances.nowhere)
     app.add_api_route("/healthz", lambda: {"ok": True}, methods=["GET"])
     app.add_api_route("/", lambda: RedirectResponse("/work/", 303), methods=["GET"])
     app.add_api_route("/favicon.ico", lambda: RedirectResponse("/static/icon.svg", 301), methods=["GET"])
     app.mount("/static", StaticFiles(directory=STATIC))
-    office, researchers = Office(desk, people, sessions, entrances), Researchers(people, sessions)
     app.include_router(Downloads(office, researchers).router())
     if pages:
         _mount(app, office, researchers)

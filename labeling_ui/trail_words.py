@@ -28,6 +28,8 @@ KINDS = {
     "expired": "ran out of time",
     "exported": "downloaded",
     "imported": "brought a file",
+    "judge kept": "kept a judge’s labels",
+    "judges measured": "measured the judges",
     "password set": "got a password",
     "refused": "was refused",
     "returned": "skipped an item",

@@ -128,11 +128,12 @@ class Talk:
 
 
 @contextmanager
-def served(folder, *, secret=SECRET, **settings):
-    """Serve a study; yields it and the server's process."""
+def served(folder, *, secret=SECRET, sections=None, **settings):
+    """Serve a study, whose config may have more sections; yields it and the server's process."""
     config = folder / "talk.yaml"
     label = {"port": 0, "least_seconds": 0.0, **settings}
-    config.write_text(json.dumps({"name": "talk", "workspace": str(folder), "label": label}), encoding="utf-8")
+    job = {"name": "talk", "workspace": str(folder), "label": label, **(sections or {})}
+    config.write_text(json.dumps(job), encoding="utf-8")
     environment = {**os.environ, "REWARDKIT_SECRET": secret, "MODEL_KEY": KEY}
     words = [sys.executable, "-m", "rewardkit", "label", str(config)]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:

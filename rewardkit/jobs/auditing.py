@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,12 @@ from rewardkit.types import Annotator
 KINDS = ("prompts", "responses", "comparisons", "annotators", "labels", "ratings")
 
 
-def audited(job: Job) -> AuditData:
+def audited(job: Job, told: Callable[[int, int, str], None] = lambda *_: None) -> AuditData:
     """Measure the judges that the config asks for.
+
+    Args:
+        job: The job.
+        told: Called before each judge: how many are measured, how many there are, and its name.
 
     Raises:
         ConfigError: A name in `audit.judges` is that of no judge.
@@ -47,16 +51,17 @@ def audited(job: Job) -> AuditData:
     if not said:
         raise DataError("no judge has labelled or rated anything", where="audit", fix="run rewardkit judge first")
     names = shown_names([known[judge_id] for judge_id in said])
+    judges: list[JudgeAudit] = []
+    for judge_id, name in names.items():
+        told(len(judges), len(names), name)
+        judges.append(_audit(name, known[judge_id], said[judge_id], job, stress.cases.get(judge_id, {})))
     return AuditData(
         title=job.config.name,
         created=runs.now(),
         simulated=_simulated(people, said),
         unit="prompt" if config.by == "prompt" else "text group",
         confidence=config.confidence,
-        judges=tuple(
-            _audit(name, known[judge_id], said[judge_id], job, stress.cases.get(judge_id, {}))
-            for judge_id, name in names.items()
-        ),
+        judges=tuple(judges),
         people=_groups(said),
         settings=job.config.resolved(),
         versions=runs.versions(),

@@ -123,7 +123,7 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
         study = _as_settled(store, study)
         if study.config.chat is None:
             stock(store, study)
-        served = build(store, study, secret_of(config.workspace), writers=_writers(study.config, stack))
+        served = build(store, study, secret_of(config.workspace), writers=_writers(config, study.config, stack))
         if study.config.webhook:
             told = Finished(store, study.name, study.config.webhook, served.sessions.webhook_key)
             stack.enter_context(told.watching())
@@ -164,19 +164,21 @@ def _require_judge(store: Store, review: ReviewConfig | None) -> None:
         )
 
 
-def _writers(config: LabelConfig, stack: ExitStack) -> Writers:
-    """Open the models that write while annotators wait."""
+def _writers(job: JobConfig, config: LabelConfig, stack: ExitStack) -> Writers:
+    """Open the models that write while annotators wait, and what researchers do with judges."""
     from labeling_ui.server import Writers
+    from rewardkit.jobs.page_judges import page_judges
 
+    replies = judge = None
     if config.chat:
         from rewardkit.jobs.chat_models import chat_models
 
-        return Writers(replies=stack.enter_context(chat_models(config.chat)))
+        replies = stack.enter_context(chat_models(config.chat))
     if config.review and config.review.live:
         from rewardkit.jobs.live_judge import live_judge
 
-        return Writers(judge=stack.enter_context(live_judge(config.review.live)))
-    return Writers()
+        judge = stack.enter_context(live_judge(config.review.live))
+    return Writers(replies, judge, page_judges(job, judge, stack))
 
 
 def _study(config: JobConfig) -> Study:

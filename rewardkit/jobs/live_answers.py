@@ -18,7 +18,7 @@ from rewardkit.jobs.judging import ResponseTexts
 from rewardkit.judge.contract import Failure
 from rewardkit.judge.critique import MOST_POINTS, CritiqueV1, Verdict
 from rewardkit.judge.pairwise import PairwiseV1
-from rewardkit.judge.prompting import said
+from rewardkit.judge.prompting import said, thought
 from rewardkit.judge.rating import RatingV1
 from rewardkit.judge.talks import Talk, open_questions
 from rewardkit.judge.tasks import R, Task, pair_tasks, rating_tasks
@@ -96,16 +96,18 @@ class Asked:
     async def ask(self, title: str, messages: Sequence[Message], *, lines: int) -> Spoken:
         """Ask something and yield what is said aloud, until there are so many whole lines; `answer` holds it then."""
         self.messages += messages
-        part, text, shown = self._parts, "", 0
+        part, text, shown, told = self._parts, "", 0, 0
         self._parts += 1
         seed = int(self.texts.comparison.id[:8], 16)
         yield Words(part, title)
         async with aclosing(self.source(self.messages, seed)) as pieces:
             async for piece in pieces:
                 text += piece.text
-                aloud = said(text)
+                aloud, thinking = said(text), thought(text)
+                if thinking[told:]:
+                    yield Words(part, thinking[told:], thought=True)
                 yield Words(part, aloud[shown:])
-                shown = len(aloud)
+                shown, told = len(aloud), len(thinking)
                 if len(text) > LONGEST_REPLY:
                     raise ChatFailed("The answer became too long.", why="endless answer")
                 whole = aloud[: aloud.rfind("\n") + 1]

@@ -69,18 +69,15 @@ class CritiqueJudge:
         return Asked(self.annotator, self.rubric, self.source, subject, order)
 
 
-@contextmanager
-def live_judge(config: LiveJudgeConfig) -> Iterator[CritiqueJudge]:
-    """Open the judge that a config names; a model that runs here ends with the block.
+def annotator_of(config: LiveJudgeConfig) -> Annotator:
+    """Return the judge that a config names, as an annotator.
 
     Raises:
-        ConfigError: There is no such rubric, or the key of the server is not in the environment.
-        ModelError: The model cannot be loaded.
-        MissingExtraError: A package that it needs is not installed.
+        ConfigError: There is no such rubric.
     """
     rubric = load_rubric(config.rubric)
     prompts = [protocol().prompt_hash for protocol in (CritiqueV1, PairwiseV1, RatingV1)]
-    annotator = Annotator.of(
+    return Annotator.of(
         "judge",
         f"{config.model}/{CritiqueV1.name}/{rubric.name}",
         model=config.model,
@@ -95,5 +92,17 @@ def live_judge(config: LiveJudgeConfig) -> Iterator[CritiqueJudge]:
             "rubric_hash": rubric.content_hash,
         },
     )
+
+
+@contextmanager
+def live_judge(config: LiveJudgeConfig) -> Iterator[CritiqueJudge]:
+    """Open the judge that a config names; a model that runs here ends with the block.
+
+    Raises:
+        ConfigError: There is no such rubric, or the key of the server is not in the environment.
+        ModelError: The model cannot be loaded.
+        MissingExtraError: A package that it needs is not installed.
+    """
+    rubric, annotator = load_rubric(config.rubric), annotator_of(config)
     with one_model(config, KEY) as (source, read):
         yield CritiqueJudge(annotator, rubric, source, read)

@@ -24,7 +24,7 @@ from rewardkit.types import Annotator
 
 NAME = "watched"
 SETTINGS = {"least_seconds": 0.0, "assignment": {"overlap": 3, "most_overlap": 3, "repeats": 0.0}}
-TABS = ("Progress", "Annotators", "Data", "Disagreements", "Settings", "Audit trail", "Export")
+TABS = ("Progress", "Annotators", "Data", "Disagreements", "Judges", "Settings", "Audit trail", "Export")
 LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
 HOSTILE = "<img src=x onerror=window.acted=1> <b>bold</b> {{ 1 + 1 }} ${window.acted=1}"
 CSV = f'prompt,response_a,response_b,preference\n"Why, {HOSTILE}?",yes,no,a\nAnd why not?,yes,no,\nSame?,same,same,a\n'

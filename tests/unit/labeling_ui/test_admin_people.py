@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -58,6 +59,19 @@ def page(office):
         return thread.submit(lambda: asyncio.run(make())).result()
 
 
+def called(block, request):
+    """Return what a handler shows last: of those that stream, after all that they yield."""
+    shown = block.fn(request, *[None] * len(block.inputs))
+    if not isinstance(shown, AsyncGenerator):
+        return shown
+
+    async def last():
+        return [each async for each in shown][-1]
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(last())).result()
+
+
 def test_every_handler_of_the_page_looks_at_the_role_itself(page, office, store, join, researcher):
     import gradio
 
@@ -66,7 +80,7 @@ def test_every_handler_of_the_page_looks_at_the_role_itself(page, office, store,
     annotator = office.sessions.cookie(join("ann"))
     for cookie in (None, "forged", annotator):
         for block in handlers:
-            *shown, said = block.fn(gradio.Request(asking_of(cookie)), *[None] * len(block.inputs))
+            *shown, said = called(block, gradio.Request(asking_of(cookie)))
             assert "for the researchers" in said and all(each == gradio.skip() for each in shown)
     refused = details(store, "refused")
     assert len(refused) == 3 * len(handlers) and {why["why"] for _, why in refused} == {"not a researcher"}
@@ -74,7 +88,7 @@ def test_every_handler_of_the_page_looks_at_the_role_itself(page, office, store,
     assert not any(isinstance(block, gradio.State) for block in page.blocks.values())
     # The same handlers let a researcher through.
     request = gradio.Request(asking_of(office.sessions.cookie(researcher.id)))
-    said = [block.fn(request, *[None] * len(block.inputs))[-1] for block in handlers]
+    said = [called(block, request)[-1] for block in handlers]
     assert not any("for the researchers" in each for each in said) and "" in said
 
 
