@@ -46,6 +46,17 @@ class PairwiseV1(OnePairQuestion):
         return PairVerdict(found.probabilities["A"], found.mass_outside)
 
 
+class PairwiseRequestV1(PairwiseV1):
+    """`pairwise-request.v1`: which response follows the request better, in few words, and nothing of the rubric.
+
+    For models too small to use a rubric. With SmolLM2-135M on pandalm's pairs on which three people agree, the mean
+    logit of both orders was right in 60.2 % of the 241 pairs on which the wording was chosen, and in 59.8 % of 241
+    others (standard error 3.2 points; one order alone: 52.1 %).
+    """
+
+    name = "pairwise-request.v1"
+
+
 class PairwiseTextV1(OnePairQuestion):
     """`pairwise-text.v1`: a short reason and a verdict in words, for servers that tell no probabilities.
 

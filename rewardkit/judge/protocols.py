@@ -12,7 +12,7 @@ from rewardkit.errors import ConfigError
 from rewardkit.judge.by_criterion import PairwiseCriteriaV1
 from rewardkit.judge.contract import PairProtocol, RatingProtocol
 from rewardkit.judge.debate import DebateTextV1, DebateV1
-from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
+from rewardkit.judge.pairwise import PairwiseRequestV1, PairwiseTextV1, PairwiseV1
 from rewardkit.judge.probing import ReasonedProbeV1
 from rewardkit.judge.process import ProcessV1
 from rewardkit.judge.rating import RatingV1, RatingV2
@@ -32,6 +32,7 @@ PROTOCOLS: Mapping[str, Callable[..., Any]] = {
     "pairwise-criteria.v1": PairwiseCriteriaV1,
     "pairwise-json.v1": PairwiseJsonV1,
     "pairwise-reference.v1": PairwiseReferenceV1,
+    "pairwise-request.v1": PairwiseRequestV1,
     "pairwise-text.v1": PairwiseTextV1,
     "pairwise.v1": PairwiseV1,
     "pairwise.v2": PairwiseV2,

@@ -37,6 +37,7 @@ PUBLISHED = {
     "debate-text.v1": "9c3512fbb5042e79071fc7ca6378c620",
     "pairwise-json.v1": "2eabb55c813b758df7bd06a16ec2e2bf",
     "rating-json.v1": "dfee43ef7e47f5c2e1b367f14f4a854f",
+    "pairwise-request.v1": "aa03f3f86b53ff7886630108d535eee2",
     "pairwise-criteria.v1": "c1f024300f40a97dcd74b36e79d4ed71",
     "pairwise-reference.v1": "45e767fa97c22cab6aefcc0109d338e0",
     "pairwise-text.v1": "f3ecccfa58cf37b2c2168e91a046bd9a",
