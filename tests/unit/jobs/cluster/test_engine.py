@@ -44,6 +44,7 @@ def test_an_error_from_another_machine_keeps_its_words():
     assert str(back) == str(MissingExtraError("torch", "judge"))
 
 
+@pytest.mark.slow
 def test_nothing_but_a_cluster_loads_ray():
     modules = "rewardkit.jobs.pipeline, rewardkit.jobs.cluster.engine, rewardkit.jobs.cluster.pool"
     code = f"import sys, {modules}; sys.exit('ray' in sys.modules)"
