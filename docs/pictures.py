@@ -222,6 +222,25 @@ def reviews(camera: Camera, folder: Path) -> None:
         camera.take(page, "label-review")
 
 
+def judges(camera: Camera, folder: Path) -> None:
+    """Take a judge beside people, and the same judge at work on one comparison."""
+    judge = {"model": "smollm2-135m", "rubric": "joke", "limit": 40}
+    label = {**COMMON, "rubric": "joke", "limit": 40}
+    config = try_out.written(folder / "judges", label, judge=judge, audit={"resamples": 200})
+    try_out.fill(config, "jokes.jsonl")
+    try_out.work(config)
+    try_out.rewardkit("judge", str(config))
+    with try_out.served(config) as place, camera.page(TALL, place.researchers) as page:
+        page.locator(".admin .tiles").wait_for()
+        page.get_by_role("tab", name="Judges").first.click()
+        page.get_by_role("button", name="Measure the judges").click()
+        page.get_by_text("The judges are measured.").wait_for(timeout=120_000)
+        page.get_by_role("button", name="Watch it work").click()
+        page.locator("#words .verdict").wait_for(timeout=180_000)
+        page.get_by_text("Who said what").click()
+        camera.take(page, "label-admin-judges", whole=True)
+
+
 def conversations(camera: Camera, folder: Path) -> None:
     """Take a conversation with a model."""
     chat = {"models": ["smollm2-135m"], "max_tokens": 90, "most_turns": 4, "conversations": 1}
@@ -244,6 +263,7 @@ PICTURES: dict[str, Callable[[Camera, Path], None]] = {
     "rankings": rankings,
     "ratings": ratings,
     "reviews": reviews,
+    "judges": judges,
     "conversations": conversations,
 }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from statistics import mean
 from typing import Any
@@ -38,12 +39,27 @@ STATES = {
 PLACES: dict[Order, dict[str, str]] = {"ab": {"a": "a", "b": "b"}, "ba": {"a": "b", "b": "a"}}
 EVERY = 1.0
 """Seconds between two looks at how far a measurement is."""
+Shown = AsyncGenerator[tuple[Sequence[Any], str], None]
 
 
 def judges_tab(tab: Any, office: Office, wiring: Wiring) -> None:
     """Fill the tab."""
-    _measuring(tab, office, wiring)
-    _watching(tab, office, wiring)
+    gradio = require("gradio", "ui")
+    measured, found = _measuring(office, wiring)
+    watched, message, looking = _watching(office, wiring)
+
+    async def opened(asking: Asking) -> Shown:
+        # One event for both: Gradio's stream of events may lose one that begins while another one ends.
+        said = ""
+        yield [*measured_views(office), *[gradio.skip()] * len(watched)], said
+        async with aclosing(looking(asking)) as coming:
+            async for shown, said in coming:
+                yield [measuring_view(office), gradio.skip(), *shown], said
+        async with aclosing(measuring_news(office)) as news:
+            async for shown in news:
+                yield [*shown, *[gradio.skip()] * len(watched)], said
+
+    wiring.stream(tab.select, opened, outputs=[measured, found, *watched], message=message)
 
 
 def case_views(case: Case) -> list[str]:
@@ -151,7 +167,22 @@ def measuring_view(office: Office) -> str:
     return problem(standing.problem) if standing.problem else ""
 
 
-def _measuring(tab: Any, office: Office, wiring: Wiring) -> None:
+def measured_views(office: Office) -> list[str]:
+    """Return the HTML of how far a measurement is, and of what was found the last time."""
+    return [measuring_view(office), view("judges", found=office.measuring.kept())]
+
+
+async def measuring_news(office: Office) -> AsyncGenerator[list[Any], None]:
+    """Yield how far a measurement is, and in the end what was found."""
+    gradio = require("gradio", "ui")
+    while office.measuring.standing.running:
+        yield [measuring_view(office), gradio.skip()]
+        await asyncio.sleep(EVERY)
+    yield await run_in_threadpool(measured_views, office)
+
+
+def _measuring(office: Office, wiring: Wiring) -> tuple[Any, Any]:
+    """Return the components that show how far it is, and what was found."""
     gradio = require("gradio", "ui")
     with gradio.Column(elem_classes="card"):
         gradio.HTML(view("judges_measure"), elem_classes="admin", apply_default_css=False)
@@ -159,31 +190,27 @@ def _measuring(tab: Any, office: Office, wiring: Wiring) -> None:
         message = gradio.HTML(elem_classes="admin", apply_default_css=False)
         going = gradio.HTML(elem_classes="admin", apply_default_css=False, elem_id="measured-so-far")
         found = gradio.HTML(view("judges", found=None), elem_classes="admin", apply_default_css=False, elem_id="judges")
-        timer = gradio.Timer(EVERY, active=False)
 
-    def show(*, anew: bool) -> list[Any]:
-        running = office.measuring.standing.running
-        table = view("judges", found=office.measuring.kept()) if anew or not running else gradio.skip()
-        return [measuring_view(office), table, gradio.Timer(active=running)]
+    async def measured(asking: Asking) -> Shown:
+        await run_in_threadpool(start_measuring, office, asking)
+        async with aclosing(measuring_news(office)) as news:
+            async for shown in news:
+                yield shown, _told(office)
 
-    def opened(_: Asking) -> tuple[Sequence[Any], str]:
-        return show(anew=True), ""
-
-    def measured(asking: Asking) -> tuple[Sequence[Any], str]:
-        start_measuring(office, asking)
-        return show(anew=False), "The judges are being measured; what was found before stays until then."
-
-    def looked(_: Asking) -> tuple[Sequence[Any], str]:
-        values, standing = show(anew=False), office.measuring.standing
-        return values, "" if standing.running or standing.problem else "The judges are measured."
-
-    outputs = [going, found, timer]
-    wiring.on(tab.select, opened, outputs=outputs, message=message, quiet=True)
-    wiring.on(button.click, measured, outputs=outputs, message=message)
-    wiring.on(timer.tick, looked, outputs=outputs, message=message, quiet=True)
+    wiring.stream(button.click, measured, outputs=[going, found], message=message)
+    return going, found
 
 
-def _watching(tab: Any, office: Office, wiring: Wiring) -> None:
+def _told(office: Office) -> str:
+    """Return what screen readers are told of a measurement."""
+    standing = office.measuring.standing
+    if standing.running:
+        return "The judges are being measured; what was found before stays until then."
+    return "" if standing.problem else "The judges are measured."
+
+
+def _watching(office: Office, wiring: Wiring) -> tuple[list[Any], Any, Callable[[Asking], Shown]]:
+    """Return the components that show a judge at work, where it is said how it went, and what follows it."""
     gradio = require("gradio", "ui")
     choices = [(each.annotator.name, each.annotator.id) for each in office.judges.watchable]
     with gradio.Column(elem_classes="card"):
@@ -206,7 +233,7 @@ def _watching(tab: Any, office: Office, wiring: Wiring) -> None:
             votes = gradio.HTML(elem_classes="admin", apply_default_css=False, elem_id="votes")
     outputs = [prompt, pair, votes, words, stop, kept]
 
-    async def looking(asking: Asking) -> AsyncGenerator[tuple[Sequence[Any], str], None]:
+    async def looking(asking: Asking) -> Shown:
         case: Case | None = None
         # What yields nothing would empty the buttons.
         yield [gradio.skip()] * len(outputs), ""
@@ -221,28 +248,28 @@ def _watching(tab: Any, office: Office, wiring: Wiring) -> None:
                 yield [*about, words_view(watch), *deeds], _ended(watch)
                 case = watch.case
 
-    async def watched(asking: Asking, *chosen: Any) -> AsyncGenerator[tuple[Sequence[Any], str], None]:
+    async def watched(asking: Asking, *chosen: Any) -> Shown:
         office.watching.start(await run_in_threadpool(watch_of, office, asking, *chosen))
         async with aclosing(looking(asking)) as coming:
             async for each in coming:
                 yield each
 
-    async def stopped(asking: Asking) -> AsyncGenerator[tuple[Sequence[Any], str], None]:
+    async def stopped(asking: Asking) -> Shown:
         await office.watching.stop(asking.person.id)
         async with aclosing(looking(asking)) as coming:
             async for each in coming:
                 yield each
 
-    async def keeping(asking: Asking) -> AsyncGenerator[tuple[Sequence[Any], str], None]:
+    async def keeping(asking: Asking) -> Shown:
         await run_in_threadpool(keep_watched, office, asking)
         async with aclosing(looking(asking)) as coming:
             async for each in coming:
                 yield each
 
-    wiring.stream(tab.select, looking, outputs=outputs, message=message)
     wiring.stream(button.click, watched, inputs=[judge, which, named], outputs=outputs, message=message)
     wiring.stream(stop.click, stopped, outputs=outputs, message=message)
     wiring.stream(kept.click, keeping, outputs=outputs, message=message)
+    return outputs, message, looking
 
 
 def _ended(watch: Watch) -> str:

@@ -20,8 +20,9 @@ from rewardkit.types import Order, Prompt, content_id
 
 SECTIONS = ("system", "user", "prefill")
 TAGS = ("request", "response", "response_a", "response_b", "system", "user", "assistant", "tool")
-THINKING, THINKING_ENDS = "<think>", "</think>"
-_THOUGHT = re.compile(rf"{THINKING}.*?(?:{THINKING_ENDS}|\Z)", re.DOTALL)
+THINKING = "<think>"
+_THOUGHT = re.compile(rf"{THINKING}.*?(?:</think>|\Z)", re.DOTALL)
+_BEGUN = re.compile(r"</?(?:t(?:h(?:i(?:nk?)?)?)?)?\Z")
 _MARK = re.compile(r"</?think>")
 _HEADING = re.compile(r"^=== (\w+) ===$", re.MULTILINE)
 
@@ -116,10 +117,8 @@ def said(text: str) -> str:
 
 def thought(text: str) -> str:
     """Return what was thought so far, between tags: what is written on never changes what was returned before."""
-    inside = "\n".join(_MARK.sub("", found) for found in _THOUGHT.findall(text))
-    begun = inside.rfind("<")
     # What may yet become a tag waits.
-    return inside[:begun] if begun >= 0 and THINKING_ENDS.startswith(inside[begun:]) else inside
+    return "\n".join(_MARK.sub("", found) for found in _THOUGHT.findall(_BEGUN.sub("", text)))
 
 
 def aloud(text: str) -> str:

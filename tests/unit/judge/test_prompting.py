@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewardkit.judge.prompting import TAGS, conversation, neutralise, read_prompt
+from rewardkit.judge.prompting import TAGS, conversation, neutralise, read_prompt, thought
 from rewardkit.types import Message, Prompt
 
 OUR_TAG = re.compile(rf"<\s*/?\s*({'|'.join(TAGS)})\b", re.IGNORECASE)
@@ -48,3 +48,20 @@ def test_several_messages_are_tagged_by_role_and_cannot_forge_one():
 
 def test_no_prompt_is_said_so():
     assert conversation(Prompt.of(())) == "(none was given)"
+
+
+@given(
+    st.lists(st.sampled_from(["<think>", "</think>", "<thi", "nk>", "</", "<", " a < b ", "word ", "\n"]), max_size=10)
+)
+def test_thoughts_grow_and_what_was_told_of_them_stays(pieces):
+    text = "".join(pieces)
+    told = ""
+    for end in range(len(text) + 1):
+        so_far = thought(text[:end])
+        assert so_far.startswith(told)
+        told = so_far
+
+
+def test_thoughts_are_what_stands_between_the_tags():
+    assert thought("<think>a < b,\nso A.</think>A is vivid.<think>Or B?</think>") == "a < b,\nso A.\nOr B?"
+    assert thought("A is vivid.") == thought("<thi") == thought("<think></thin") == ""
