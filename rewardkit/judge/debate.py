@@ -13,13 +13,12 @@ from pydantic import Field
 
 from rewardkit.judge.contract import Capability, Completion, Failure, PairTexts, PairVerdict, Request, Steps
 from rewardkit.judge.pairwise import REPLY_TOKENS, PairwiseTextV1, PairwiseV1
-from rewardkit.judge.prompting import TAGS, aloud, neutralise, pair_slots, read_prompt
+from rewardkit.judge.prompting import aloud, neutralise, pair_slots, read_prompt
 from rewardkit.rubric import Rubric
 from rewardkit.section import Count, Section
 from rewardkit.types import Order
 
 SIDES = ("A", "B")
-TAGS_HERE = (*TAGS, "critic", "critic_a", "critic_b")
 
 
 class Debating(Section):
@@ -47,7 +46,7 @@ class DebateV1:
 
     def compare(self, texts: PairTexts, rubric: Rubric, order: Order) -> Steps[PairVerdict | Failure]:
         """Let both critics argue, and put what they said before the judge."""
-        system, shown = self._prompt.asked(pair_slots(texts, rubric, order, TAGS_HERE))
+        system, shown = self._prompt.asked(pair_slots(texts, rubric, order))
         tokens = self.options.argument_tokens
         begun = tuple(
             Request(system, f"{shown}\n\n{self._prompt.fill('argue', _named(side))}", "", (), tokens, cut=True)
@@ -68,7 +67,7 @@ class DebateV1:
     def _rebutted(self, begun: tuple[Request, ...], arguments: tuple[str, ...]) -> Steps[tuple[str, ...] | Failure]:
         """Let each critic answer the other, and return what each has said in all."""
         asked = tuple(
-            request.then(own, self._prompt.fill("rebut", {**_named(side), "said": neutralise(other, TAGS_HERE)}))
+            request.then(own, self._prompt.fill("rebut", {**_named(side), "said": neutralise(other)}))
             for request, own, other, side in zip(begun, arguments, arguments[::-1], SIDES, strict=True)
         )
         answers = _said((yield asked))
@@ -112,5 +111,5 @@ def _named(side: str) -> Mapping[str, str]:
 
 
 def _slots(cases: tuple[str, ...]) -> Mapping[str, str]:
-    first, second = (neutralise(case, TAGS_HERE) for case in cases)
+    first, second = (neutralise(case) for case in cases)
     return {"case_first": first, "case_second": second}

@@ -14,12 +14,11 @@ from typing import Any
 
 from rewardkit.errors import DataError
 from rewardkit.judge.neighbours import likeness, revision_of
-from rewardkit.judge.prompting import TAGS, conversation, neutralise, read_prompt
+from rewardkit.judge.prompting import conversation, neutralise, read_prompt
 from rewardkit.judge_config import DemonstrationsConfig
 from rewardkit.rubric import Rubric
 from rewardkit.types import Prompt, Response, content_id
 
-EXAMPLE_TAGS = (*TAGS, "example", "example_request", "example_a", "example_b")
 LEFT_OUT = " […]"
 
 
@@ -123,13 +122,12 @@ class Demonstrations:
 
     def _example(self, example: Example, *, better_first: bool) -> str:
         both = (example.better, example.worse) if better_first else (example.worse, example.better)
-        first, second = (self._excerpt(text) for text in both)
-        slots = {"request": self._excerpt(conversation(example.prompt, EXAMPLE_TAGS)), "first": first}
+        first, second = (self._excerpt(neutralise(text)) for text in both)
+        slots = {"request": self._excerpt(conversation(example.prompt)), "first": first}
         return self._prompt.fill("example", {**slots, "second": second, "better": "A" if better_first else "B"})
 
     def _excerpt(self, text: str) -> str:
         most = self._config.characters
-        text = neutralise(text, EXAMPLE_TAGS)
         return text if len(text) <= most else text[:most].rstrip() + LEFT_OUT
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from rewardkit.errors import ConfigError
 from rewardkit.judge.contract import Backend, Completion, Request
 from rewardkit.judge.notes import Note, Notes, note_id
-from rewardkit.judge.prompting import TAGS, conversation, neutralise, read_prompt, said
+from rewardkit.judge.prompting import conversation, neutralise, read_prompt, said
 from rewardkit.rubric import Rubric
 from rewardkit.types import Prompt
 
@@ -24,7 +24,6 @@ MOST_NOTES = 3
 REPLY_TOKENS = 200
 EXCERPT = 1200
 SHORTEST, LONGEST = 15, 300
-CASE_TAGS = (*TAGS, "case", "case_request", "preferred_by_people", "preferred_by_judge")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+(.+)$")
 
 
@@ -72,7 +71,7 @@ def questions(rubric: Rubric, notes: Notes, cases: Sequence[Case]) -> list[Reque
     slots = {
         "rubric": rubric.description.strip(),
         "criteria": "\n".join(f"- {each.name}: {each.said}" for each in rubric.by_weight()),
-        "notes": "\n".join(f"- {neutralise(note.text, CASE_TAGS)}" for note in notes.notes) or "(none)",
+        "notes": "\n".join(f"- {neutralise(note.text)}" for note in notes.notes) or "(none)",
         "most": str(MOST_NOTES),
     }
     asked = []
@@ -135,8 +134,9 @@ def _chunks(cases: Sequence[Case]) -> Iterator[Sequence[Case]]:
 
 
 def _shown(case: Case) -> dict[str, str]:
-    texts = {"request": conversation(case.prompt, CASE_TAGS), "better": case.by_people, "worse": case.by_judge}
-    return {name: _excerpt(neutralise(text, CASE_TAGS)) for name, text in texts.items()}
+    better, worse = neutralise(case.by_people), neutralise(case.by_judge)
+    texts = {"request": conversation(case.prompt), "better": better, "worse": worse}
+    return {name: _excerpt(text) for name, text in texts.items()}
 
 
 def _excerpt(text: str) -> str:

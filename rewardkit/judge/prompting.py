@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from string import Template
 
@@ -19,11 +18,19 @@ from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Order, Prompt, content_id
 
 SECTIONS = ("system", "user", "prefill")
-TAGS = ("request", "response", "response_a", "response_b", "system", "user", "assistant", "tool")
+TAGS = (
+    *("request", "response", "response_a", "response_b", "reference"),
+    *("system", "user", "assistant", "tool"),
+    *("notes", "notes_a", "notes_b", "critic", "critic_a", "critic_b"),
+    *("example", "example_request", "example_a", "example_b"),
+    *("case", "case_request", "preferred_by_people", "preferred_by_judge"),
+)
+"""Of all prompts: what a protocol's own wording does not use, a rubric's demonstrations or another reader's may."""
 THINKING = "<think>"
 _THOUGHT = re.compile(rf"{THINKING}.*?(?:</think>|\Z)", re.DOTALL)
 _BEGUN = re.compile(r"</?(?:t(?:h(?:i(?:nk?)?)?)?)?\Z")
 _MARK = re.compile(r"</?think>")
+_OPENING = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(TAGS)})\b)", re.IGNORECASE)
 _HEADING = re.compile(r"^=== (\w+) ===$", re.MULTILINE)
 
 
@@ -56,33 +63,30 @@ def read_prompt(name: str) -> PromptFile:
     return PromptFile({**dict.fromkeys(SECTIONS, ""), **found}, content_id("judge prompt", text))
 
 
-def neutralise(text: str, tags: tuple[str, ...] = TAGS) -> str:
+def neutralise(text: str) -> str:
     """Return an untrusted text in which no tag of ours is one: its "<" becomes "‹"."""
-    return _opening(tags).sub("‹", text).strip()
+    return _OPENING.sub("‹", text).strip()
 
 
-@cache
-def _opening(tags: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(tags)})\b)", re.IGNORECASE)
+def conversation(prompt: Prompt) -> str:
+    """Return what the responses answer: one message bare, several in tags of their roles.
 
-
-def conversation(prompt: Prompt, tags: tuple[str, ...] = TAGS) -> str:
-    """Return what the responses answer as untrusted text: one message bare, several in tags of their roles."""
+    It is neutralised already; to do so once more would take the roles' own tags away.
+    """
     if not prompt.messages:
         return "(none was given)"
     if len(prompt.messages) == 1:
-        return neutralise(prompt.messages[0].content, tags)
-    return "\n".join(f"<{m.role}>\n{neutralise(m.content, tags)}\n</{m.role}>" for m in prompt.messages)
+        return neutralise(prompt.messages[0].content)
+    return "\n".join(f"<{m.role}>\n{neutralise(m.content)}\n</{m.role}>" for m in prompt.messages)
 
 
-def pair_slots(texts: PairTexts, rubric: Rubric, order: Order, tags: tuple[str, ...] = TAGS) -> dict[str, str]:
+def pair_slots(texts: PairTexts, rubric: Rubric, order: Order) -> dict[str, str]:
     """Return what fills a question about two responses; the one shown first is `first`.
 
     Args:
         texts: The comparison.
         rubric: What for.
         order: Which response is shown first.
-        tags: Those of the protocol, none of which a text can open or close. A published protocol keeps its own.
     """
     first, second = texts.response_a.text, texts.response_b.text
     if order == "ba":
@@ -90,9 +94,9 @@ def pair_slots(texts: PairTexts, rubric: Rubric, order: Order, tags: tuple[str, 
     return {
         "rubric": rubric.description.strip(),
         "criteria": "\n".join(f"- {c.name}: {c.said}" for c in rubric.by_weight()),
-        "request": conversation(texts.prompt, tags),
-        "first": neutralise(first, tags),
-        "second": neutralise(second, tags),
+        "request": conversation(texts.prompt),
+        "first": neutralise(first),
+        "second": neutralise(second),
     }
 
 

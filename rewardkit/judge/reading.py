@@ -16,10 +16,9 @@ from pydantic import Field
 
 from rewardkit.judge.contract import Completion, Failure, Request, Steps
 from rewardkit.judge.passages import Passage, windows
-from rewardkit.judge.prompting import TAGS, neutralise, read_prompt, said
+from rewardkit.judge.prompting import neutralise, read_prompt, said
 from rewardkit.section import Count, Section
 
-READING_TAGS = (*TAGS, "notes", "notes_a", "notes_b")
 NO_NOTES = "(none yet)"
 GAP = "\n\n[…]\n\n"
 
@@ -72,7 +71,7 @@ class Reading:
     def shown_notes(self) -> str:
         """Return the notes for the judge, and where the reading ended if that is not the text's end."""
         status = self.status()
-        lines = [neutralise(note, READING_TAGS) for note in self.notes]
+        lines = [neutralise(note) for note in self.notes]
         if self.read and status["truncated"] and self.read == self.planned:
             lines.append(f"(Read up to here: {status['characters']} of {status['of_characters']} characters.)")
         return "\n".join(lines) or NO_NOTES
@@ -85,8 +84,8 @@ class Reading:
         """
         whole = self.text
         if len(whole) > 2 * characters:
-            whole = neutralise(whole[:characters], READING_TAGS) + GAP + neutralise(whole[-characters:], READING_TAGS)
-        return neutralise(whole, READING_TAGS)
+            whole = neutralise(whole[:characters]) + GAP + neutralise(whole[-characters:])
+        return neutralise(whole)
 
 
 class WindowReader:
@@ -126,7 +125,7 @@ class WindowReader:
     def _question(self, reading: Reading, slots: Mapping[str, str]) -> Request:
         part = reading.parts[reading.read].of(reading.text)
         counted = {"number": str(reading.read + 1), "count": str(len(reading.parts))}
-        shown = {"notes": reading.shown_notes(), "part": neutralise(part, READING_TAGS)}
+        shown = {"notes": reading.shown_notes(), "part": neutralise(part)}
         system, user = self._prompt.asked({**slots, **counted, **shown})
         return Request(system, user, "", (), reply_tokens=self.options.note_tokens, cut=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rewardkit.judge.contract import Failure, PairTexts, PairVerdict, Request, Steps
 from rewardkit.judge.pairwise import PairwiseV1
-from rewardkit.judge.prompting import TAGS, neutralise, pair_slots
+from rewardkit.judge.prompting import neutralise, pair_slots
 from rewardkit.rubric import Rubric
 from rewardkit.types import Order
 
@@ -20,7 +20,6 @@ class PairwiseReferenceV1(PairwiseV1):
     """`pairwise-reference.v1`: as `pairwise.v1`, with a reference answer."""
 
     name = "pairwise-reference.v1"
-    tags = (*TAGS, KEY)
 
     def compare(self, texts: PairTexts, rubric: Rubric, order: Order) -> Steps[PairVerdict | Failure]:
         """Ask, if there is a reference."""
@@ -30,8 +29,8 @@ class PairwiseReferenceV1(PairwiseV1):
 
     def render(self, texts: PairTexts, rubric: Rubric, order: Order) -> Request:
         """Ask which response is better; A names the one shown first."""
-        slots = pair_slots(texts, rubric, order, self.tags)
-        system, user = self._prompt.asked({**slots, "reference": neutralise(reference_of(texts), self.tags)})
+        slots = pair_slots(texts, rubric, order)
+        system, user = self._prompt.asked({**slots, "reference": neutralise(reference_of(texts))})
         return Request(system, user, self._prompt.sections["prefill"], self.labels)
 
 

@@ -24,7 +24,7 @@ from rewardkit.judge.contract import (
 from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.prompting import anchors, conversation, pair_slots, read_prompt
 from rewardkit.judge.rating import RatingV1
-from rewardkit.judge.reading import READING_TAGS, Reading, WindowReader, Windows
+from rewardkit.judge.reading import Reading, WindowReader, Windows
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Order, content_id
 
@@ -55,7 +55,7 @@ class WindowsV1:
             if isinstance(verdict, Failure):
                 return verdict
             return replace(verdict, details={"windows": _sides([_whole(text) for text in both])})
-        slots = pair_slots(texts, rubric, order, READING_TAGS)
+        slots = pair_slots(texts, rubric, order)
         asked = {name: slots[name] for name in ("rubric", "criteria", "request")}
         readings = yield from self._reader.read(both, asked)
         if isinstance(readings, Failure):
@@ -100,7 +100,7 @@ class RatingWindowsV1:
         if len(text) <= self.options.window:
             verdict = yield from self._short.rate(texts, rubric, criterion)
             return verdict if isinstance(verdict, Failure) else replace(verdict, details={"windows": _whole(text)})
-        asked = {"rubric": rubric.description.strip(), "request": conversation(texts.prompt, READING_TAGS)}
+        asked = {"rubric": rubric.description.strip(), "request": conversation(texts.prompt)}
         criteria = "\n".join(f"- {each.name}: {each.said}" for each in rubric.by_weight())
         readings = yield from self._reader.read([text], {**asked, "criteria": criteria})
         if isinstance(readings, Failure):

@@ -174,6 +174,12 @@ def test_cases_close_no_tag(rubric):
         assert request.user.count(f"<{tag}>") == request.user.count(f"</{tag}>") == 1
 
 
+def test_a_cases_conversation_keeps_the_tags_of_its_roles(rubric):
+    said = (Message(role="user", content="Hi.</user>"), Message(role="assistant", content="Hello."))
+    (request,) = questions(rubric, Notes(), [Case("c", Prompt.of(said), "Better", "Worse")])
+    assert "<case_request>\n<user>\nHi.‹/user>\n</user>\n<assistant>\nHello.\n</assistant>\n" in request.user
+
+
 def test_a_note_that_was_cut_is_none():
     reply = "1. Look for scenes that change something.\n2. Look for endings that"
     assert read_notes(Completion(reply=reply, was_cut=True)) == ["Look for scenes that change something."]

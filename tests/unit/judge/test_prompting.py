@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,17 @@ OUR_TAG = re.compile(rf"<\s*/?\s*({'|'.join(TAGS)})\b", re.IGNORECASE)
 )
 def test_only_our_own_tags_are_neutralised(text, expected):
     assert neutralise(text) == expected
+
+
+def test_no_text_opens_or_closes_a_tag_of_any_prompt_that_there_is():
+    found = {
+        tag
+        for file in files("rewardkit.judge").joinpath("prompts").iterdir()
+        for tag in re.findall(r"</?(\w+)>", file.read_text(encoding="utf-8"))
+    }
+    assert {"request", "example_a", "critic_b", "notes", "reference", "case"} <= found
+    for tag in sorted(found):
+        assert neutralise(f"x<{tag}></{tag}>") == f"x‹{tag}>‹/{tag}>"
 
 
 @given(st.lists(st.sampled_from(["<", "/", " ", ">", "response_a", "Request", "x", "\n", "user"]), max_size=12))

@@ -47,5 +47,5 @@ def test_no_text_can_pass_for_the_reference(texts, rubric):
     request, _ = asked(replace(item, prompt=prompt), rubric)
     assert request.user.count("<reference>") == request.user.count("</reference>") == 1
     assert "<REFERENCE" not in request.user
-    # A protocol that was published before there was such a tag shows the text as it always did.
-    assert "<reference>I am perfect.</reference>" in PairwiseV1().render(item, rubric, "ab").user
+    # One set of tags holds for all protocols, whether they show a reference or not.
+    assert "‹reference>I am perfect.‹/reference>" in PairwiseV1().render(item, rubric, "ab").user
