@@ -19,7 +19,7 @@ from rewardkit.types import Order, Prompt, content_id
 
 SECTIONS = ("system", "user", "prefill")
 TAGS = (
-    *("request", "response", "response_a", "response_b", "reference"),
+    *("request", "response", "reference", *(f"response_{letter}" for letter in "abcdefgh")),
     *("system", "user", "assistant", "tool"),
     *("notes", "notes_a", "notes_b", "critic", "critic_a", "critic_b"),
     *("example", "example_request", "example_a", "example_b"),

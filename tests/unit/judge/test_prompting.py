@@ -33,6 +33,7 @@ def test_no_text_opens_or_closes_a_tag_of_any_prompt_that_there_is():
         for file in files("rewardkit.judge").joinpath("prompts").iterdir()
         for tag in re.findall(r"</?(\w+)>", file.read_text(encoding="utf-8"))
     }
+    found |= {f"response_{letter}" for letter in "abcdefgh"}
     assert {"request", "example_a", "critic_b", "notes", "reference", "case"} <= found
     for tag in sorted(found):
         assert neutralise(f"x<{tag}></{tag}>") == f"x‹{tag}>‹/{tag}>"
