@@ -187,6 +187,8 @@ def _check(run: _Run, budget: Budget) -> None:
         JobFailed: It did.
     """
     state: State = run.call("state")
+    if state.failure is not None:
+        raise state.failure
     guard = FailureGuard(run.config.max_failure_rate)
     guard.done, guard.reasons = state.done, state.reasons
     guard.check(final=True)

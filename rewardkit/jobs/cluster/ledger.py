@@ -61,6 +61,7 @@ class State:
         stopped: Whether judges are to end.
         used_up: Whether requests were left that the budget could not pay.
         hits: Answers from the cache.
+        failure: What stopped the run, if too many failed.
     """
 
     done: int
@@ -69,6 +70,7 @@ class State:
     stopped: bool
     used_up: bool
     hits: int
+    failure: JobFailed | None
 
 
 @dataclass
@@ -97,11 +99,13 @@ class Ledger:
         self._guard = FailureGuard(terms.max_failure_rate)
         self._cache = AnswerCache(terms.answers)
         self._stopped = self._used_up = False
+        self._failure: JobFailed | None = None
         self._written = 0.0
 
     def begin(self) -> None:
         """Count failures anew: labels and ratings fail for reasons of their own."""
-        self._guard = FailureGuard(self._terms.max_failure_rate)
+        self._guard, self._failure = FailureGuard(self._terms.max_failure_rate), None
+        self._stopped = False
 
     def reserve(self, judge: str, amount: float) -> bool:
         """Set an amount aside; False where it is not there now."""
@@ -147,8 +151,9 @@ class Ledger:
         self._guard.reasons.update(reasons)
         try:
             self._guard.check()
-        except JobFailed:
-            self._stopped = True
+        except JobFailed as failure:
+            # Kept: good answers that come after it do not make the run whole.
+            self._stopped, self._failure = True, self._failure or failure
         return not self._stopped
 
     def stop(self) -> None:
@@ -158,7 +163,8 @@ class Ledger:
     def state(self) -> State:
         """Return how the run stands."""
         guard = self._guard
-        return State(guard.done, Counter(guard.reasons), self._spent, self._stopped, self._used_up, self._cache.hits)
+        how = self._stopped, self._used_up, self._cache.hits, self._failure
+        return State(guard.done, Counter(guard.reasons), self._spent, *how)
 
     def answers(self, method: str, *arguments: Any) -> Any:
         """Call the cache of bought answers."""

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, JobFailed, MissingExtraError, ModelError, UserError
-from rewardkit.jobs.cluster.engine import _each, judge_on_ray
+from rewardkit.jobs.cluster.engine import _check, _each, judge_on_ray
+from rewardkit.jobs.cluster.ledger import Ledger, Terms
 from rewardkit.jobs.cluster.worker import Refusal
+from rewardkit.jobs.keeping import Kept
 from rewardkit.jobs.stages import Job
+from rewardkit.judge.budget import Budget
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.store.store import Store
 
@@ -42,6 +46,16 @@ def test_an_error_from_another_machine_keeps_its_words():
     assert isinstance(back, JobFailed) and str(back) == "it broke"
     back = Refusal.of(MissingExtraError("torch", "judge")).error()
     assert str(back) == str(MissingExtraError("torch", "judge"))
+
+
+def test_a_run_that_was_stopped_is_no_success(tmp_path):
+    config = JudgeConfig(backend="fake")
+    ledger = Ledger(Terms(None, 0.0, config.max_failure_rate, tmp_path, tmp_path / "answers.db"))
+    ledger.answered("one", 20, {"noise": 5})
+    ledger.answered("two", 400, {})
+    run = SimpleNamespace(config=config, kept=Kept(), call=lambda method: getattr(ledger, method)())
+    with pytest.raises(JobFailed, match="5 of 20 judgements failed"):
+        _check(run, Budget())
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 
@@ -95,6 +96,19 @@ def test_labels_that_did_not_fail_are_no_excuse_for_ratings_that_do(terms):
     ledger.begin()
     assert ledger.state().done == 0
     assert not ledger.answered("one", 20, {"silence": 20})
+
+
+def test_what_stopped_a_run_ends_it_whatever_comes_after(terms):
+    ledger = Ledger(terms(rate=0.2))
+    assert not ledger.answered("one", 20, {"noise": 5})
+    # Another judge's last report: a share of 5 in 420 would pass, with shards that nobody has judged.
+    assert not ledger.answered("two", 400, {})
+    state = pickle.loads(pickle.dumps(ledger.state()))
+    assert "5 of 20 judgements failed: 5 x noise" in str(state.failure) and "judge.max_failure_rate" in str(
+        state.failure
+    )
+    ledger.begin()
+    assert ledger.state().failure is None and not ledger.state().stopped and ledger.answered("one", 1, {})
 
 
 def test_answers_that_one_judge_bought_are_there_for_all(terms):
