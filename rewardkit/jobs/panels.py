@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rewardkit import runs
+from rewardkit.errors import JobFailed
 from rewardkit.families import family_of
 from rewardkit.jobs.costs import Work
 from rewardkit.jobs.judging import inputs as inputs_of_one
@@ -23,16 +24,40 @@ from rewardkit.progress import log
 
 
 def judge(job: Job, folder: runs.StageFolder) -> Summary:
-    """Let each judge label and rate what it has not labelled and rated yet; a budget is for all of them together."""
+    """Let each judge label and rate what it has not labelled and rated yet; a budget is for all of them together.
+
+    Raises:
+        JobFailed: Too much of what judges said failed, and all others are done, or their budget is used up.
+    """
+    from rewardkit.judge.budget import UsedUp
+
     members = _members(job)
     _warn(members, job.config.audit.families if job.config.audit else {})
-    found, payers = Counter[str](), _payers(members)
+    found, payers, failures = Counter[str](), _payers(members), dict[str, JobFailed]()
     for name, member in members.items():
         if len(members) > 1:
             log(f"judge: {name}")
         others = [payer for other, theirs in payers.items() if other != name for payer in theirs]
-        found.update(judge_alone(member, folder, others))
+        try:
+            found.update(judge_alone(member, folder, others))
+        except UsedUp:
+            raise
+        except JobFailed as failure:
+            if len(members) == 1:
+                raise
+            log(f"judge: {name}: {failure.what}")
+            failures[name] = failure
+    if failures:
+        raise _all(failures, len(members))
     return dict(found)
+
+
+def _all(failures: Mapping[str, JobFailed], judges: int) -> JobFailed:
+    """Return one failure that tells of all."""
+    first = next(iter(failures.values()))
+    what = "; ".join(f"{name}: {failure.what}" for name, failure in failures.items())
+    said = f"{len(failures)} of {judges} judges failed: {what}"
+    return JobFailed(said, where=first.where, expected=first.expected, fix=first.fix)
 
 
 def inputs(job: Job) -> dict[str, str]:

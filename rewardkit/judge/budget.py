@@ -14,6 +14,10 @@ from rewardkit.errors import JobFailed
 from rewardkit.progress import log
 
 
+class UsedUp(JobFailed):
+    """The money did not last."""
+
+
 @dataclass
 class Budget:
     """Money for one judge.
@@ -55,10 +59,10 @@ class Budget:
         """End a job whose money did not last.
 
         Raises:
-            JobFailed: Requests were left that it could not pay.
+            UsedUp: Requests were left that it could not pay.
         """
         if self.used_up:
-            raise JobFailed(
+            raise UsedUp(
                 f"the budget is used up: {self.spent:.4f} of {self.most:.4f} are spent, and more is left to ask",
                 where="judge.max_cost",
                 fix="raise it and run again; what was labelled is kept and is not paid twice",

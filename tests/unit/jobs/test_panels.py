@@ -59,6 +59,16 @@ def test_each_judge_labels_everything_in_its_own_name(job):
     assert summary["ratings ok"] > 0
 
 
+def test_a_bad_judge_does_not_keep_the_others_from_judging(job):
+    asked = job([{"name": "sick", "max_tokens": 1}, EDITOR, {"name": "ill", "max_tokens": 2}])
+    with pytest.raises(JobFailed, match=r"(?s)2 of 3 judges failed: sick: 12 of 12 .*\(1\).*; ill: 12 of 12 .*\(2\)"):
+        run_one("judge", asked.config)
+    with Store.open(asked.config.database, create=False) as store:
+        names = {each.id: each.name.rpartition("/")[2] for each in store.annotators().values()}
+        said = Counter((names[label.annotator_id], label.status) for label in store.labels())
+    assert said == {("sick", "failed"): 2 * MANY, ("editor", "ok"): 2 * MANY, ("ill", "failed"): 2 * MANY}
+
+
 def test_what_a_judge_of_the_panel_has_said_is_not_asked_again(job):
     asked = job([EDITOR])
     run_one("judge", asked.config)
