@@ -221,8 +221,36 @@ def prepare(model: Any) -> Packable:
         if why := _disagreement(model, config.vocab_size):
             model.set_attn_implementation("sdpa")
             return Packable(0, why)
-    window = getattr(config, "sliding_window", None)
-    return Packable(window, f"it attends to {window} tokens") if window else Packable(UNLIMITED)
+    limits = [(at, "it turns every token of a longer call by other angles") for at in turns(model)]
+    if window := getattr(config, "sliding_window", None):
+        limits.append((window, f"it attends to {window} tokens"))
+    return Packable(*min(limits, default=(UNLIMITED, "")))
+
+
+def turns(model: Any) -> tuple[int, ...]:
+    """Return beyond how many tokens a call turns all of its tokens by other angles, in rising order.
+
+    Such rotary embeddings go by the greatest position in a call, so that a short sequence reads differently beside a
+    long one, and so does what was kept of a short call in a long one. Angles of dynamic NTK depend on earlier calls
+    too, but only beyond the model's context.
+
+    Args:
+        model: Of transformers.
+
+    References:
+        Ding et al. 2024, LongRoPE (arXiv:2402.13753): factors of their own for lengths up to the original one.
+    """
+    config = model.config.get_text_config()
+    rotary = getattr(config, "rope_parameters", None) or {}
+    found = set()
+    # Those of the whole model, or of each kind of layer.
+    for each in (rotary, *rotary.values()):
+        kind = each.get("rope_type", "") if isinstance(each, dict) else ""
+        if kind == "longrope":
+            found.add(int(each["original_max_position_embeddings"]))
+        elif "dynamic" in kind:
+            found.add(int(config.max_position_embeddings))
+    return tuple(sorted(found))
 
 
 def _register() -> None:

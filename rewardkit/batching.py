@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 LARGEST_BATCH = 32
 
 
-def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def token_budget_batches(lengths: Sequence[int], budget: int, turns: Sequence[int] = ()) -> list[list[int]]:
     """Group items so that each group, padded to its longest, fits a budget of tokens.
 
     Items are sorted by length, so that little is padding; one that exceeds the budget goes alone.
@@ -15,6 +16,7 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
     Args:
         lengths: `(items,)` tokens of each item.
         budget: Tokens of a group, padding included.
+        turns: Rising lengths, of none of which a group holds both items beyond it and others.
 
     Returns:
         Groups of positions in `lengths`, longest items first (what does not fit memory fails at once).
@@ -22,7 +24,8 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
     groups: list[list[int]] = []
     longest = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if not groups or len(groups[-1]) == LARGEST_BATCH or longest * (len(groups[-1]) + 1) > budget:
+        turned = bisect_left(turns, lengths[index]) != bisect_left(turns, longest)
+        if not groups or turned or len(groups[-1]) == LARGEST_BATCH or longest * (len(groups[-1]) + 1) > budget:
             groups.append([])
             longest = lengths[index]
         groups[-1].append(index)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rewardkit.attending import Memory, Packable, inputs, prepare
+from rewardkit.attending import Memory, Packable, inputs, prepare, turns
 from rewardkit.batching import common_prefix, token_budget_batches
 from rewardkit.packing import alike, pack, packs
 from rewardkit.progress import log
@@ -30,7 +30,7 @@ class LabelReader:
     """
 
     def __init__(self, model: Any, *, share: bool = True) -> None:
-        self._model, self._share = model, share
+        self._model, self._share, self._turns = model, share, turns(model)
         self._memory, self._packable = Memory(), None if share else Packable(0)
 
     def batches(self, sequences: Sequence[list[int]], budget: int) -> list[list[int]]:
@@ -49,7 +49,7 @@ class LabelReader:
         packed = [sequences[i] for i in short]
         self._keep(packed)
         groups = [[short[i] for i in group] for group in packs(packed, budget, self._kept(packed))]
-        padded = token_budget_batches([len(sequences[i]) for i in rest], budget)
+        padded = token_budget_batches([len(sequences[i]) for i in rest], budget, self._turns)
         return [*groups, *([rest[i] for i in group] for group in padded)]
 
     def read(self, sequences: Sequence[list[int]], label_ids: Sequence[Sequence[int]]) -> list[list[float]]:

@@ -11,6 +11,10 @@ def test_groups_are_of_similar_length_and_fit_the_budget():
     assert token_budget_batches([2, 9, 5, 1, 4], 10) == [[1], [2, 4], [0, 3]]
 
 
+def test_items_beyond_a_length_stand_apart_from_others():
+    assert token_budget_batches([3, 9, 5, 4, 8], 100, (4, 8)) == [[1], [4, 2], [3, 0]]
+
+
 @given(st.lists(st.integers(1, 50), max_size=80), st.integers(1, 200))
 def test_every_item_stands_in_one_group_within_the_budget(lengths, budget):
     groups = token_budget_batches(lengths, budget)

@@ -28,6 +28,13 @@ FAMILIES = {
 }
 WHOLE = {"Mamba": {"state_size": 4}, "Llama": HEADS | {"attn_implementation": "eager"}, "Gemma2": HEADS}
 LABELS = [5, 9, 200]
+LONG_ROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "short_factor": [1.0, 1.1, 1.2, 1.3],
+    "long_factor": [2.0, 5.0, 9.0, 14.0],
+    "original_max_position_embeddings": 128,
+}
 
 
 def build(family, dtype=torch.float32, **more):
@@ -100,6 +107,34 @@ def test_sequences_beyond_a_window_are_read_whole(capsys):
     expected = plainly(model, texts())
     close(read(LabelReader(model), texts()), expected)
     assert "requests of more than 40 tokens are run whole" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [{}, {"attn_implementation": "eager"}])
+def test_short_sequences_read_the_same_beside_those_that_turn_all_tokens_otherwise(how, capsys):
+    model = build("Llama", **HEADS, rope_parameters=LONG_ROPE, max_position_embeddings=256, **how)
+    draw = torch.Generator().manual_seed(2)
+    shared, rest = torch.randint(0, 300, (40,), generator=draw), torch.randint(0, 300, (4, 150), generator=draw)
+    sequences = [[*shared.tolist(), *rest[n, :own].tolist()] for n, own in enumerate((20, 150, 88, 89))]
+    assert [len(ids) for ids in sequences] == [60, 190, 128, 129]
+    expected = plainly(model, sequences)
+    for share in (True, False):
+        reader = LabelReader(model, share=share)
+        close(read(reader, sequences, budget=4000), expected)
+        # What was kept of the first is not used for the long ones.
+        close(read(reader, sequences[::-1], budget=4000).flip(0), expected)
+    assert prepare(model).longest == (0 if how else 128)
+    assert how or "more than 128 tokens are run whole" in capsys.readouterr().err
+
+
+def test_calls_turn_otherwise_where_a_kind_of_layer_says_so():
+    plain = {"rope_type": "default", "rope_theta": 10000.0}
+    assert attending.turns(build("Llama", **HEADS)) == ()
+    growing = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    assert attending.turns(build("Llama", **HEADS, rope_parameters=growing, max_position_embeddings=64)) == (64,)
+    by_kind = {"full_attention": LONG_ROPE, "sliding_attention": plain}
+    kinds = {"layer_types": ["sliding_attention", "full_attention"], "pad_token_id": 0}
+    config = transformers.Gemma3TextConfig(**SIZES, **HEADS, rope_parameters=by_kind, **kinds)
+    assert attending.turns(transformers.Gemma3ForCausalLM(config)) == (128,)
 
 
 def test_a_model_that_mixes_up_what_stands_in_a_row_is_left_as_it_was(monkeypatch):
