@@ -24,7 +24,7 @@ from rewardkit.progress import log
 from rewardkit.runs import make_folder
 
 CONVERTER_VERSION = 1
-# Whatever changes an answer: weights, and how text becomes tokens.
+# Whatever changes an answer: weights, how text becomes tokens, and which tokens end a reply.
 DECISIVE = (
     "*.safetensors",
     "*.bin",
@@ -34,6 +34,7 @@ DECISIVE = (
     "vocab*",
     "merges.txt",
     "special_tokens_map.json",
+    "generation_config.json",
 )
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
 _END = 1 << 20
@@ -72,7 +73,7 @@ class ModelFolder:
     Attributes:
         name: What finds it again from any folder: the alias, hub id, or absolute path.
         path: A folder with config, weights (safetensors) and tokenizer.
-        revision: Hash that changes with the config, the weights and the tokenizer.
+        revision: Hash that changes with the config, the weights, the tokenizer and what ends a reply.
     """
 
     name: str

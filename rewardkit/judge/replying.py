@@ -9,7 +9,8 @@ is the largest of logits / temperature + Gumbel noise, which is a draw from thei
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -79,7 +80,7 @@ class Replier:
         config = GenerationConfig(
             **PLAIN, max_new_tokens=max(limits), eos_token_id=sorted(self._ends), pad_token_id=pad
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), _without_wishes(self._model):
             whole = self._model.generate(
                 input_ids=ids.to(self._model.device),
                 attention_mask=mask.to(self._model.device),
@@ -147,6 +148,18 @@ class _Limits:
 
         written = input_ids.shape[1] - self._start
         return torch.tensor([written >= limit for limit in self._limits], device=input_ids.device)
+
+
+@contextmanager
+def _without_wishes(model: Any) -> Iterator[None]:
+    """Take away a model's own settings: transformers takes from them whatever else is not set."""
+    from transformers import GenerationConfig
+
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

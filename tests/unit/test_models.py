@@ -55,7 +55,10 @@ def test_a_folders_revision_changes_with_its_weights_and_config(folder):
     (folder / "tokenizer_config.json").write_text('{"chat_template": "x"}')
     fifth = resolve(str(folder)).revision
     (folder / "chat_template.jinja").write_text("y")
-    assert len({first, second, third, fourth, fifth, resolve(str(folder)).revision}) == 6
+    sixth = resolve(str(folder)).revision
+    # It says which tokens end a reply.
+    (folder / "generation_config.json").write_text('{"eos_token_id": 7}')
+    assert len({first, second, third, fourth, fifth, sixth, resolve(str(folder)).revision}) == 7
 
 
 @pytest.mark.parametrize("name", ["./gone", "/gone/model", "~/gone-model", "a/b/c", "gone.gguf"])

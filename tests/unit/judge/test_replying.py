@@ -120,6 +120,26 @@ def test_a_reply_that_the_model_ends_is_whole(model, monkeypatch):
     assert (ids_of(reply.reply), reply.was_cut, reply.failure) == (expected[:2], False, "")
 
 
+WISHES = {
+    "no_repeat_ngram_size": 1,
+    "suppress_tokens": list(range(30)),
+    "bad_words_ids": [[30]],
+    "min_new_tokens": 8,
+    "forced_eos_token_id": 31,
+    "renormalize_logits": True,
+}
+
+
+def test_no_wish_of_the_model_is_followed_but_its_ends(model, replier, monkeypatch):
+    expected = [each.reply for each in replier.reply([asked()] * 6, SEQUENCES)]
+    for name, wish in WISHES.items():
+        monkeypatch.setattr(model.generation_config, name, wish)
+    for _ in range(2):
+        again = Replier(model, Letters(), batch_tokens=200, context=CONTEXT)
+        assert [each.reply for each in again.reply([asked()] * 6, SEQUENCES)] == expected
+    assert model.generation_config.no_repeat_ngram_size == 1
+
+
 def test_a_cut_reply_is_one_only_where_that_is_allowed(replier):
     allowed, refused = replier.reply([asked(3), replace(asked(3), cut=False)], [SEQUENCES[0]] * 2)
     assert allowed.was_cut and len(allowed.reply) == 3 and not allowed.failure
