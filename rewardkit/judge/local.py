@@ -110,7 +110,7 @@ class LocalBackend:
         sequences = {i: ids for i, ids in encoded.items() if labels[i]}
         for i, read in self._read(sequences, labels) if sequences else ():
             yield i, _completion(requests[i], len(sequences[i]), read)
-        yield from self._written(requests, {i: ids for i, ids in encoded.items() if not labels[i]}).items()
+        yield from self._written(requests, {i: ids for i, ids in encoded.items() if not labels[i]})
 
     def _read(self, sequences: dict[int, list[int]], labels: list[list[int]]) -> Iterator[tuple[int, Reading]]:
         """Yield what the model says after each sequence, by its key."""
@@ -122,13 +122,16 @@ class LocalBackend:
             seconds = (time.perf_counter() - started) / len(chosen)
             yield from ((key, Reading(values, seconds)) for key, values in zip(chosen, logprobs, strict=True))
 
-    def _written(self, requests: Sequence[Request], sequences: dict[int, list[int]]) -> dict[int, Completion]:
-        """Return the replies to the requests without labels, by their places."""
+    def _written(
+        self, requests: Sequence[Request], sequences: dict[int, list[int]]
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yield the replies to the requests without labels as they are written, by their places."""
         if not sequences:
-            return {}
+            return
+        places = list(sequences)
         replier = Replier(self._weights, self._tokenizer, batch_tokens=self._batch_tokens, context=self._context)
-        replies = replier.reply([requests[i] for i in sequences], list(sequences.values()))
-        return dict(zip(sequences, replies, strict=True))
+        for at, reply in replier.reply([requests[i] for i in places], list(sequences.values())):
+            yield places[at], reply
 
     def _encode(self, request: Request) -> list[int] | Completion:
         try:

@@ -9,11 +9,13 @@ is the largest of logits / temperature + Gumbel noise, which is a draw from thei
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from rewardkit.attending import turns
 from rewardkit.batching import token_budget_batches
 from rewardkit.errors import ModelError
 from rewardkit.judge.contract import Completion, Request
@@ -38,31 +40,46 @@ class Replier:
     def __init__(self, model: Any, tokenizer: Any, *, batch_tokens: int, context: int) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._batch_tokens, self._context = batch_tokens, context
-        self._ends = _ends(model, tokenizer)
+        self._ends, self._turns = _ends(model, tokenizer), turns(model)
 
-    def reply(self, requests: Sequence[Request], sequences: Sequence[Sequence[int]]) -> list[Completion]:
-        """Answer requests in words.
+    def reply(
+        self, requests: Sequence[Request], sequences: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[int, Completion]]:
+        """Answer requests in words, batch by batch, and yield the answers with the requests' places.
 
         Args:
             requests: Requests without labels.
             sequences: Token ids of each.
         """
         wholes = [len(ids) + request.reply_tokens for request, ids in zip(requests, sequences, strict=True)]
-        found = {
-            i: Completion(tokens=len(sequences[i]), failure=self._too_long(requests[i]))
-            for i, whole in enumerate(wholes)
-            if whole > self._context
-        }
-        fits = [i for i in range(len(requests)) if i not in found]
-        for batch in token_budget_batches([wholes[i] for i in fits], self._batch_tokens):
-            chosen = [fits[place] for place in batch]
+        for i, whole in enumerate(wholes):
+            if whole > self._context:
+                yield i, Completion(tokens=len(sequences[i]), failure=self._too_long(requests[i]))
+        for chosen in self._batches([len(ids) for ids in sequences], wholes):
             asked, ids = [requests[i] for i in chosen], [sequences[i] for i in chosen]
             started = time.perf_counter()
             written = self._written(asked, ids)
             seconds = (time.perf_counter() - started) / len(chosen)
             for i, request, new in zip(chosen, asked, written, strict=True):
-                found[i] = self._completion(request, len(sequences[i]), new, seconds)
-        return [found[i] for i in range(len(requests))]
+                yield i, self._completion(request, len(sequences[i]), new, seconds)
+
+    def _batches(self, lengths: Sequence[int], wholes: Sequence[int]) -> Iterator[list[int]]:
+        """Group the requests that the model can attend to.
+
+        Args:
+            lengths: `(requests,)` tokens of each.
+            wholes: The same with the longest reply.
+
+        Yields:
+            Places of requests.
+        """
+        fits = [i for i, whole in enumerate(wholes) if whole <= self._context]
+        # Where a reply comes to a turn of all angles, its company would turn with it.
+        turning = {i for i in fits if bisect_left(self._turns, lengths[i]) != bisect_left(self._turns, wholes[i])}
+        others = [i for i in fits if i not in turning]
+        groups = token_budget_batches([wholes[i] for i in others], self._batch_tokens, self._turns)
+        yield from ([others[place] for place in group] for group in groups)
+        yield from ([i] for i in fits if i in turning)
 
     def _too_long(self, request: Request) -> str:
         return f"the request and a reply of {request.reply_tokens} tokens are longer than the model's {self._context}"

@@ -50,16 +50,17 @@ class VllmBackend(LocalBackend):
             told = output.outputs[0].logprobs[0]
             yield key, Reading([float(told[token].logprob) for token in labels[key]], seconds)
 
-    def _written(self, requests: Sequence[Request], sequences: dict[int, list[int]]) -> dict[int, Completion]:
-        """Return the replies to the requests without labels, by their places."""
+    def _written(
+        self, requests: Sequence[Request], sequences: dict[int, list[int]]
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yield the replies to the requests without labels, by their places."""
         room = {key: self._context - requests[key].reply_tokens for key in sequences}
         fits = {key: ids for key, ids in sequences.items() if len(ids) <= room[key]}
-        found = {key: self._too_long(requests[key], len(ids)) for key, ids in sequences.items() if key not in fits}
+        yield from ((i, self._too_long(requests[i], len(ids))) for i, ids in sequences.items() if i not in fits)
         if fits:
             outputs, seconds = self._generated(list(fits.values()), [self._reply_params(requests[i]) for i in fits])
             for key, output in zip(fits, outputs, strict=True):
-                found[key] = _reply(requests[key], len(fits[key]), output.outputs[0], seconds)
-        return found
+                yield key, _reply(requests[key], len(fits[key]), output.outputs[0], seconds)
 
     def _too_long(self, request: Request, tokens: int) -> Completion:
         what = f"the request and a reply of {request.reply_tokens} tokens are longer than the model's {self._context}"

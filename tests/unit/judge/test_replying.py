@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from rewardkit.judge.backends import open_backend
 from rewardkit.judge.contract import Request
 from rewardkit.judge.replying import Replier
+from rewardkit.judge_config import JudgeConfig
 
 SIZE, END = 64, 63
 CONTEXT = 64
@@ -47,6 +49,11 @@ def replier(model):
     return Replier(model, Letters(), batch_tokens=200, context=CONTEXT)
 
 
+def replies_of(replier, requests, sequences):
+    found = dict(replier.reply(requests, sequences))
+    return [found[place] for place in range(len(requests))]
+
+
 def asked(tokens=8, **fields):
     return Request("", "?", "", (), reply_tokens=tokens, cut=True, **fields)
 
@@ -70,7 +77,7 @@ SEQUENCES = [[(7 * n + k) % 60 for k in range(length)] for n, length in enumerat
 
 
 def test_without_a_seed_each_token_is_the_most_probable_one(model, replier):
-    replies = replier.reply([asked()] * 6, SEQUENCES)
+    replies = replies_of(replier, [asked()] * 6, SEQUENCES)
     for ids, reply in zip(SEQUENCES, replies, strict=True):
         assert ids_of(reply.reply) == plainly(model, ids, 8)
         assert (reply.tokens, reply.reply_tokens) == (len(ids), len(reply.reply))
@@ -78,17 +85,17 @@ def test_without_a_seed_each_token_is_the_most_probable_one(model, replier):
 
 def test_each_reply_ends_at_its_own_limit(replier):
     limits = [2, 9, 4, 1, 7, 3]
-    found = replier.reply([asked(limit) for limit in limits], SEQUENCES)
-    alone = [replier.reply([asked(9)], [ids])[0].reply for ids in SEQUENCES]
+    found = replies_of(replier, [asked(limit) for limit in limits], SEQUENCES)
+    alone = [replies_of(replier, [asked(9)], [ids])[0].reply for ids in SEQUENCES]
     assert [each.reply for each in found] == [whole[:limit] for whole, limit in zip(alone, limits, strict=True)]
 
 
 def test_a_drawn_reply_depends_on_its_seed_and_not_on_its_company(replier):
     requests = [asked(seed=n, temperature=1.5) for n in range(6)]
-    together = [each.reply for each in replier.reply(requests, SEQUENCES)]
-    alone = [replier.reply([request], [ids])[0].reply for request, ids in zip(requests, SEQUENCES, strict=True)]
+    together = [each.reply for each in replies_of(replier, requests, SEQUENCES)]
+    alone = [replies_of(replier, [request], [ids])[0].reply for request, ids in zip(requests, SEQUENCES, strict=True)]
     assert together == alone
-    others = [replier.reply([replace(asked(temperature=1.5), seed=n)], [SEQUENCES[1]])[0].reply for n in range(5)]
+    others = [replies_of(replier, [replace(asked(temperature=1.5), seed=n)], [SEQUENCES[1]])[0].reply for n in range(5)]
     assert len(set(others)) == 5
 
 
@@ -96,7 +103,7 @@ def test_draws_follow_the_models_probabilities_at_their_temperature(model, repli
     import torch
 
     ids, draws, temperature = SEQUENCES[3], 1500, 2.0
-    replies = replier.reply([asked(1, seed=n, temperature=temperature) for n in range(draws)], [ids] * draws)
+    replies = replies_of(replier, [asked(1, seed=n, temperature=temperature) for n in range(draws)], [ids] * draws)
     counts = Counter(ids_of(each.reply)[0] if each.reply else END for each in replies)
     shares = torch.softmax(logits_after(model, ids) / temperature, -1).tolist()
     probable = sorted(range(SIZE), key=lambda token: -shares[token])[:8]
@@ -106,7 +113,7 @@ def test_draws_follow_the_models_probabilities_at_their_temperature(model, repli
 
 
 def test_at_temperature_zero_nothing_is_drawn(replier):
-    drawn, plain = replier.reply([asked(seed=1, temperature=0.0), asked()], [SEQUENCES[0]] * 2)
+    drawn, plain = replies_of(replier, [asked(seed=1, temperature=0.0), asked()], [SEQUENCES[0]] * 2)
     assert drawn.reply == plain.reply
 
 
@@ -116,7 +123,7 @@ def test_a_reply_that_the_model_ends_is_whole(model, monkeypatch):
     assert third not in expected[:2]
     monkeypatch.setattr(model.generation_config, "eos_token_id", [END, third])
     replier = Replier(model, Letters(), batch_tokens=200, context=CONTEXT)
-    (reply,) = replier.reply([replace(asked(), cut=False)], [SEQUENCES[1]])
+    (reply,) = replies_of(replier, [replace(asked(), cut=False)], [SEQUENCES[1]])
     assert (ids_of(reply.reply), reply.was_cut, reply.failure) == (expected[:2], False, "")
 
 
@@ -131,23 +138,60 @@ WISHES = {
 
 
 def test_no_wish_of_the_model_is_followed_but_its_ends(model, replier, monkeypatch):
-    expected = [each.reply for each in replier.reply([asked()] * 6, SEQUENCES)]
+    expected = [each.reply for each in replies_of(replier, [asked()] * 6, SEQUENCES)]
     for name, wish in WISHES.items():
         monkeypatch.setattr(model.generation_config, name, wish)
     for _ in range(2):
         again = Replier(model, Letters(), batch_tokens=200, context=CONTEXT)
-        assert [each.reply for each in again.reply([asked()] * 6, SEQUENCES)] == expected
+        assert [each.reply for each in replies_of(again, [asked()] * 6, SEQUENCES)] == expected
     assert model.generation_config.no_repeat_ngram_size == 1
 
 
+def test_replies_are_handed_over_batch_by_batch(model, replier):
+    passes = []
+    with model.register_forward_pre_hook(lambda *_: passes.append(1)):
+        # 39 tokens for the longest: no two fit 60, and each takes a forward pass for each of its 8 tokens.
+        replier._batch_tokens = 60
+        stream = replier.reply([replace(asked(), cut=True)] * 3, [SEQUENCES[5][:n] for n in (31, 30, 29)])
+        assert not passes
+        place, reply = next(stream)
+        assert place == 0 and reply.reply and len(passes) <= 8
+        assert [place for place, _ in stream] == [1, 2] and len(passes) > 8
+
+
+def test_a_local_judge_hands_a_reply_over_before_the_next_batch_is_written(tiny_model):
+    config = JudgeConfig(model=str(tiny_model()), dtype="float32", max_tokens=300, batch_tokens=20)
+    backend, passes = open_backend(config), []
+    backend._weights.register_forward_pre_hook(lambda *_: passes.append(1))
+    stream = backend.stream([replace(asked(), user=user) for user in "abc"])
+    assert {next(stream)[0] for _ in range(2)} < {0, 1, 2} and len(passes) <= 16
+    assert len([*stream]) == 1
+
+
+def test_replies_are_the_same_beside_sequences_that_turn_all_tokens_otherwise():
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(6)
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 32}
+    rope |= {"short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [2.0, 5.0, 9.0, 14.0]}
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = LlamaConfig(vocab_size=SIZE, rope_parameters=rope, initializer_range=0.5, **shape)
+    replier = Replier(LlamaForCausalLM(config).eval(), Letters(), batch_tokens=4000, context=128)
+    sequences = [[(5 * n + 3 * k * k) % 60 for k in range(length)] for n, length in enumerate((6, 90, 28, 24, 25, 33))]
+    together = [each.reply for each in replies_of(replier, [asked()] * 6, sequences)]
+    assert together == [replies_of(replier, [asked()], [ids])[0].reply for ids in sequences]
+    assert all(together)
+
+
 def test_a_cut_reply_is_one_only_where_that_is_allowed(replier):
-    allowed, refused = replier.reply([asked(3), replace(asked(3), cut=False)], [SEQUENCES[0]] * 2)
+    allowed, refused = replies_of(replier, [asked(3), replace(asked(3), cut=False)], [SEQUENCES[0]] * 2)
     assert allowed.was_cut and len(allowed.reply) == 3 and not allowed.failure
     assert refused.failure == "the reply was cut off at 3 tokens" and not refused.reply
     assert refused.reply_tokens == 3
 
 
 def test_what_does_not_fit_the_model_is_a_failure_among_good_ones(replier):
-    long, good = replier.reply([asked(60), asked(60)], [SEQUENCES[1], SEQUENCES[0]])
+    long, good = replies_of(replier, [asked(60), asked(60)], [SEQUENCES[1], SEQUENCES[0]])
     assert "a reply of 60 tokens are longer than the model's 64" in long.failure
     assert good.reply and not good.failure
