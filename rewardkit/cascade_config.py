@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.section import Section
 
+LEFT = "no judge is sure enough: people decide"
+LABELLED = "no judge is sure enough: people have decided"
+"""Why a cascade abstains."""
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -17,6 +20,16 @@ class CascadeJudge(JudgeConfig):
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._-]+$", examples=["small"], description="in the cascade")
     price: Annotated[float, Field(ge=0.0)] = Field(1.0, description="of one comparison, in any currency that all share")
+
+    @model_validator(mode="after")
+    def _stands_alone(self) -> CascadeJudge:
+        for key in ("demonstrations", "panel"):
+            if getattr(self, key):
+                raise ValueError(
+                    f"{key} cannot stand in a cascade: its thresholds rest on the labels that demonstrations show, and "
+                    "each of its judges is one"
+                )
+        return self
 
 
 class CascadeConfig(Section):

@@ -24,7 +24,9 @@ CUT = 0.6
 PADDED = 0.5
 """Share by which padding makes a text longer, at least."""
 _SENTENCE = re.compile(r"\S.*?(?:[.!?]+[\"')\]”’]*(?=\s)|$)")
-_VERB = re.compile(r"\b(was|were|is|are|had|has|could|would|will|can|did|does)\b(?!\s+not\b|n['’]t\b)", re.IGNORECASE)
+# Of a statement: a question denies nothing, and a denial of "never" affirms.
+_VERB = re.compile(r"(?<=\w )(was|were|is|are|had|has|could|would|will|can|did|does)\b(?!n['’]t\b)")
+_DENIAL = re.compile(r"\b(?:not|never|no|nothing|nobody|none|neither|nor|hardly)\b|n['’]t\b|\?", re.IGNORECASE)
 _FILLERS = (
     "There is, of course, a great deal more that could be said about all of this.",
     "Many things can be seen in many ways, and this is no exception to that.",
@@ -68,7 +70,7 @@ def shuffled(text: str, random: Random) -> str | None:
 def contradicted(text: str, random: Random) -> str | None:
     """Say later that something was not so."""
     found = sentences(text)
-    candidates = [place for place, sentence in enumerate(found[:-2]) if _VERB.search(sentence)]
+    candidates = [place for place, said in enumerate(found[:-2]) if _VERB.search(said) and not _DENIAL.search(said)]
     if not candidates:
         return None
     place = random.choice(candidates)

@@ -13,10 +13,12 @@ from rewardkit.aggregation.votes import ComparisonTexts, judge_label_logit
 from rewardkit.audit.cases import side
 from rewardkit.audit.results import Finding, Level, mean, rate
 from rewardkit.corruptions import Effect, corruption_named
-from rewardkit.types import Label
+from rewardkit.types import Label, content_id
 
 KEY = "corruption"
 """Of a comparison's metadata: how the text that was changed was changed."""
+WRITER = "stress/"
+"""Begins the name of the model that wrote a changed text: two texts of one prompt may be changed into the same."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,10 @@ def stress_tests(cases: Mapping[str, Sequence[StressCase]], level: Level) -> tup
 
 def _item(texts: ComparisonTexts, by_text: bool) -> tuple[str, str, int]:
     """Return a comparison's unit, how its text was changed, and 1 where response A is the unchanged one."""
-    changed = texts.response_b.edited_from == texts.response_a.id
-    unchanged = texts.response_a if changed else texts.response_b
-    unit = unchanged.id if by_text else texts.prompt.id
-    return unit, str(texts.comparison.metadata[KEY]), 1 if changed else -1
+    b_changed = (texts.response_b.model or "").startswith(WRITER)
+    unchanged = texts.response_a if b_changed else texts.response_b
+    unit = content_id("text", unchanged.text) if by_text else texts.prompt.id
+    return unit, str(texts.comparison.metadata[KEY]), 1 if b_changed else -1
 
 
 def _measured(name: str, cases: Sequence[StressCase], level: Level) -> StressTest:

@@ -38,16 +38,14 @@ def audited(job: Job, told: Callable[[int, int, str], None] = lambda *_: None) -
         ConfigError: A name in `audit.judges` is that of no judge.
         DataError: The database has no judge's labels or ratings, or a label says nothing.
     """
-    config = given(job.config.audit)
+    config, stress = given(job.config.audit), stressed(job)
     with Store.open(job.config.database, create=False) as store:
         people = People(store.annotators(), config)
-        records = {judge.id: JudgeRecords() for judge in chosen(people.annotators.values(), config)}
+        known = {**stress.judges, **people.annotators}
+        records = {judge.id: JudgeRecords() for judge in chosen(known.values(), config)}
         gather_pairs(store.comparisons(), store.labels(superseded=True), people, records)
         gather_ratings(store.responses(), store.records("ratings"), people, records)
-    stress = stressed(job)
-    known = {**stress.judges, **people.annotators}
     said = {who: found for who, found in records.items() if found.asked or who in stress.judges}
-    said |= {who: JudgeRecords() for who in stress.judges.keys() - said.keys() if _looked_at(known[who], config)}
     if not said:
         raise DataError("no judge has labelled or rated anything", where="audit", fix="run rewardkit judge first")
     names = shown_names([known[judge_id] for judge_id in said])
@@ -83,7 +81,7 @@ def chosen(annotators: Iterable[Annotator], config: AuditConfig) -> list[Annotat
                 where="audit.judges",
                 expected=f"one of those in the database: {known}",
             )
-    return [judge for judge in judges if _looked_at(judge, config)]
+    return [judge for judge in judges if not config.judges or _is(judge, config.judges)]
 
 
 def shown_names(judges: Iterable[Annotator]) -> dict[str, str]:
@@ -91,10 +89,6 @@ def shown_names(judges: Iterable[Annotator]) -> dict[str, str]:
     found = sorted(judges, key=lambda judge: (judge.name, judge.id))
     often = Counter(judge.name for judge in found)
     return {judge.id: judge.name if often[judge.name] == 1 else f"{judge.name} ({judge.id[:8]})" for judge in found}
-
-
-def _looked_at(judge: Annotator, config: AuditConfig) -> bool:
-    return not config.judges or _is(judge, config.judges)
 
 
 def _is(judge: Annotator, wanted: Iterable[str]) -> bool:
@@ -163,7 +157,7 @@ def _inputs(job: Job) -> dict[str, str]:
 def _size(job: Job) -> str:
     config = given(job.config.audit)
     with Store.open(job.config.database, create=False) as store:
-        counts, judges = store.counts(), chosen(store.annotators().values(), config)
+        counts, judges = store.counts(), chosen({**stressed(job).judges, **store.annotators()}.values(), config)
     labels, ratings = counts.get("labels", 0), counts.get("ratings", 0)
     return f"{len(judges)} judges, among {labels} labels and {ratings} ratings"
 

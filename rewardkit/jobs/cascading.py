@@ -8,10 +8,9 @@ into the store comes one label of the cascade for each comparison, and where no 
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,28 +18,25 @@ from typing import Any
 import numpy as np
 
 from rewardkit import runs
-from rewardkit.aggregation.orders import swap_average
 from rewardkit.aggregation.splits import place
-from rewardkit.aggregation.votes import count_votes, judge_label_logit
+from rewardkit.aggregation.votes import count_votes
 from rewardkit.calibration.cascades import Cascade, StageLabels, choose_together
-from rewardkit.calibration.estimates import Array
 from rewardkit.calibration.opinions import OpinionModel, fit_opinions
 from rewardkit.calibration.trials import uniform_hash
-from rewardkit.cascade_config import CascadeConfig, CascadeJudge
+from rewardkit.cascade_config import LABELLED, LEFT, CascadeConfig
 from rewardkit.config import SplitConfig
 from rewardkit.errors import DataError
-from rewardkit.jobs.guidance import examples_of
 from rewardkit.jobs.labels import JUDGE
+from rewardkit.jobs.ladder import Ladder
 from rewardkit.jobs.stages import Job, Stage, Summary, given
-from rewardkit.judge.judges import open_judges
-from rewardkit.progress import log
-from rewardkit.store.rows import ComparisonTexts
+from rewardkit.judge.notes import load_notes
 from rewardkit.store.store import Store
-from rewardkit.types import Annotator, Label, Order, Record
+from rewardkit.types import Annotator, Label, content_id
 
 FILE = "cascade.json"
 PROTOCOL = "cascade.v1"
-ABSTAINED = "no judge is sure enough: people decide"
+Answers = dict[str, tuple[int, float]]
+"""By comparison: number of the judge that answers, and its probability of A."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,26 @@ class Labelled:
 
 
 @dataclass(frozen=True)
+class Divided:
+    """All comparisons, by what they are good for; ids.
+
+    Attributes:
+        labelled: Those on which thresholds may rest.
+        others: The rest.
+        voted: All that people labelled, those that a model is calibrated or tested on too.
+    """
+
+    labelled: Mapping[str, Labelled]
+    others: frozenset[str]
+    voted: frozenset[str]
+
+    @property
+    def hash(self) -> str:
+        """Hash of what thresholds are fixed on."""
+        return content_id("cascade", *(f"{item} {vars(known)}" for item, known in sorted(self.labelled.items())))
+
+
+@dataclass(frozen=True)
 class Decided:
     """A cascade whose thresholds are fixed.
 
@@ -71,73 +87,23 @@ class Decided:
     models: tuple[OpinionModel, ...]
 
 
-class Ladder:
-    """The judges of a cascade, from cheap to dear, each with its database.
-
-    Args:
-        job: Whose config names them.
-        folder: Where their databases are.
-    """
-
-    def __init__(self, job: Job, folder: Path) -> None:
-        self._job, self._folder = job, folder
-        self.judges: tuple[CascadeJudge, ...] = given(job.config.cascade).judges
-        self.logits: list[dict[str, float]] = [{} for _ in self.judges]
-        self.lengths: dict[str, float] = {}
-        self.annotators: list[str] = ["" for _ in self.judges]
-
-    def ask(self, number: int, wanted: AbstractSet[str], stage: runs.StageFolder) -> None:
-        """Let a judge label comparisons, by id; what it has labelled is not asked again."""
-        judge, path = self.judges[number], self._folder / f"{number + 1}-{self.judges[number].name}.db"
-        log(f"cascade: {judge.name}: {len(wanted):,} comparisons")
-        with Store.open(self._job.config.database, create=False) as store, Store.open(path) as own:
-            own.add(self._records(store.comparisons(), wanted))
-        config = self._job.config.model_copy(update={"db": str(path), "judge": judge})
-        inner = Job(config, taught_by=self._job.config.database)
-        JUDGE.work(inner, stage)
-        # The database may hold what it said under other settings.
-        who = self.annotators[number] = open_judges(judge, examples=examples_of(inner)).pairs.annotator.id
-        with Store.open(path, create=False) as own:
-            self.logits[number] = _logits(label for label in own.labels() if label.annotator_id == who)
-
-    def features(self, items: Sequence[str], judges: int) -> Array:
-        """Return what the first judges said of comparisons, and the ratio of lengths, (items, 1 + judges)."""
-        said = [[self.lengths[i], *(logits.get(i, math.nan) for logits in self.logits[:judges])] for i in items]
-        return np.array(said, dtype=np.float64).reshape(len(items), judges + 1)
-
-    def _records(self, comparisons: Iterable[ComparisonTexts], wanted: AbstractSet[str]) -> Iterator[Record]:
-        for texts in comparisons:
-            if texts.comparison.id in wanted:
-                first, second = len(texts.response_a.text), len(texts.response_b.text)
-                self.lengths[texts.comparison.id] = math.log((1 + first) / (1 + second))
-                yield from (texts.prompt, texts.response_a, texts.response_b, texts.comparison)
-
-
-def _logits(labels: Iterable[Label]) -> dict[str, float]:
-    """Return log odds of A by comparison, orders averaged."""
-    said: dict[str, dict[Order | None, float]] = {}
-    for label in labels:
-        if label.status == "ok":
-            said.setdefault(label.comparison_id, {})[label.order_shown] = judge_label_logit(label)
-    return {item: swap_average(logits).logit for item, logits in said.items()}
-
-
 def _work(job: Job, folder: runs.StageFolder) -> Summary:
-    labelled, others = _divided(job)
+    divided = _divided(job)
     ladder = Ladder(job, folder.path)
     for number in range(len(ladder.judges)):
-        ladder.ask(number, labelled.keys(), folder)
-    decided = _decide(ladder, labelled, given(job.config.cascade), job.config.seed)
+        ladder.ask(number, divided.labelled.keys(), folder)
+    decided = _decide(ladder, divided.labelled, given(job.config.cascade), job.config.seed)
     runs.write_json(folder.path / FILE, _told(decided.cascade))
-    answered = _answer(ladder, decided, others, folder)
-    counts = _keep(job, ladder, decided, answered, others)
-    return {**_told(decided.cascade), **counts}
+    answered = _answer(ladder, decided, divided, folder)
+    return {**_told(decided.cascade), **_keep(job, ladder, decided, divided=divided, answered=answered)}
 
 
-def _divided(job: Job) -> tuple[dict[str, Labelled], frozenset[str]]:
-    """Return what people labelled and thresholds may rest on, by id, and all other comparisons.
+def _divided(job: Job) -> Divided:
+    """Divide the comparisons.
 
-    Labels that a reward model is calibrated or tested on stay out: the cascade's labels are what it is trained on.
+    Labels that a reward model is calibrated or tested on fix no threshold: the cascade's labels are what it is trained
+    on. Notes were written with an eye to some comparisons: those fix no threshold either, and confidences are fitted
+    on them.
     """
     config, cascade = job.config.aggregate, given(job.config.cascade)
     with Store.open(job.config.database, create=False) as store:
@@ -146,12 +112,13 @@ def _divided(job: Job) -> tuple[dict[str, Labelled], frozenset[str]]:
         tallies = count_votes(ids, store.labels(superseded=True), store.annotators().values()).tallies
     placed = place(comparisons, config.split if config else SplitConfig(), job.config.seed)
     allowed = ("train",) if config else ("train", "validation", "calibration", "test")
+    told = {placed[item].unit for item in _noted(cascade) if item in placed}
+    votes = {item: share for item in ids if item in tallies and (share := tallies[item].human_p_a) is not None}
     found = {}
-    for item in ids:
-        share = tallies[item].human_p_a if item in tallies else None
-        if share is not None and placed[item].split in allowed:
+    for item, share in votes.items():
+        if placed[item].split in allowed:
             unit = placed[item].unit
-            fits = uniform_hash("cascade", unit, job.config.seed) < cascade.fit_share
+            fits = unit in told or uniform_hash("cascade", unit, job.config.seed) < cascade.fit_share
             found[item] = Labelled(unit, share, fits)
     if len({each.fits for each in found.values()}) < 2:
         raise DataError(
@@ -160,7 +127,13 @@ def _divided(job: Job) -> tuple[dict[str, Labelled], frozenset[str]]:
             expected="a few hundred" + (" in the split train" if config else ""),
             fix="collect labels with rewardkit label, or import them",
         )
-    return found, frozenset(ids) - found.keys()
+    return Divided(found, frozenset(ids) - found.keys(), frozenset(votes))
+
+
+def _noted(config: CascadeConfig) -> set[str]:
+    """Return the comparisons from which notes for the judges were distilled."""
+    files = {judge.notes for judge in config.judges if judge.notes}
+    return {item for file in files for note in load_notes(Path(file)).notes for item in note.comparisons}
 
 
 def _decide(ladder: Ladder, labelled: Mapping[str, Labelled], config: CascadeConfig, seed: int) -> Decided:
@@ -195,16 +168,16 @@ def _decide(ladder: Ladder, labelled: Mapping[str, Labelled], config: CascadeCon
     return Decided(cascade, tuple(models))
 
 
-def _answer(
-    ladder: Ladder, decided: Decided, others: AbstractSet[str], folder: runs.StageFolder
-) -> dict[str, tuple[int, float]]:
-    """Ask judge after judge about what is left; returns who answered, and its probability of A, by comparison."""
-    answered: dict[str, tuple[int, float]] = {}
-    left = set(others)
+def _answer(ladder: Ladder, decided: Decided, divided: Divided, folder: runs.StageFolder) -> Answers:
+    """Ask judge after judge about what is left."""
+    answered: Answers = {}
+    # What thresholds were fixed on has all judges' labels, and confidences that were not fitted on it.
+    fixed_on = {item for item, known in divided.labelled.items() if not known.fits}
+    left = set(divided.others | fixed_on)
     for number, stage in enumerate(decided.cascade.stages):
         if not left or not stage.asked:
             continue
-        ladder.ask(number, frozenset(left | ladder.logits[number].keys()), folder)
+        ladder.ask(number, divided.labelled.keys() | left, folder)
         items = sorted(left)
         for item, p_a in zip(items, decided.models[number].p_a(ladder.features(items, number + 1)), strict=True):
             if stage.answers(None if math.isnan(p_a) else max(p_a, 1 - p_a)):
@@ -213,21 +186,21 @@ def _answer(
     return answered
 
 
-def _keep(
-    job: Job,
-    ladder: Ladder,
-    decided: Decided,
-    answered: Mapping[str, tuple[int, float]],
-    others: AbstractSet[str],
-) -> Summary:
+def _keep(job: Job, ladder: Ladder, decided: Decided, *, divided: Divided, answered: Answers) -> Summary:
+    """Store what the cascade says of every comparison, in place of what it said before."""
     annotator = _annotator(job, ladder, decided)
+    names = [judge.name for judge in ladder.judges]
     with Store.open(job.config.database, create=False) as store:
+        before = _before(store, annotator.name)
         store.add([annotator])
-        store.add(_label(annotator, item, ladder, answered.get(item)) for item in sorted(others))
-    counts = {f"answered by {judge.name}": 0 for judge in ladder.judges}
-    for number, _ in answered.values():
-        counts[f"answered by {ladder.judges[number].name}"] += 1
-    return {**counts, "left to people": len(others) - len(answered)}
+        labels = (
+            _label(annotator, item, _said(names, answered.get(item), voted=item in divided.voted), before.get(item))
+            for item in sorted(divided.others | divided.labelled.keys())
+        )
+        store.add(label for label in labels if label is not None)
+    told = Counter(names[number] for item, (number, _) in answered.items() if item in divided.others)
+    left = divided.others - divided.voted - answered.keys()
+    return {**{f"answered by {name}": told[name] for name in names}, "left to people": len(left)}
 
 
 def _annotator(job: Job, ladder: Ladder, decided: Decided) -> Annotator:
@@ -240,12 +213,30 @@ def _annotator(job: Job, ladder: Ladder, decided: Decided) -> Annotator:
     return Annotator.of("judge", f"cascade/{job.config.name}", protocol=PROTOCOL, settings=settings)
 
 
-def _label(annotator: Annotator, item: str, ladder: Ladder, answer: tuple[int, float] | None) -> Label:
+def _before(store: Store, name: str) -> dict[str, Label]:
+    """Return what the cascade of a name says now, whatever its settings were, by comparison."""
+    own = {who.id for who in store.annotators().values() if who.protocol == PROTOCOL and who.name == name}
+    return {label.comparison_id: label for label in store.labels() if label.annotator_id in own}
+
+
+def _label(annotator: Annotator, item: str, said: Mapping[str, Any], earlier: Label | None) -> Label | None:
+    """Return a label, in place of an earlier one; None where that says the same."""
+    fields = dict(said)
+    if earlier is not None:
+        same = Label.of(item, annotator.id, supersedes=earlier.supersedes, **fields)
+        if same.id == earlier.id:
+            return None
+        fields["supersedes"] = earlier.id
+    return Label.of(item, annotator.id, **fields)
+
+
+def _said(names: Sequence[str], answer: tuple[int, float] | None, *, voted: bool) -> dict[str, Any]:
+    """Return the fields of a label: an answer, or an abstention that leaves the comparison to people."""
     if answer is None:
-        return Label.of(item, annotator.id, status="abstained", reason=ABSTAINED)
+        return {"status": "abstained", "reason": LABELLED if voted else LEFT}
     number, p_a = answer
-    choice = "a" if p_a > 0.5 else "b"
-    return Label.of(item, annotator.id, choice=choice, p_a=p_a, metadata={"answered_by": ladder.judges[number].name})
+    choice = "tie" if p_a == 0.5 else "a" if p_a > 0.5 else "b"
+    return {"choice": choice, "p_a": p_a, "metadata": {"answered_by": names[number]}}
 
 
 def _told(cascade: Cascade) -> dict[str, Any]:
@@ -272,21 +263,13 @@ def _told(cascade: Cascade) -> dict[str, Any]:
 
 def _inputs(job: Job) -> dict[str, str]:
     with Store.open(job.config.database, create=False) as store:
-        found = {"store": store.digest("prompts", "responses", "comparisons"), "people": _people(store)}
+        found = {"store": store.digest("prompts", "responses", "comparisons")}
+    # Not all labels: what this stage adds must not make it stale.
+    found["people"] = _divided(job).hash
     for judge in given(job.config.cascade).judges:
         inner = Job(job.config.model_copy(update={"judge": judge}))
         found |= {f"{judge.name}: {name}": value for name, value in JUDGE.inputs(inner).items()}
     return found
-
-
-def _people(store: Store) -> str:
-    """Return a hash of what people said: what this stage adds must not make it stale."""
-    people = {who.id for who in store.annotators().values() if who.kind == "human"}
-    digest = hashlib.sha256()
-    for label in store.labels(superseded=True):
-        if label.annotator_id in people:
-            digest.update(label.id.encode())
-    return digest.hexdigest()
 
 
 def _size(job: Job) -> str:
@@ -300,7 +283,7 @@ def _size(job: Job) -> str:
 CASCADE = Stage(
     "cascade",
     "cascade",
-    tuple(sorted({*JUDGE.rooms, "aggregation", "calibration", "jobs/cascading"})),
+    tuple(sorted({*JUDGE.rooms, "aggregation", "calibration", "jobs/cascading", "jobs/ladder"})),
     _inputs,
     _work,
     _size,

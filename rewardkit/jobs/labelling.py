@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from rewardkit.cascade_config import LABELLED
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError
 from rewardkit.extras import require_all
@@ -239,7 +240,7 @@ def _left_by(store: Store, judge: str) -> set[str]:
         known = ", ".join(sorted(set(judges.values()))) or "there is none"
         raise ConfigError(f"no judge has the name {judge!r}", where="label.left_by", expected=f"one of: {known}")
     labels = (label for label in store.labels() if judges.get(label.annotator_id) == judge)
-    return {label.comparison_id for label in labels if label.status == "abstained"}
+    return {label.comparison_id for label in labels if label.status == "abstained" and label.reason != LABELLED}
 
 
 def _pairs(store: Store, study: Study) -> list[Comparison]:

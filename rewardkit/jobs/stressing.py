@@ -14,7 +14,7 @@ from random import Random
 
 from rewardkit import runs
 from rewardkit.audit.results import Level
-from rewardkit.audit.stress import KEY, StressCase, StressTest, gather_stress, stress_tests
+from rewardkit.audit.stress import KEY, WRITER, StressCase, StressTest, gather_stress, stress_tests
 from rewardkit.audit_config import AuditConfig, StressConfig
 from rewardkit.corruptions import CORRUPTIONS, GROUP, corruption_named
 from rewardkit.errors import ConfigError, DataError
@@ -43,10 +43,9 @@ class Stressed:
 def stressed(job: Job) -> Stressed:
     """Return what came of a job's last finished stress tests; nothing where there are none."""
     manifest = job.folder("stress").manifest()
-    place = Path(manifest.summary[DATABASE]) if manifest else None
-    if place is None or not place.exists():
+    if manifest is None:
         return Stressed()
-    with Store.open(place, create=False) as store:
+    with Store.open(job.folder("stress").path / manifest.summary[DATABASE], create=False) as store:
         by_text = (job.config.audit or AuditConfig()).by == "text"
         cases = gather_stress(store.comparisons(), store.labels(), by_text)
         return Stressed({who: each for who, each in store.annotators().items() if who in cases}, cases)
@@ -73,7 +72,7 @@ def changed_texts(responses: Iterable[Response], config: StressConfig, seed: int
         for name in names:
             text = corruption_named(name).change(response.text, Random(content_id(name, response.text)))
             if text is not None and text != response.text:
-                made = Response.of(response.prompt_id, text, model=f"stress/{name}", edited_from=response.id)
+                made = Response.of(response.prompt_id, text, model=f"{WRITER}{name}", edited_from=response.id)
                 yield response, made
                 yield response, Comparison.of(response.prompt_id, response.id, made.id, metadata={KEY: name})
 
@@ -94,7 +93,7 @@ def _work(job: Job, folder: runs.StageFolder) -> Summary:
     judge = given(job.config.judge).model_copy(update={"limit": None})
     inner = Job(job.config.model_copy(update={"db": str(place), "judge": judge}), taught_by=job.config.database)
     told = JUDGE.work(inner, folder)
-    return {DATABASE: str(place), **told, **_found(place, job)}
+    return {DATABASE: place.name, **told, **_found(place, job)}
 
 
 def _records(store: Store, config: StressConfig, seed: int) -> list[Record]:

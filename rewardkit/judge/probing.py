@@ -22,13 +22,12 @@ from rewardkit.rubric import Rubric
 from rewardkit.types import Order
 
 NOTHING = "…"
-# A letter that names a response: not the article that begins a sentence.
-_SIDE = re.compile(
-    r"\b(responses?|options?|candidates?|texts?|stor(?:y|ies)|poems?|jokes?|answers?|and|than|or) ([AB])\b"
-)
-_OWNER = re.compile(r"\b([AB])(?=['’]s\b|\)|:| is\b| has\b| does\b| was\b| and\b| or\b)")
+_NOUN = r"responses?|options?|candidates?|texts?|stor(?:y|ies)|poems?|jokes?|answers?"
+# A capital A that begins a sentence is an article ("A good story") unless a verb or a comma follows ("A is vivid").
+_ARTICLE = re.compile(r"(?:\A|[.!?:\n]\s*|[*#-]\s+)A(?= [a-z])")
+_VERB = re.compile(r" (?:is|was|has|does|had|did|and|or|but|wins?|seems?|feels?|uses?|shows?|tells?|better|worse)\b")
 _ORDINALS = {"first": "second", "second": "first", "former": "latter", "latter": "former"}
-_ORDINAL = re.compile(rf"\bthe ({'|'.join(_ORDINALS)})\b", re.IGNORECASE)
+_ORDINAL = re.compile(rf"(?i:\b(the) (first|second|former|latter))(?= (?:one|{_NOUN}|is|was|has|does)\b)")
 
 
 class ReasonedProbeV1:
@@ -80,12 +79,15 @@ def tampered(thought: str) -> dict[str, str]:
 
 
 def exchanged(thought: str) -> str:
-    """Return a thought in which A and B have changed places, wherever it is plain that a response is meant."""
-    turned = _SIDE.sub(lambda found: f"{found[1]} {_other(found[2])}", thought)
-    # The letters of the first pass must not be turned back.
-    kept = {match.end(2) for match in _SIDE.finditer(thought)}
-    turned = _OWNER.sub(lambda found: found[1] if found.end(1) in kept else _other(found[1]), turned)
-    return _ORDINAL.sub(lambda found: f"{found[0][:3]} {_ORDINALS[found[1].lower()]}", turned)
+    """Return a thought in which A and B have changed places, wherever a response is meant."""
+    articles = {match.end() - 1 for match in _ARTICLE.finditer(thought) if not _meant(thought, match.end())}
+    letters = re.sub(r"\b[AB]\b", lambda m: m[0] if m.start() in articles else _other(m[0]), thought)
+    return _ORDINAL.sub(lambda found: f"{found[1]} {_ORDINALS[found[2].lower()]}", letters)
+
+
+def _meant(thought: str, end: int) -> bool:
+    """Tell whether a capital A at the beginning of a sentence, which ends there, is a response: a verb follows."""
+    return _VERB.match(thought, end) is not None
 
 
 def _other(side: str) -> str:

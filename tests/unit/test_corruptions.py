@@ -51,6 +51,7 @@ def test_a_contradiction_adds_the_denial_of_one_sentence_after_it():
 def test_what_denies_already_or_has_no_verb_to_deny_is_left():
     assert contradicted("It was not so. A. B. C.", Random(0)) is None
     assert contradicted("No. Yes. No. Yes.", Random(0)) is None
+    assert contradicted("Was he tall? Had it never been so. A. B.", Random(0)) is None
 
 
 def test_a_cut_ends_in_the_middle_of_a_sentence():

@@ -44,6 +44,25 @@ def test_whichever_side_the_unchanged_text_is_on_both_orders_are_averaged():
     assert len({case.unit for case in gather_stress([t for t, _ in items], labels, by_text=False)["j"]["shuffle"]}) == 1
 
 
+def test_two_writers_of_the_same_text_share_its_changed_form():
+    prompt = Prompt.of(())
+    made = Response.of(prompt.id, "text changed", model="stress/shuffle", edited_from="the first")
+    items = []
+    for writer in ("one", "other"):
+        original = Response.of(prompt.id, "text", model=writer)
+        pair = Comparison.of(prompt.id, original.id, made.id, metadata={KEY: "shuffle"})
+        by_id = {original.id: original, made.id: made}
+        a, b = by_id[pair.response_a], by_id[pair.response_b]
+        items.append(
+            (ComparisonTexts(comparison=pair, prompt=prompt, response_a=a, response_b=b), 1 if a is original else -1)
+        )
+    items.sort(key=lambda item: item[0].comparison.id)
+    labels = [label(texts, 0.9, sign, "ab") for texts, sign in items]
+    cases = gather_stress([texts for texts, _ in items], labels, by_text=True)["j"]["shuffle"]
+    assert [case.logit for case in cases] == pytest.approx([math.log(9)] * 2)
+    assert len({case.unit for case in cases}) == 1
+
+
 def test_a_failed_label_says_nothing():
     texts, sign = changed("text", Prompt.of(()))
     failed = Label.of(texts.comparison.id, "j", status="failed", reason="out of order", order_shown="ab")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -49,7 +48,7 @@ def test_the_judge_is_asked_about_changed_texts_in_a_database_of_their_own(job):
     manifest = run_one("stress", job.config)
     assert job.store_counts() == before
     assert manifest.summary["labels ok"] == 2 * 8 * 4
-    with Store.open(Path(manifest.summary["database"]), create=False) as store:
+    with Store.open(job.folder("stress").path / manifest.summary["database"], create=False) as store:
         assert store.counts()["comparisons"] == 8 * 4
     found = stressed(job)
     (by_kind,) = found.cases.values()
@@ -73,9 +72,20 @@ def test_a_judge_that_was_only_tested_is_audited_and_its_limit_is_for_the_store(
     config = job.config.model_copy(update={"judge": job.config.judge.model_copy(update={"limit": 1})})
     assert run_one("stress", config).summary["labels ok"] == 2 * 8 * 4
     run_one("audit", config)
+    named = config.audit.model_copy(update={"judges": ("fake*",)})
+    run_one("audit", config.model_copy(update={"audit": named}))
     (judge,) = json.loads((job.folder("audit").path / "audit.json").read_text())["judges"]
     assert judge["pairs"] is None
     assert len(judge["stress"]) == 8
+
+
+def test_a_workspace_that_moves_keeps_its_tests(job, tmp_path):
+    run_one("stress", job.config)
+    before = stressed(job)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (tmp_path / "runs").rename(moved / "runs")
+    assert stressed(Job(job.config.model_copy(update={"workspace": moved}))) == before
 
 
 def test_without_a_judge_or_texts_it_says_what_is_missing(job, tmp_path):

@@ -16,6 +16,17 @@ from rewardkit.judge.probing import ReasonedProbeV1, exchanged, tampered
         ("The first is dull and the second one sings.", "The second is dull and the first one sings."),
         ("Between A and B, (A) wins.", "Between B and A, (B) wins."),
         ("A story about a cat.", "A story about a cat."),
+        (
+            "Response A uses vivid images. Response B repeats itself. Response A wins.",
+            "Response B uses vivid images. Response A repeats itself. Response B wins.",
+        ),
+        ("Response A uses vivid images, B is dull.", "Response B uses vivid images, A is dull."),
+        ("I prefer A. **Response B** drags.", "I prefer B. **Response A** drags."),
+        ("A is vivid. A cat sleeps in B.", "B is vivid. A cat sleeps in A."),
+        (
+            "In the first paragraph of A the second sentence sings.",
+            "In the first paragraph of B the second sentence sings.",
+        ),
     ],
 )
 def test_sides_change_places_and_articles_stay(thought, turned):
