@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -168,9 +168,9 @@ def _texts(store: Store) -> Iterator[ResponseTexts]:
     return (ResponseTexts(response, prompt) for response, prompt in store.responses_with_prompts())
 
 
-def _keep(store: Store, records: Iterator[Any], expected: tuple[str, int], kept: Kept) -> None:
-    """Commit records as they come; of each judge its name, too."""
-    with progress(*expected) as advance, Keeper(store, kept, advance) as keeper, _settled():
+def _keep(store: Store, records: Generator[Any, None, None], expected: tuple[str, int], kept: Kept) -> None:
+    """Commit records as they come; of each judge its name, too. However it ends, nothing is asked any more."""
+    with progress(*expected) as advance, Keeper(store, kept, advance) as keeper, _settled(), closing(records):
         for record in records:
             keeper.keep(record)
 

@@ -45,7 +45,7 @@ def judge_comparisons(  # noqa: PLR0913 - keyword-only past the first three
     total: int | None = None,
     spent: float = 0.0,
     budget: Budget | None = None,
-) -> Iterator[Annotator | Label]:
+) -> Generator[Annotator | Label, None, None]:
     """Label comparisons, each in every order that the config asks for.
 
     Args:
@@ -80,7 +80,7 @@ def judge_ratings(  # noqa: PLR0913 - keyword-only past the first three
     already: Container[RatingKey] = frozenset(),
     spent: float = 0.0,
     budget: Budget | None = None,
-) -> Iterator[Annotator | Rating]:
+) -> Generator[Annotator | Rating, None, None]:
     """Rate responses on every criterion of the rubric, on the rubric's scale.
 
     Args:
@@ -113,10 +113,12 @@ def judge_ratings(  # noqa: PLR0913 - keyword-only past the first three
             checked.extend(checked_ratings([texts], judge, already))
             yield texts
 
-    for rating in _records(rating_tasks(checking(), judge, already), judge.backend, config, budget):
-        while checked:
-            yield checked.popleft()
-        yield rating
+    asking = _records(rating_tasks(checking(), judge, already), judge.backend, config, budget)
+    with closing(asking):
+        for rating in asking:
+            while checked:
+                yield checked.popleft()
+            yield rating
     yield from checked
 
 
@@ -129,7 +131,9 @@ def _sampling_prob(limit: int | None, total: int | None) -> float:
     return min(1.0, limit / total) if limit and total else 1.0
 
 
-def _records(tasks: Iterator[Task[R]], backend: Backend, config: JudgeConfig, budget: Budget) -> Iterator[R]:
+def _records(
+    tasks: Iterator[Task[R]], backend: Backend, config: JudgeConfig, budget: Budget
+) -> Generator[R, None, None]:
     guard = FailureGuard(config.max_failure_rate)
     if isinstance(backend, Priced):
         backend.allow = budget.reserve
