@@ -17,8 +17,9 @@ from rewardkit.jobs.guidance import examples_of
 from rewardkit.jobs.keeping import Keeper, Kept
 from rewardkit.jobs.stages import Job, Summary, given, model_revision
 from rewardkit.progress import log, progress
+from rewardkit.store.rows import RatedTexts
 from rewardkit.store.store import Store
-from rewardkit.types import Order, Prompt, Response
+from rewardkit.types import Order
 
 if TYPE_CHECKING:
     from rewardkit.judge.cache import AnswerCache
@@ -33,14 +34,6 @@ IN_PROCESS = (LOCAL, "vllm")
 """Backends whose model is a folder here, and has a revision."""
 SAMPLED = 256
 """Comparisons by which tokens and costs are estimated."""
-
-
-@dataclass(frozen=True)
-class ResponseTexts:
-    """A response with its prompt."""
-
-    response: Response
-    prompt: Prompt
 
 
 def judge(job: Job, folder: runs.StageFolder, others: Sequence[str] = ()) -> Summary:
@@ -164,8 +157,8 @@ def there(store: Store, judge: Judge[PairProtocol]) -> KeysInOrder:
     return KeysInOrder(store.labelled(judge.annotator.id))
 
 
-def _texts(store: Store) -> Iterator[ResponseTexts]:
-    return (ResponseTexts(response, prompt) for response, prompt in store.responses_with_prompts())
+def _texts(store: Store) -> Iterator[RatedTexts]:
+    return (RatedTexts(response, prompt) for response, prompt in store.responses_with_prompts())
 
 
 def _keep(store: Store, records: Generator[Any, None, None], expected: tuple[str, int], kept: Kept) -> None:

@@ -14,7 +14,6 @@ from labeling_ui.chatting import LONGEST_REPLY, ChatFailed, storable
 from labeling_ui.reviewing import Words
 from labeling_ui.subjects import Subject
 from rewardkit.jobs.chat_models import Reader, Source
-from rewardkit.jobs.judging import ResponseTexts
 from rewardkit.judge.contract import Failure
 from rewardkit.judge.critique import MOST_POINTS, CritiqueV1, Verdict
 from rewardkit.judge.pairwise import PairwiseV1
@@ -23,7 +22,7 @@ from rewardkit.judge.rating import RatingV1
 from rewardkit.judge.talks import Talk, open_questions
 from rewardkit.judge.tasks import R, Task, pair_tasks, rating_tasks
 from rewardkit.rubric import Rubric
-from rewardkit.store.rows import ComparisonTexts
+from rewardkit.store.rows import ComparisonTexts, RatedTexts
 from rewardkit.types import Annotator, Choice, Comparison, Label, Message, Order, Prompt, Rating, Record, Response
 
 Spoken = AsyncGenerator[Words, None]
@@ -206,7 +205,7 @@ class ReadAnswers:
     async def rate(self) -> Spoken:
         """Ask for each response alone."""
         asked = self.asked
-        texts = [ResponseTexts(response, asked.subject.prompt) for response in asked.subject.responses]
+        texts = [RatedTexts(response, asked.subject.prompt) for response in asked.subject.responses]
         tasks = list(rating_tasks(texts, _Named(asked.annotator, RatingV1(), asked.rubric), frozenset()))
         found = await _answered(tasks, self.read)
         self.ratings = [Rating.of(**{**_fields(each), "metadata": asked.about}) for each in found]

@@ -18,7 +18,7 @@ from rewardkit.errors import DataError
 from rewardkit.judge.contract import PairTexts, ResponseTexts
 from rewardkit.judge.resuming import PairKey, RatingKey
 from rewardkit.runs import atomic_writer
-from rewardkit.store.rows import ComparisonTexts
+from rewardkit.store.rows import ComparisonTexts, RatedTexts
 from rewardkit.types import Comparison, Prompt, Record, Response
 
 COMPARED: Mapping[str, type[Record]] = {
@@ -29,14 +29,6 @@ COMPARED: Mapping[str, type[Record]] = {
 }
 RATED: Mapping[str, type[Record]] = {"response": Response, "prompt": Prompt}
 THERE = "already"
-
-
-@dataclass(frozen=True)
-class RatedTexts:
-    """A response with its prompt."""
-
-    response: Response
-    prompt: Prompt
 
 
 @dataclass(frozen=True)

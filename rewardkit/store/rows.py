@@ -56,6 +56,14 @@ class ComparisonTexts(Record):
 
 
 @dataclass(frozen=True)
+class RatedTexts:
+    """A response with its prompt."""
+
+    response: Response
+    prompt: Prompt
+
+
+@dataclass(frozen=True)
 class Kind:
     """One kind of record and its table.
 

@@ -23,9 +23,9 @@ from rewardkit.errors import ConfigError
 from rewardkit.extras import require
 from rewardkit.jobs import guidance
 from rewardkit.jobs.cluster.folder import ShardFolder
-from rewardkit.jobs.cluster.ledger import Call, Ledger, State, Terms
+from rewardkit.jobs.cluster.ledger import Bounds, Call, Ledger, State
 from rewardkit.jobs.cluster.pool import Pool
-from rewardkit.jobs.cluster.worker import Orders, Work, caller
+from rewardkit.jobs.cluster.worker import Orders, ShardWork, caller
 from rewardkit.jobs.judging import left, look_ahead, there
 from rewardkit.jobs.keeping import Kept
 from rewardkit.jobs.stages import Job, given
@@ -35,10 +35,10 @@ from rewardkit.judge.estimating import estimate_ratings
 from rewardkit.judge.failures import FailureGuard
 from rewardkit.judge.judges import Judges, open_judges
 from rewardkit.judge.resuming import PairKey, RatingKey
-from rewardkit.judge.shards import RatedTexts, cut_pairs, cut_ratings
+from rewardkit.judge.shards import cut_pairs, cut_ratings
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.progress import Advance, log, progress
-from rewardkit.store.rows import ComparisonTexts
+from rewardkit.store.rows import ComparisonTexts, RatedTexts
 from rewardkit.store.store import Store
 
 SHARDS = "shards"
@@ -80,14 +80,14 @@ def judge_on_ray(job: Job, folder: runs.StageFolder, others: Sequence[str] = ())
         ShardFolder(place, "labels", judges.pairs.annotator).add_what_was_said(store, kept)
         if judges.ratings is not None:
             ShardFolder(place, "ratings", judges.ratings.annotator).add_what_was_said(store, kept)
-        terms = Terms(
+        bounds = Bounds(
             most=config.max_cost,
             spent=sum(map(store.spent, [*others, *annotators])),
             max_failure_rate=config.max_failure_rate,
             folder=place,
             answers=job.config.workspace.resolve() / FILE,
         )
-        ledger = _ledger(terms)
+        ledger = _ledger(bounds)
         call = caller(ledger)
         orders = Orders(_each(config).model_dump_json(), examples, annotators, ledger, Path.cwd())
         pool = Pool(orders, config, call)
@@ -108,7 +108,8 @@ def _label(run: _Run) -> None:
     folder = ShardFolder(run.place, "labels", judge.annotator)
     shards = cut_pairs(_asked(run), folder.asked, run.config.ray_shard)
     total = run.store.counts().get("comparisons", 0)
-    _run(run, folder, (Work("labels", shard, folder.said(shard), total) for shard in shards), ahead.estimate.records)
+    works = (ShardWork("labels", shard, folder.said(shard), total) for shard in shards)
+    _run(run, folder, works, ahead.estimate.records)
 
 
 def _asked(run: _Run) -> Iterator[tuple[ComparisonTexts, list[PairKey]]]:
@@ -129,7 +130,7 @@ def _rate(run: _Run) -> None:
     folder = ShardFolder(run.place, "ratings", judge.annotator)
     names = [criterion.name for criterion in judge.rubric.criteria]
     shards = cut_ratings(_unrated(run, names, rated), folder.asked, run.config.ray_shard)
-    works = (Work("ratings", shard, folder.said(shard), 0) for shard in shards)
+    works = (ShardWork("ratings", shard, folder.said(shard), 0) for shard in shards)
     _run(run, folder, works, estimate.records + estimate.checked)
 
 
@@ -141,7 +142,7 @@ def _unrated(run: _Run, names: list[str], rated: set[RatingKey]) -> Iterator[tup
             yield RatedTexts(response, prompt), done
 
 
-def _run(run: _Run, folder: ShardFolder, works: Iterator[Work], total: int) -> None:
+def _run(run: _Run, folder: ShardFolder, works: Iterator[ShardWork], total: int) -> None:
     """Have shards judged and add what is said, until all is said or the job has to end.
 
     Raises:
@@ -214,13 +215,13 @@ def _each(config: JudgeConfig) -> JudgeConfig:
     return config.model_copy(update={"server": config.server.model_copy(update=shares)})
 
 
-def _ledger(terms: Terms) -> Any:
+def _ledger(bounds: Bounds) -> Any:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     # Here, where the file of bought answers is: no other machine may write it.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here).remote(terms)
+    return ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here).remote(bounds)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from rewardkit import runs
-from rewardkit.jobs.cluster.worker import Kind, Work
+from rewardkit.jobs.cluster.worker import Kind, ShardWork
 from rewardkit.jobs.keeping import Kept
 from rewardkit.judge.resuming import KeysInOrder
 from rewardkit.progress import log
@@ -42,7 +42,7 @@ class ShardFolder:
         """Return the file for what is said about a shard."""
         return self._place / "said" / f"{self._run}-{shard.name}"
 
-    def add(self, store: Store, work: Work, kept: Kept) -> None:
+    def add(self, store: Store, work: ShardWork, kept: Kept) -> None:
         """Add what was said about a shard to the store; what was asked is done with."""
         self._insert(store, read_rows(self.kind, work.to), kept)
         self._added(work.to)

@@ -32,7 +32,7 @@ NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
-class Terms:
+class Bounds:
     """What a run may spend and survive.
 
     Attributes:
@@ -87,36 +87,36 @@ class Ledger:
     """The shared books. Judges call it by name, one after the other.
 
     Args:
-        terms: What the run may spend and survive.
+        bounds: What the run may spend and survive.
     """
 
-    def __init__(self, terms: Terms) -> None:
-        self._terms, self._place = terms, terms.folder / UNRECORDED
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds, self._place = bounds, bounds.folder / UNRECORDED
         # What an earlier run spent on labels that never came is spent all the same.
         self._lost = orjson.loads(self._place.read_bytes())["spent"] if self._place.exists() else 0.0
-        self._spent = terms.spent + self._lost
+        self._spent = bounds.spent + self._lost
         self._accounts: dict[str, _Account] = defaultdict(_Account)
-        self._guard = FailureGuard(terms.max_failure_rate)
-        self._cache = AnswerCache(terms.answers)
+        self._guard = FailureGuard(bounds.max_failure_rate)
+        self._cache = AnswerCache(bounds.answers)
         self._stopped = self._used_up = False
         self._failure: JobFailed | None = None
         self._written = 0.0
 
     def begin(self) -> None:
         """Count failures anew: labels and ratings fail for reasons of their own."""
-        self._guard, self._failure = FailureGuard(self._terms.max_failure_rate), None
+        self._guard, self._failure = FailureGuard(self._bounds.max_failure_rate), None
         self._stopped = False
 
     def reserve(self, judge: str, amount: float) -> bool:
         """Set an amount aside; False where it is not there now."""
-        if self._terms.most is not None and self._bound + amount > self._terms.most:
+        if self._bounds.most is not None and self._bound + amount > self._bounds.most:
             return False
         self._accounts[judge].reserved += amount
         return True
 
     def may_come(self, amount: float) -> bool:
         """Tell whether an amount may be there once others have settled; who cannot be paid is on record."""
-        there = self._terms.most is None or self._spent + amount <= self._terms.most
+        there = self._bounds.most is None or self._spent + amount <= self._bounds.most
         self._used_up = self._used_up or not there
         return there
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from rewardkit.errors import JobFailed
 from rewardkit.jobs.cluster.ledger import Call, State
-from rewardkit.jobs.cluster.worker import Orders, Refusal, ShardJudge, Work
+from rewardkit.jobs.cluster.worker import Orders, Refusal, ShardJudge, ShardWork
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.progress import log
 
@@ -46,12 +46,12 @@ class Pool:
         self._names: dict[Any, str] = {}
         self._opening: dict[Any, Any] = {}
         self._free: list[Any] = []
-        self._busy: dict[Any, tuple[Any, Work]] = {}
-        self._again: deque[Work] = deque()
+        self._busy: dict[Any, tuple[Any, ShardWork]] = {}
+        self._again: deque[ShardWork] = deque()
         self._tries: Counter[str] = Counter()
         self._seen, self._said_full = time.monotonic(), False
 
-    def run(self, works: Iterator[Work], tell: Callable[[State], None]) -> Iterator[Work]:
+    def run(self, works: Iterator[ShardWork], tell: Callable[[State], None]) -> Iterator[ShardWork]:
         """Have shards judged; yield each as its file is there, in any order.
 
         Args:
@@ -98,13 +98,16 @@ class Pool:
         self._names[actor] = name
         self._opening[actor.open.remote()] = actor
 
-    def _give(self, work: Work) -> None:
+    def _give(self, work: ShardWork) -> None:
         actor = self._free.pop()
         self._busy[actor.judge.remote(work)] = actor, work
 
-    def _wait(self) -> Iterator[Work]:
+    def _wait(self) -> Iterator[ShardWork]:
         refs = [*self._opening, *self._busy]
-        ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=SECONDS)
+        # Whoever is ready first is given work at once; who is ready with it is seen too.
+        ready, others = self._ray.wait(refs, num_returns=1, timeout=SECONDS)
+        if others:
+            ready += self._ray.wait(others, num_returns=len(others), timeout=0)[0]
         for ref in ready:
             work = self._busy[ref][1] if ref in self._busy else None
             if self._ended(ref) and work is not None:
@@ -125,7 +128,7 @@ class Pool:
         self._tries.pop("opening", None)
         return True
 
-    def _lost(self, actor: Any, work: Work | None, error: Exception) -> None:
+    def _lost(self, actor: Any, work: ShardWork | None, error: Exception) -> None:
         name = self._names.pop(actor)
         # It may only be out of reach: nobody else may write what it was to write.
         self._ray.kill(actor)

@@ -29,7 +29,7 @@ Kind = Literal["labels", "ratings"]
 
 
 @dataclass(frozen=True)
-class Work:
+class ShardWork:
     """A shard to be judged.
 
     Attributes:
@@ -123,7 +123,7 @@ class ShardJudge:
             return Refusal.of(error)
         return None
 
-    def judge(self, work: Work) -> Refusal | None:
+    def judge(self, work: ShardWork) -> Refusal | None:
         """Judge a shard; its file is there, whole, when this returns. Return why it cannot be."""
         try:
             write_rows(work.kind, work.to, map(encode, self._answers(work)))
@@ -132,7 +132,7 @@ class ShardJudge:
         self._call("written", self._name)
         return None
 
-    def _answers(self, work: Work) -> Iterator[Label | Rating]:
+    def _answers(self, work: ShardWork) -> Iterator[Label | Rating]:
         """Yield what is said until the ledger says that it is enough."""
         told, unreported, failed = time.monotonic(), 0, Counter[str]()
         with closing(self._stream(work)) as stream:
@@ -149,7 +149,7 @@ class ShardJudge:
                     told, unreported, failed = time.monotonic(), 0, Counter()
         self._call("answered", self._name, unreported, failed)
 
-    def _stream(self, work: Work) -> Generator[Annotator | Label | Rating, None, None]:
+    def _stream(self, work: ShardWork) -> Generator[Annotator | Label | Rating, None, None]:
         assert self._judges is not None
         # Failures are counted by the ledger: a share of few means nothing.
         config = self._config.model_copy(update={"max_failure_rate": 1.0})

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from rewardkit.errors import DataError
-from rewardkit.judge.shards import RatedTexts, cut_pairs, cut_ratings, read_pairs, read_ratings
+from rewardkit.judge.shards import cut_pairs, cut_ratings, read_pairs, read_ratings
+from rewardkit.store.rows import RatedTexts
 
 
 def test_shards_hold_all_comparisons_and_what_is_there_of_them(texts, tmp_path):

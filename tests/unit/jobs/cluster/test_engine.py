@@ -9,7 +9,7 @@ import pytest
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, JobFailed, MissingExtraError, ModelError, UserError
 from rewardkit.jobs.cluster.engine import _check, _each, judge_on_ray
-from rewardkit.jobs.cluster.ledger import Ledger, Terms
+from rewardkit.jobs.cluster.ledger import Bounds, Ledger
 from rewardkit.jobs.cluster.worker import Refusal
 from rewardkit.jobs.keeping import Kept
 from rewardkit.jobs.stages import Job
@@ -50,7 +50,7 @@ def test_an_error_from_another_machine_keeps_its_words():
 
 def test_a_run_that_was_stopped_is_no_success(tmp_path):
     config = JudgeConfig(backend="fake")
-    ledger = Ledger(Terms(None, 0.0, config.max_failure_rate, tmp_path, tmp_path / "answers.db"))
+    ledger = Ledger(Bounds(None, 0.0, config.max_failure_rate, tmp_path, tmp_path / "answers.db"))
     ledger.answered("one", 20, {"noise": 5})
     ledger.answered("two", 400, {})
     run = SimpleNamespace(config=config, kept=Kept(), call=lambda method: getattr(ledger, method)())

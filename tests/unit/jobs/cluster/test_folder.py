@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rewardkit.jobs.cluster.folder import ShardFolder
-from rewardkit.jobs.cluster.worker import Work
+from rewardkit.jobs.cluster.worker import ShardWork
 from rewardkit.jobs.keeping import Kept
 from rewardkit.store.record_tables import write_rows
 from rewardkit.store.rows import encode
@@ -30,7 +30,7 @@ def test_what_is_said_is_added_kept_and_no_longer_asked(store, labels, tmp_path)
     shard = folder.asked / "000000.parquet"
     shard.parent.mkdir(parents=True)
     shard.write_bytes(b"")
-    work = Work("labels", shard, folder.said(shard), 6)
+    work = ShardWork("labels", shard, folder.said(shard), 6)
     write_rows("labels", work.to, map(encode, labels))
     folder.add(store, work, kept)
     assert sorted(store.labels(), key=lambda label: label.id) == sorted(labels, key=lambda label: label.id)

@@ -7,15 +7,15 @@ import time
 import pytest
 
 from rewardkit.jobs.cluster import ledger as module
-from rewardkit.jobs.cluster.ledger import Ledger, SharedAnswers, SharedBudget, Terms
+from rewardkit.jobs.cluster.ledger import Bounds, Ledger, SharedAnswers, SharedBudget
 from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Completion
 
 
 @pytest.fixture
-def terms(tmp_path):
+def bounds(tmp_path):
     def build(most=None, spent=0.0, rate=0.2):
-        return Terms(most, spent, rate, tmp_path / "shards", tmp_path / "answers.db")
+        return Bounds(most, spent, rate, tmp_path / "shards", tmp_path / "answers.db")
 
     return build
 
@@ -31,17 +31,17 @@ def calling(ledger):
     return call
 
 
-def test_no_two_judges_spend_the_same_money(terms):
-    ledger = Ledger(terms(most=1.0, spent=0.25))
+def test_no_two_judges_spend_the_same_money(bounds):
+    ledger = Ledger(bounds(most=1.0, spent=0.25))
     assert ledger.reserve("one", 0.5) and not ledger.reserve("two", 0.5)
     ledger.settle("one", 0.5, 0.25)
     assert ledger.reserve("two", 0.5) and not ledger.reserve("one", 0.125)
     assert ledger.state().spent == 0.5 and not ledger.state().used_up
 
 
-def test_a_judge_waits_for_money_that_others_may_give_back(terms, monkeypatch):
+def test_a_judge_waits_for_money_that_others_may_give_back(bounds, monkeypatch):
     monkeypatch.setattr(module, "ASKED_EVERY", 0.01)
-    ledger = Ledger(terms(most=1.0))
+    ledger = Ledger(bounds(most=1.0))
     call = calling(ledger)
     first, second = SharedBudget(call=call, judge="one"), SharedBudget(call=call, judge="two")
     assert first.reserve(0.75)
@@ -60,8 +60,8 @@ def test_a_judge_waits_for_money_that_others_may_give_back(terms, monkeypatch):
     assert not second.reserve(0.5) and ledger.state().used_up
 
 
-def test_what_a_lost_judge_spent_stays_spent_in_the_next_run_too(terms):
-    ledger = Ledger(terms(most=2.0))
+def test_what_a_lost_judge_spent_stays_spent_in_the_next_run_too(bounds):
+    ledger = Ledger(bounds(most=2.0))
     for cost in (0.25, 0.5):
         assert ledger.reserve("one", 0.5)
         ledger.settle("one", 0.5, cost)
@@ -72,13 +72,13 @@ def test_what_a_lost_judge_spent_stays_spent_in_the_next_run_too(terms):
     # 0.25 are on record with their labels; 0.5 and what may have been billed are not.
     assert ledger.state().spent == 0.25 + 0.5 + 0.125
     ledger.close()
-    again = Ledger(terms(most=2.0, spent=0.25))
+    again = Ledger(bounds(most=2.0, spent=0.25))
     assert again.state().spent == 0.875
     assert again.reserve("one", 1.125) and not again.reserve("one", 0.125)
 
 
-def test_failures_of_all_judges_stop_the_run_and_those_of_a_lost_one_do_not_count(terms):
-    ledger = Ledger(terms(rate=0.2))
+def test_failures_of_all_judges_stop_the_run_and_those_of_a_lost_one_do_not_count(bounds):
+    ledger = Ledger(bounds(rate=0.2))
     assert ledger.answered("one", 19, {"silence": 9})
     assert ledger.answered("two", 81, {})
     assert ledger.answered("two", 5, {"noise": 5})
@@ -89,8 +89,8 @@ def test_failures_of_all_judges_stop_the_run_and_those_of_a_lost_one_do_not_coun
     assert ledger.state().stopped and not ledger.answered("three", 1, {})
 
 
-def test_labels_that_did_not_fail_are_no_excuse_for_ratings_that_do(terms):
-    ledger = Ledger(terms(rate=0.2))
+def test_labels_that_did_not_fail_are_no_excuse_for_ratings_that_do(bounds):
+    ledger = Ledger(bounds(rate=0.2))
     assert ledger.answered("one", 1000, {})
     ledger.written("one")
     ledger.begin()
@@ -98,8 +98,8 @@ def test_labels_that_did_not_fail_are_no_excuse_for_ratings_that_do(terms):
     assert not ledger.answered("one", 20, {"silence": 20})
 
 
-def test_what_stopped_a_run_ends_it_whatever_comes_after(terms):
-    ledger = Ledger(terms(rate=0.2))
+def test_what_stopped_a_run_ends_it_whatever_comes_after(bounds):
+    ledger = Ledger(bounds(rate=0.2))
     assert not ledger.answered("one", 20, {"noise": 5})
     # Another judge's last report: a share of 5 in 420 would pass, with shards that nobody has judged.
     assert not ledger.answered("two", 400, {})
@@ -110,8 +110,8 @@ def test_what_stopped_a_run_ends_it_whatever_comes_after(terms):
     assert ledger.state().failure is None and not ledger.state().stopped and ledger.answered("one", 1, {})
 
 
-def test_answers_that_one_judge_bought_are_there_for_all(terms):
-    ledger = Ledger(terms())
+def test_answers_that_one_judge_bought_are_there_for_all(bounds):
+    ledger = Ledger(bounds())
     one, other = SharedAnswers(calling(ledger)), SharedAnswers(calling(ledger))
     one.keep({"key": Completion({"A": -0.5}, tokens=3, cost=0.25)})
     assert other.holds("key") and not other.holds("other")
@@ -122,7 +122,7 @@ def test_answers_that_one_judge_bought_are_there_for_all(terms):
     other.taken("batch", ["a", "b"], {"a": Completion({"A": -1.0})})
     assert one.holds("a") and one.batch_of("b") is None
     ledger.close()
-    assert Ledger(terms()).answers("holds", "a")
+    assert Ledger(bounds()).answers("holds", "a")
 
 
 def test_nothing_is_asked_where_nothing_is_paid():
