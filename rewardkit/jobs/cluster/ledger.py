@@ -115,7 +115,12 @@ class Ledger:
         return True
 
     def may_come(self, amount: float) -> bool:
-        """Tell whether an amount may be there once others have settled; who cannot be paid is on record."""
+        """Tell whether an amount may be there once others have settled; who cannot be paid is on record.
+
+        Nobody waits in a run that was stopped: those who hold money may be gone.
+        """
+        if self._stopped:
+            return False
         there = self._bounds.most is None or self._spent + amount <= self._bounds.most
         self._used_up = self._used_up or not there
         return there
@@ -132,6 +137,20 @@ class Ledger:
         """Take note that all that a judge paid for is in a file."""
         self._accounts[judge] = _Account(reserved=self._accounts[judge].reserved)
         self._note(None)
+
+    def ended(self, judge: str, paid: bool) -> None:
+        """Take back what a judge has set aside once nothing of its own is under way.
+
+        Args:
+            judge: Who has no shard now.
+            paid: Whether requests whose answers it did not take may be billed; then they are spent.
+        """
+        account = self._accounts[judge]
+        left, account.reserved = account.reserved, 0.0
+        if paid and left > NOTHING:
+            self._lost += left
+            self._spent += left
+            self._note(None)
 
     def lost(self, judge: str) -> None:
         """Take note that a judge is gone: what it paid for and set aside is spent, and no label tells of it."""

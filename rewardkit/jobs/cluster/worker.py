@@ -129,7 +129,11 @@ class ShardJudge:
             write_rows(work.kind, work.to, map(encode, self._answers(work)))
         except RewardkitError as error:
             return Refusal.of(error)
-        self._call("written", self._name)
+        else:
+            self._call("written", self._name)
+        finally:
+            # A provider's batch goes on without us: the next run takes and pays its answers.
+            self._call("ended", self._name, not self._config.server.batch)
         return None
 
     def _answers(self, work: ShardWork) -> Iterator[Label | Rating]:

@@ -60,6 +60,38 @@ def test_a_judge_waits_for_money_that_others_may_give_back(bounds, monkeypatch):
     assert not second.reserve(0.5) and ledger.state().used_up
 
 
+def test_nobody_waits_in_a_run_that_was_stopped(bounds, monkeypatch):
+    monkeypatch.setattr(module, "ASKED_EVERY", 0.01)
+    ledger = Ledger(bounds(most=1.0))
+    call = calling(ledger)
+    assert SharedBudget(call=call, judge="one").reserve(0.75)
+    granted, second = [], SharedBudget(call=call, judge="two")
+    waiting = threading.Thread(target=lambda: granted.append(second.reserve(0.5)), daemon=True)
+    waiting.start()
+    time.sleep(0.1)
+    assert not granted
+    call("stop")
+    waiting.join(20)
+    assert granted == [False]
+    # It was told to end; that is no lack of money.
+    assert not ledger.state().used_up
+
+
+def test_what_a_judge_that_ends_had_set_aside_is_there_for_others(bounds):
+    ledger = Ledger(bounds(most=1.0))
+    assert ledger.reserve("one", 0.75) and not ledger.reserve("two", 0.5)
+    ledger.ended("one", False)
+    assert ledger.state().spent == 0.0 and ledger.reserve("two", 0.5)
+    # A request whose answer nobody took may be billed: it is spent, in the next run too, and blocks nobody.
+    ledger.settle("two", 0.25, 0.125)
+    ledger.written("two")
+    ledger.ended("two", True)
+    assert ledger.state().spent == 0.375 and ledger.reserve("one", 0.625)
+    ledger.ended("one", False)
+    ledger.close()
+    assert Ledger(bounds(most=1.0, spent=0.125)).state().spent == 0.375
+
+
 def test_what_a_lost_judge_spent_stays_spent_in_the_next_run_too(bounds):
     ledger = Ledger(bounds(most=2.0))
     for cost in (0.25, 0.5):
