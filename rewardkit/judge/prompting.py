@@ -26,8 +26,8 @@ TAGS = (
     *("case", "case_request", "preferred_by_people", "preferred_by_judge"),
 )
 """Of all prompts: what a protocol's own wording does not use, a rubric's demonstrations or another reader's may."""
-THINKING = "<think>"
-_THOUGHT = re.compile(rf"{THINKING}.*?(?:</think>|\Z)", re.DOTALL)
+THINKING, THOUGHT = "<think>", "</think>"
+_THOUGHT = re.compile(rf"{THINKING}.*?(?:{THOUGHT}|\Z)", re.DOTALL)
 _BEGUN = re.compile(r"</?(?:t(?:h(?:i(?:nk?)?)?)?)?\Z")
 _MARK = re.compile(r"</?think>")
 _OPENING = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(TAGS)})\b)", re.IGNORECASE)
@@ -114,8 +114,11 @@ def anchors(criterion: Criterion, scale: tuple[float, float], asked: tuple[float
 
 
 def said(text: str) -> str:
-    """Return what was said aloud so far: some models think first, between tags."""
-    aloud = _THOUGHT.sub("", text).lstrip()
+    """Return what was said aloud so far: some models think first, between tags.
+
+    Of those whose chat template opens the tag only the closing one is in the reply.
+    """
+    aloud = _THOUGHT.sub("", text).rpartition(THOUGHT)[2].lstrip()
     return "" if THINKING.startswith(aloud) else aloud
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewardkit.judge.prompting import TAGS, conversation, neutralise, read_prompt, thought
+from rewardkit.judge.prompting import TAGS, aloud, conversation, neutralise, read_prompt, said, thought
 from rewardkit.types import Message, Prompt
 
 OUR_TAG = re.compile(rf"<\s*/?\s*({'|'.join(TAGS)})\b", re.IGNORECASE)
@@ -78,3 +78,21 @@ def test_thoughts_grow_and_what_was_told_of_them_stays(pieces):
 def test_thoughts_are_what_stands_between_the_tags():
     assert thought("<think>a < b,\nso A.</think>A is vivid.<think>Or B?</think>") == "a < b,\nso A.\nOr B?"
     assert thought("A is vivid.") == thought("<thi") == thought("<think></thin") == ""
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "A is dull.</think>\n\nB is better.",
+        "<think>A is dull.</think>B is better.",
+        "A <think>is</think> dull.</think>B is better.",
+        "<think>A is dull.</think>Or not?</think>\nB is better.<think>Is it?",
+    ],
+)
+def test_a_thought_whose_tag_the_template_opened_is_not_said(reply):
+    assert said(reply) == "B is better."
+
+
+def test_all_that_was_said_keeps_the_thoughts_without_their_tags():
+    assert aloud("A is dull.</think> B is better.") == "A is dull. B is better."
+    assert aloud("<think>A is dull.</think> B is better. <think>Is") == "A is dull. B is better. Is"
