@@ -222,9 +222,12 @@ class Rating(Record):
 
     @classmethod
     def of(cls, response_id: str, annotator_id: str, criterion: str, **fields: Any) -> Rating:
-        """Build a rating whose id is the hash of what was said (not of when)."""
+        """Build a rating whose id is the hash of what was said (not of when, nor of what it cost)."""
         draft = cls(id="", response_id=response_id, annotator_id=annotator_id, criterion=criterion, **fields)
-        said = draft.model_dump_json(exclude={"id", "created_at", "seconds"}, exclude_defaults=True)
+        # The same answer costs nothing when it is had again; without one, `cost` leaves no trace in the id.
+        unsaid: Any = {"cost"} if draft.metadata.keys() - {"cost"} else True
+        without = {"id": True, "created_at": True, "seconds": True, "metadata": unsaid}
+        said = draft.model_dump_json(exclude=without, exclude_defaults=True)
         draft.__dict__["id"] = content_id("rating", said)
         return draft
 

@@ -101,6 +101,18 @@ def test_a_ratings_id_is_what_was_said_and_not_when():
     assert Rating.of("r", "a", "tone", **fields).id != rating.id
 
 
+def test_a_ratings_id_does_not_tell_what_it_cost():
+    fields = {"value": 0.5, "scale": (0, 1)}
+    # As they stand in stores: an id without a cost stays what it always was.
+    ids = {"": "651a667187694dd4e68632dfd3096dbc", "x": "b70ca47ab7dd66aa557168eea4f6aff8"}
+    for checked, expected in ids.items():
+        metadata = {"checked": checked} if checked else {}
+        assert Rating.of("r", "a", "wit", metadata=metadata, **fields).id == expected
+        for cost in (0.25, 0.0):
+            bought = Rating.of("r", "a", "wit", metadata={**metadata, "cost": cost}, **fields)
+            assert bought.id == expected and bought.metadata["cost"] == cost
+
+
 @pytest.mark.parametrize(
     "fields",
     [
