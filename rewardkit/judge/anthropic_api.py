@@ -9,7 +9,7 @@ from typing import Any
 
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
-from rewardkit.judge.attempts import EXCERPT, Wrong, tokens_in, tokens_of
+from rewardkit.judge.attempts import EXCERPT, Wrong, name_of, tokens_in, tokens_of
 from rewardkit.judge.batch_posts import AnthropicPost, Post
 from rewardkit.judge.contract import Capability, Completion, Request
 from rewardkit.judge.http import ServerBackend
@@ -99,7 +99,7 @@ class AnthropicDialect:
         if was_cut and not request.cut:
             raise Wrong(f"the reply was cut off at {request.reply_tokens} tokens", again=False, paid=True)
         tokens, reply_tokens = _used(answer.usage) or (tokens_of(request), tokens_in(said))
-        served = str(answer.model or "")
+        served = name_of(answer.model)
         return Completion(reply=said, tokens=tokens, reply_tokens=reply_tokens, served=served, was_cut=was_cut)
 
 

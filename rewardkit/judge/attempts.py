@@ -23,8 +23,10 @@ SHORTEST_KEY = 5
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 OVERLOADED = frozenset({429, 503, 529})
 HOPELESS = frozenset({401, 402, 403, 404})
-UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError)
+UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, RecursionError)
 """What reading an answer of another shape than the documented one raises."""
+COUNTS = range(2**31)
+"""Of tokens that an answer may have taken."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Terms:
             ModelError: No answer to any request can be read.
         """
         try:
-            found = self.dialect.read(request, answer)
+            found = sane(self.dialect.read(request, answer))
         except UNREADABLE as error:
             raise unreadable(error) from error
         # One and the same model answers all requests: names are the server's to give.
@@ -151,7 +153,8 @@ class Terms:
         )
 
     def safe(self, text: str) -> str:
-        """Return a text without the key, which some servers repeat in their complaints."""
+        """Return a text without the key, which some servers repeat, and without what no file can hold."""
+        text = text.encode(errors="replace").decode()
         return text.replace(self.key, "…") if len(self.key) > SHORTEST_KEY else text
 
 
@@ -233,6 +236,29 @@ def pause(wrong: Wrong, attempt: int) -> float:
 def unreadable(error: Exception) -> Wrong:
     """Return what an answer of an odd shape is."""
     return Wrong(f"the answer cannot be read: {str(error)[:EXCERPT]}", paid=True)
+
+
+def sane(found: Completion) -> Completion:
+    """Return an answer that can be kept.
+
+    Raises:
+        ValueError: Its text is none (half a character of two halves), or no request takes so many tokens.
+    """
+    (found.reply + found.served).encode()
+    if found.tokens not in COUNTS or found.reply_tokens not in COUNTS:
+        raise ValueError("so many tokens no answer takes")
+    return found
+
+
+def name_of(model: Any) -> str:
+    """Return the name of the model that answered; empty where a server tells none.
+
+    Raises:
+        TypeError: It is no text.
+    """
+    if not isinstance(model, str | None):
+        raise TypeError("the model's name is no text")
+    return model or ""
 
 
 def complaint(error: Any) -> str:

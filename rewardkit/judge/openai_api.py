@@ -15,7 +15,7 @@ from typing import Any
 
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
-from rewardkit.judge.attempts import EXCERPT, Wrong, tokens_in, tokens_of
+from rewardkit.judge.attempts import EXCERPT, Wrong, name_of, tokens_in, tokens_of
 from rewardkit.judge.batch_posts import OpenAIPost, Post
 from rewardkit.judge.contract import Capability, Completion, Request
 from rewardkit.judge.http import ServerBackend
@@ -109,7 +109,7 @@ class OpenAIDialect:
             tokens, reply_tokens = int(usage.prompt_tokens or 0), int(usage.completion_tokens or 0)
         else:
             tokens, reply_tokens = tokens_of(request), tokens_in(said)
-        counted = Completion(tokens=tokens, reply_tokens=reply_tokens, served=str(answer.model or ""))
+        counted = Completion(tokens=tokens, reply_tokens=reply_tokens, served=name_of(answer.model))
         if not request.labels:
             return replace(counted, reply=said, was_cut=was_cut)
         logprobs, bounds = self._labels(request, choices[0])

@@ -1,0 +1,95 @@
+"""Answers that no file can hold, refusals of one item, lines that break: failures of one item, and paid as they are."""
+
+from __future__ import annotations
+
+import runpy
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from rewardkit.judge.backends import open_backend
+from rewardkit.judge.contract import Request
+from rewardkit.judge_config import JudgeConfig
+
+JUDGING = runpy.run_path(str(Path(__file__).parents[1] / "judging.py"))
+provider = runpy.run_path(str(Path(__file__).parents[1] / "batches.py"))["provider"]
+HALF = "It is \ud83d good."
+REFUSAL = {"role": "assistant", "content": None, "refusal": HALF}
+ODD = [
+    ("content", HALF),
+    ("message", REFUSAL),
+    ("model", HALF),
+    ("model", 7),
+    ("prompt_tokens", -1),
+    ("prompt_tokens", 10**30),
+]
+
+
+class Odd(JUDGING["Judging"]):
+    """Answers that are nested too deep, and refusals of single items, besides what the server knows."""
+
+    def answer(self, body, said, times):
+        if said == "deep":
+            return self.text(200, "[" * 200_000)
+        if said == "half-refused":
+            return self.refuse(400, HALF)
+        if said.isdigit():
+            return self.refuse(int(said), "your input was flagged")
+        return super().answer(body, said, times)
+
+
+@pytest.fixture
+def server():
+    with JUDGING["running"](Odd) as serving:
+        yield serving
+
+
+@pytest.fixture
+def backend(server):
+    def build(**how):
+        prices = {"price_in": 1000.0, "price_out": 0.0}
+        where = {"url": server.url, "key_variable": None, "attempts": 1, "concurrency": 1, **prices, **how}
+        return open_backend(JudgeConfig(backend="openai", model="m", server=where))
+
+    return build
+
+
+def ask(said):
+    return Request("You judge.", f"Which? {said}", "", (), reply_tokens=30)
+
+
+def stored(text):
+    """Return a text as a database gives it back."""
+    connection = sqlite3.connect(":memory:")
+    try:
+        return connection.execute("SELECT ?", (text,)).fetchone()[0]
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("where", "what"), ODD)
+def test_an_answer_that_cannot_be_kept_is_a_failure_of_one_item(backend, server, where, what):
+    server.odd = (where, what)
+    first, odd, last = backend().complete([ask("well"), ask("odd"), ask("well")])
+    assert odd.failure and stored(odd.failure) == odd.failure and odd.cost == pytest.approx(5 / 1000)
+    assert first.reply == last.reply == "The answer is A."
+
+
+def test_an_answer_that_is_nested_too_deep_is_a_failure_of_one_item(backend):
+    first, odd, last = backend().complete([ask("well"), ask("deep"), ask("well")])
+    assert odd.failure.startswith("the answer cannot be read") and odd.cost > 0.0
+    assert first.reply == last.reply == "The answer is A."
+
+
+def test_a_complaint_that_no_file_can_hold_is_told_as_far_as_it_can_be(backend):
+    (found,) = backend().complete([ask("half-refused")])
+    assert stored(found.failure) == found.failure == "HTTP 400: It is ? good."
+
+
+def test_odd_answers_of_a_batch_are_failures_too(provider):
+    provider.model = 7
+    where = {"url": provider.base, "key_variable": None, "batch": True, "batch_seconds": 0.01, "attempts": 1}
+    config = JudgeConfig(backend=provider.provider, model="m", server={**where, "price_in": 1000.0, "price_out": 0.0})
+    for found in open_backend(config).complete([ask("well"), ask("good")]):
+        assert found.failure.startswith("the answer cannot be read") and found.cost > 0.0
