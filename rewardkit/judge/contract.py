@@ -18,6 +18,8 @@ from rewardkit.types import Comparison, Order, Prompt, Response
 
 Capability = Literal["labels", "replies"]
 """What a backend can tell: probabilities of labels, or replies in words."""
+Said = Literal["first", "second", "tie", "both_bad"]
+"""What a verdict comes to, in the order in which the responses were shown."""
 V = TypeVar("V")
 
 
@@ -131,6 +133,16 @@ class PairVerdict:
     criteria: Mapping[str, float] = field(default_factory=dict)
     spans: tuple[Mapping[str, Any], ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def said(self) -> Said:
+        """The most probable of the four answers; what is as probable as a winner gives way to it."""
+        half = (self.p_tie + self.p_both_bad) / 2
+        if max(self.p_first, 1.0 - self.p_first) - half < max(self.p_tie, self.p_both_bad):
+            return "tie" if self.p_tie >= self.p_both_bad else "both_bad"
+        if self.p_first == 0.5:
+            return "tie"
+        return "first" if self.p_first > 0.5 else "second"
 
 
 @dataclass(frozen=True)

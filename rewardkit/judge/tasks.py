@@ -161,7 +161,7 @@ def _said(verdict: PairVerdict, order: Order, used: _Used, comparison: Compariso
     if used.served:
         metadata["served"] = used.served
     return {
-        "choice": _choice(p_a, verdict),
+        "choice": _choice(verdict, order),
         "p_a": p_a,
         "criteria": {name: _side(p) for name, p in by_criterion.items()},
         "spans": tuple(_span(span, order, comparison) for span in verdict.spans),
@@ -193,14 +193,11 @@ def _paid(used: _Used) -> dict[str, Any]:
     return {} if used.cost is None else {"failed_at": datetime.now(UTC).isoformat()}
 
 
-def _choice(p_a: float, verdict: PairVerdict) -> Choice:
-    """Return the most probable answer; ties with a winner go to the winner."""
-    either = 1.0 - verdict.p_tie - verdict.p_both_bad
-    # p_a counts half of what says neither for each side.
-    best = max(p_a, 1.0 - p_a) - (1.0 - either) / 2
-    if best < max(verdict.p_tie, verdict.p_both_bad):
-        return "tie" if verdict.p_tie >= verdict.p_both_bad else "both_bad"
-    return _side(p_a)
+def _choice(verdict: PairVerdict, order: Order) -> Choice:
+    said = verdict.said
+    if said == "tie" or said == "both_bad":
+        return said
+    return "a" if (said == "first") == (order == "ab") else "b"
 
 
 def _side(p_a: float) -> Choice:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import comb
-from typing import Any, Literal
+from typing import Any
 
 from rewardkit.errors import ConfigError
 from rewardkit.judge.contract import Capability, Failure, PairProtocol, PairTexts, PairVerdict, Steps
@@ -20,7 +20,6 @@ from rewardkit.judge_config import VotesConfig
 from rewardkit.rubric import Rubric
 from rewardkit.types import Order, content_id
 
-Side = Literal["first", "second", "neither"]
 SEEDS = 2**31
 """So many there are: some servers take no larger one."""
 
@@ -101,17 +100,9 @@ def _seed(texts: Sequence[str], number: int) -> int:
 
 
 def _leaders(votes: Sequence[PairVerdict | Failure]) -> tuple[int, int]:
-    counts = Counter(_side(vote) for vote in votes if isinstance(vote, PairVerdict))
+    counts = Counter(vote.said for vote in votes if isinstance(vote, PairVerdict))
     (_, most), (_, second) = [*counts.most_common(2), ("", 0), ("", 0)][:2]
     return most, second
-
-
-def _side(verdict: PairVerdict) -> Side:
-    neither = verdict.p_tie + verdict.p_both_bad
-    first, second = verdict.p_first - neither / 2, 1.0 - verdict.p_first - neither / 2
-    if first == second or max(first, second) < neither:
-        return "neither"
-    return "first" if first > second else "second"
 
 
 def _agreed(votes: Sequence[PairVerdict | Failure]) -> PairVerdict | Failure:
@@ -120,9 +111,9 @@ def _agreed(votes: Sequence[PairVerdict | Failure]) -> PairVerdict | Failure:
     if 2 * len(said) < len(votes) or not said:
         reasons = Counter(vote.reason for vote in votes if isinstance(vote, Failure))
         return Failure(f"{len(votes) - len(said)} of {len(votes)} votes failed: {reasons.most_common(1)[0][0]}")
-    counts = Counter(_side(vote) for vote in said)
-    side, most = counts.most_common(1)[0]
-    voice = next(vote for vote in said if _side(vote) == side)
+    counts = Counter(vote.said for vote in said)
+    answer, most = counts.most_common(1)[0]
+    voice = next(vote for vote in said if vote.said == answer)
     details = {**voice.details, "votes": [vote.p_first for vote in said], "agreement": most / len(said)}
     if len(said) < len(votes):
         details["votes_failed"] = len(votes) - len(said)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import log
+from math import inf, log
 
 import pytest
 
-from rewardkit.judge.contract import Completion, Failure
+from rewardkit.judge.contract import Completion, Failure, PairVerdict
 from rewardkit.judge.fake import FakeBackend
 from rewardkit.judge.judges import Judge
 from rewardkit.judge.running import judge_comparisons
@@ -33,6 +33,30 @@ def test_a_label_that_is_not_told_of_counts_with_its_bound_or_spoils_the_verdict
     verdict = PROTOCOL.parse(Completion(told, bounds={"N": log(0.01)}))
     assert verdict.p_both_bad == pytest.approx(0.01)
     assert isinstance(PROTOCOL.parse(Completion(told, bounds={"N": log(0.1)})), Failure)
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        # A, B, T, N: two ways to say neither are two answers, however much they hold together.
+        ((0.4, 0.1, 0.25, 0.25), "first"),
+        ((0.1, 0.4, 0.25, 0.25), "second"),
+        ((0.1, 0.35, 0.4, 0.15), "tie"),
+        ((0.25, 0.1, 0.3, 0.35), "both_bad"),
+        ((0.5, 0.0, 0.5, 0.0), "first"),
+        ((0.5, 0.5, 0.0, 0.0), "tie"),
+        ((0.0, 0.0, 0.5, 0.5), "tie"),
+    ],
+)
+def test_a_verdict_says_the_most_probable_answer_and_votes_and_labels_say_the_same(texts, rubric, shares, said):
+    a, _, tie, both_bad = shares
+    verdict = PairVerdict(a + (tie + both_bad) / 2, 0.0, p_tie=tie, p_both_bad=both_bad)
+    assert verdict.said == said
+    share_of = dict(zip(PROTOCOL.labels, shares, strict=True))
+    backend = FakeBackend(lambda _: Completion({each: log(p) if p else -inf for each, p in share_of.items()}))
+    _, *labels = judge_comparisons([texts()], Judge(backend, PROTOCOL, rubric), JudgeConfig(backend="fake"))
+    of_a = {"ab": {"first": "a", "second": "b"}, "ba": {"first": "b", "second": "a"}}
+    assert {each.order_shown: each.choice for each in labels} == {o: to.get(said, said) for o, to in of_a.items()}
 
 
 @pytest.mark.parametrize(

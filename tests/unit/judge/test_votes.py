@@ -13,7 +13,7 @@ from rewardkit.judge.judges import Judge, open_judges
 from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
 from rewardkit.judge.reasoning import ReasonedV1
 from rewardkit.judge.running import judge_comparisons
-from rewardkit.judge.votes import Voted, certainty
+from rewardkit.judge.votes import Voted, _leaders, certainty
 from rewardkit.judge_config import JudgeConfig, VotesConfig
 
 CONFIG = JudgeConfig(backend="fake", orders=["ab"], max_failure_rate=1.0)
@@ -99,6 +99,21 @@ def test_a_label_after_a_thought_is_read_and_not_drawn(texts, rubric):
     p_firsts = [each for each in (backend.complete([r])[0].logprobs for r in labels)]
     shares = [1 / (1 + 2.718281828459045 ** (p["B"] - p["A"])) for p in p_firsts]
     assert label.p_a == pytest.approx(sum(shares) / 3)
+
+
+def test_a_vote_counts_for_what_its_own_label_would_say(texts, rubric):
+    class Mixed(PairwiseTextV1):
+        def compare(self, texts, rubric, order):
+            yield from super().compare(texts, rubric, order)
+            return PairVerdict(0.65, 0.0, p_tie=0.25, p_both_bad=0.25)
+
+    # .4 for the first, .1 for the second, and twice .25: a winner in every vote, and so in their label.
+    backend = FakeBackend(lambda _: Completion(reply="Verdict: A"))
+    label = label_of(texts(), rubric, Voted(Mixed(), VotesConfig(count=4)), backend)
+    assert label.choice == "a" and label.metadata["agreement"] == 1.0
+    tied = PairVerdict(0.5, 0.0, p_tie=0.6)
+    bad = PairVerdict(0.5, 0.0, p_both_bad=0.6)
+    assert _leaders([tied, bad, tied]) == (2, 1)
 
 
 def test_votes_that_cannot_be_read_are_counted_and_spoil_it_where_they_are_most(texts, rubric):
