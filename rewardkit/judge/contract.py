@@ -245,6 +245,17 @@ class Streaming(Protocol):
 
 
 @runtime_checkable
+class ByItem(Protocol):
+    """A backend that knows answers by item (`Request.about`): the same words about two items are two questions to it.
+
+    Attributes:
+        by_item: Whether it does.
+    """
+
+    by_item: bool
+
+
+@runtime_checkable
 class Priced(Protocol):
     """A backend whose answers are paid for.
 

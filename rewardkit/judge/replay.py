@@ -58,6 +58,7 @@ class ReplayBackend:
     """
 
     name = "replay"
+    by_item = True
     capabilities: frozenset[Capability] = frozenset({"labels"})
 
     def __init__(self, model: str, replay: ReplayConfig) -> None:

@@ -26,6 +26,7 @@ from rewardkit.judge.contract import (
 )
 from rewardkit.judge.failures import FailureGuard
 from rewardkit.judge.judges import Judge
+from rewardkit.judge.remembering import Remembered
 from rewardkit.judge.resuming import PairKey, RatingKey
 from rewardkit.judge.talks import Talk
 from rewardkit.judge.tasks import R, Task, checked_ratings, pair_tasks, rating_tasks
@@ -166,12 +167,14 @@ class _Talks(Generic[R]):
         self._price = backend.price if isinstance(backend, Priced) else None
         self._budget = budget
         self._next: deque[tuple[Talk[R], int]] = deque()
-        self._waiting: dict[int, tuple[Talk[R], int, float]] = {}
+        self._waiting: dict[int, tuple[Talk[R], int, float, str]] = {}
+        self._replies: Remembered[tuple[Talk[R], int]] = Remembered(backend)
         self.records: deque[R] = deque()
 
     def requests(self) -> Iterator[Request | None]:
         """Yield questions; None where there is none before another one is answered."""
-        for number in count():
+        numbers = count()
+        while True:
             while not self._next:
                 if (task := next(self._tasks, None)) is not None:
                     self._ask_on(Talk(task))
@@ -181,6 +184,12 @@ class _Talks(Generic[R]):
                     return
             talk, place = self._next.popleft()
             request = talk.questions[place]
+            key = self._replies.key(request)
+            if (known := self._replies.find(key)) is not None:
+                self._take(talk, place, known)
+                continue
+            if self._replies.awaits(key, (talk, place)):
+                continue
             price = self._price(request) if self._price else 0.0
             while not self._budget.reserve(price):
                 if not self._waiting:
@@ -188,13 +197,18 @@ class _Talks(Generic[R]):
                     return
                 # What is under way may cost less than was set aside for it.
                 yield None
-            self._waiting[number] = (talk, place, price)
+            self._waiting[next(numbers)] = (talk, place, price, key)
             yield request
 
     def answered(self, number: int, completion: Completion) -> None:
         """Take an answer; what it completes is among `records`, or asks on."""
-        talk, place, price = self._waiting.pop(number)
+        talk, place, price, key = self._waiting.pop(number)
         self._budget.settle(price * (1 + completion.paid_again), completion.cost or 0.0)
+        # Who waited comes before anybody new, and finds the reply; of a failure the first of them asks once more.
+        self._next.extendleft(reversed(self._replies.answered(key, completion)))
+        self._take(talk, place, completion)
+
+    def _take(self, talk: Talk[R], place: int, completion: Completion) -> None:
         if talk.answer(place, completion):
             self._ask_on(talk)
 
