@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from rewardkit.errors import JobFailed
 from rewardkit.types import Label, Rating
 
 EARLIEST = 20
+VARYING = re.compile(r"(HTTP [0-9]{3})\b|\b(?=[a-z_-]*[0-9])[\w-]{8,}|[0-9]+(?:[.,:][0-9]+)*", re.IGNORECASE)
+"""What differs between failures for the same reason: ids with a digit in them, and numbers. That of HTTP does not."""
 
 
 class FailureGuard:
@@ -31,7 +34,7 @@ class FailureGuard:
         """Count one record."""
         self.done += 1
         if record.status == "failed":
-            self.reasons[record.reason] += 1
+            self.reasons[reason_of(record)] += 1
 
     def check(self, *, final: bool = False) -> None:
         """Stop the job if too many failed; before the end only once there is enough to go by.
@@ -48,3 +51,8 @@ class FailureGuard:
             expected=f"at most {self._most:.0%} (judge.max_failure_rate)",
             fix="remove the cause, or raise judge.max_failure_rate; the failed ones are kept with their reasons",
         )
+
+
+def reason_of(record: Label | Rating) -> str:
+    """Return why a record failed, without what differs from one failure to the next; the record itself keeps all."""
+    return VARYING.sub(lambda found: found[1] or "…", record.reason)
