@@ -23,6 +23,8 @@ SHORTEST_KEY = 5
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 OVERLOADED = frozenset({429, 503, 529})
 HOPELESS = frozenset({401, 402, 403, 404})
+"""What concerns all requests; once one was answered, only a key that is none (401) does."""
+NO_KEY = 401
 UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, RecursionError)
 """What reading an answer of another shape than the documented one raises."""
 COUNTS = range(2**31)
@@ -106,6 +108,7 @@ class Terms:
     allow: Callable[[float], bool]
     cache: AnswerCache | None = None
     _served: str = ""
+    _went_well: bool = False
 
     def key_of(self, request: Request) -> str:
         """Return the key under which the answer is kept."""
@@ -126,7 +129,7 @@ class Terms:
         if self._served and found.served != self._served:
             what = f"answered by the model {found.served!r}, and others by {self._served!r}"
             raise Wrong(what, again=False, paid=True)
-        self._served = found.served
+        self._served, self._went_well = found.served, True
         return found
 
     def refused(self, request: Request, status: int, said: str, wait: float | None = None) -> Exception:
@@ -140,7 +143,7 @@ class Terms:
         """
         said = self.safe(f"HTTP {status}: {said}")
         fix = self.dialect.fix(request, status, said)
-        if status in HOPELESS:
+        if status == NO_KEY or (status in HOPELESS and not self._went_well):
             fix = fix or "check judge.model, judge.server.url and the key"
         if fix:
             return ModelError(f"the server refuses: {said}", where=f"{self.model} at {self.server.url}", fix=fix)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rewardkit.errors import ModelError
 from rewardkit.judge.backends import open_backend
 from rewardkit.judge.contract import Request
 from rewardkit.judge_config import JudgeConfig
@@ -85,6 +86,19 @@ def test_an_answer_that_is_nested_too_deep_is_a_failure_of_one_item(backend):
 def test_a_complaint_that_no_file_can_hold_is_told_as_far_as_it_can_be(backend):
     (found,) = backend().complete([ask("half-refused")])
     assert stored(found.failure) == found.failure == "HTTP 400: It is ? good."
+
+
+@pytest.mark.parametrize("status", [402, 403, 404])
+def test_a_refusal_concerns_one_item_where_others_were_answered(backend, status):
+    first, refused, last = backend().complete([ask("well"), ask(str(status)), ask("well")])
+    assert refused.failure == f"HTTP {status}: your input was flagged" and refused.cost == 0.0
+    assert first.reply == last.reply == "The answer is A."
+
+
+@pytest.mark.parametrize("asked", [["402", "well"], ["403", "well"], ["404", "well"], ["well", "401"]])
+def test_a_refusal_before_any_answer_and_a_key_that_is_none_end_the_job(backend, asked):
+    with pytest.raises(ModelError, match=r"the server refuses: HTTP 40\d: your input was flagged"):
+        backend().complete([ask(said) for said in asked])
 
 
 def test_odd_answers_of_a_batch_are_failures_too(provider):
