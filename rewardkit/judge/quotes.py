@@ -7,6 +7,7 @@ up what they copy. Offsets are always those of the text as it is stored.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from rewardkit.judge.passages import Passage
 
@@ -22,27 +23,40 @@ _SAME = {
 _AROUND = " \t\r\n\"'"
 
 
-def find_quote(text: str, quote: str) -> Passage | None:
-    """Return the first place at which a quote stands in a text; None where it stands nowhere.
+@dataclass(frozen=True)
+class Quotable:
+    """A text in which quotes are looked up; it is brought to the form in which they are compared once for all of them.
 
-    A quote of fewer than three letters is in every text and shows nothing: it is not looked for.
-
-    Args:
-        text: The text.
-        quote: What is said to be in it.
+    Attributes:
+        text: As it is stored.
     """
-    quote = quote.strip()
-    if sum(letter.isalnum() for letter in quote) < LEAST_LETTERS:
+
+    text: str
+
+    def find(self, quote: str) -> Passage | None:
+        """Return the first place at which a quote stands in the text; None where it stands nowhere.
+
+        A quote of fewer than three letters is in every text and shows nothing: it is not looked for.
+
+        Args:
+            quote: What is said to be in it.
+        """
+        quote = quote.strip()
+        if sum(letter.isalnum() for letter in quote) < LEAST_LETTERS:
+            return None
+        at = _whole_words(self.text, quote)
+        if at is not None:
+            return Passage(at, at + len(quote))
+        looked_in, wanted = self._tidied, _Tidied.of(quote).letters.strip(_AROUND)
+        # Dots at an end are how one says that something was left out.
+        for bare in dict.fromkeys((wanted, wanted.strip(_AROUND + "."))):
+            if bare and (at := _whole_words(looked_in.letters, bare)) is not None:
+                return Passage(looked_in.places[at], looked_in.ends[at + len(bare) - 1])
         return None
-    at = _whole_words(text, quote)
-    if at is not None:
-        return Passage(at, at + len(quote))
-    looked_in, wanted = _Tidied.of(text), _Tidied.of(quote).letters.strip(_AROUND)
-    # Dots at an end are how one says that something was left out.
-    for bare in dict.fromkeys((wanted, wanted.strip(_AROUND + "."))):
-        if bare and (at := _whole_words(looked_in.letters, bare)) is not None:
-            return Passage(looked_in.places[at], looked_in.ends[at + len(bare) - 1])
-    return None
+
+    @cached_property
+    def _tidied(self) -> _Tidied:
+        return _Tidied.of(self.text)
 
 
 @dataclass(frozen=True)

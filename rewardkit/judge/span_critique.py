@@ -18,15 +18,18 @@ from pydantic import Field
 from rewardkit.judge.contract import Capability, Completion, Failure, PairTexts, PairVerdict, Request, Steps
 from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.prompting import pair_slots, read_prompt, said
-from rewardkit.judge.quotes import find_quote
+from rewardkit.judge.quotes import Quotable
 from rewardkit.rubric import Rubric
 from rewardkit.section import Count, Section
 from rewardkit.types import Order
 
 LONGEST_QUOTE, LONGEST_NOTE = 5_000, 2_000
 """In characters; what the labelling page allows."""
-_LINE = re.compile(r"^[\s*•>`-]*(?:\d{1,2}[.)]\s*)?[*`]*(A|B)\s*([+-])[*`]*\s*:?\s*[\"“„«”](.+)$")
-_CLOSING = re.compile(r"[\"”“»](?:\s*[*`]*\s*(?:[:–—-]+\s*|$))")
+MOST_READINGS = 8
+"""Of a line: a quote that ends neither at one of the first quotation marks nor at the last one is not looked for."""
+# What may repeat never gives back what it took: a line of ten thousand stars would take a second otherwise.
+_LINE = re.compile(r"^[\s*•>`-]*+(?:\d{1,2}[.)]\s*+)?+[*`]*+(A|B)\s*+([+-])[*`]*+\s*+:?+\s*+[\"“„«”](.+)$")
+_CLOSING = re.compile(r"[\"”“»]\s*+[*`]*+\s*+(?:[:–—-]++\s*+|$)")
 
 
 class Pointing(Section):
@@ -43,7 +46,7 @@ class Point:
     Attributes:
         side: The response.
         sign: Whether it speaks for the response or against it.
-        readings: Quote and note, in each way in which the line can be read, for quotes hold quotation marks too. The
+        readings: Quote and note, in ways in which the line can be read, for quotes hold quotation marks too. The
             longest quote comes first.
     """
 
@@ -51,13 +54,13 @@ class Point:
     sign: Literal["good", "bad"]
     readings: tuple[tuple[str, str], ...]
 
-    def found_in(self, text: str) -> dict[str, Any]:
+    def found_in(self, looked_in: Quotable) -> dict[str, Any]:
         """Return the passage as it is stored; the first reading whose quote is in the text, else the shortest quote."""
         about = {"response": self.side, "sign": self.sign}
         for quote, note in self.readings:
-            if (place := find_quote(text, quote)) is not None:
+            if (place := looked_in.find(quote)) is not None:
                 where = {"start": place.start, "end": place.end, "verified": True}
-                return {**about, "quote": place.of(text), "note": note[:LONGEST_NOTE], **where}
+                return {**about, "quote": place.of(looked_in.text), "note": note[:LONGEST_NOTE], **where}
         quote, note = self.readings[-1]
         return {**about, "quote": quote[:LONGEST_QUOTE], "note": note[:LONGEST_NOTE], "verified": False}
 
@@ -108,10 +111,11 @@ class CritiqueSpansV1:
         )
 
     def _spans(
-        self, answer: Completion, both: Mapping[str, str]
+        self, answer: Completion, texts: Mapping[str, str]
     ) -> tuple[tuple[Mapping[str, Any], ...], dict[str, Any]]:
         """Return the passages that are kept, and how many of them are really there."""
         taken: Counter[str] = Counter()
+        both = {side: Quotable(text) for side, text in texts.items()}
         kept: list[dict[str, Any]] = []
         for point in read_points(said(answer.reply)):
             taken[point.side] += 1
@@ -127,8 +131,9 @@ def read_points(reply: str) -> Iterator[Point]:
     for line in reply.splitlines():
         if found := _LINE.match(line.rstrip()):
             side, sign, rest = found.groups()
-            ends = reversed(list(_CLOSING.finditer(rest)))
-            readings = [(rest[: end.start()].strip(), rest[end.end() :].strip()) for end in ends]
+            ends = list(_CLOSING.finditer(rest))
+            ends = [*ends[: MOST_READINGS - 1], *ends[MOST_READINGS - 1 :][-1:]]
+            readings = [(rest[: end.start()].strip(), rest[end.end() :].strip()) for end in reversed(ends)]
             if readings := [(quote, note) for quote, note in readings if quote]:
                 shown: Literal["first", "second"] = "first" if side == "A" else "second"
                 yield Point(shown, "good" if sign == "+" else "bad", tuple(readings))

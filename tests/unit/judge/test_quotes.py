@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewardkit.judge.quotes import find_quote
+from rewardkit.judge.quotes import Quotable, _Tidied
 
 TEXT = "“Don’t go,” she said —\n\n   and the cathedral  stood… still. 彼は笑った。 A cat sat."
 
@@ -27,28 +27,28 @@ TEXT = "“Don’t go,” she said —\n\n   and the cathedral  stood… still. 
     ],
 )
 def test_a_quote_is_found_where_it_stands(quote, there):
-    found = find_quote(TEXT, quote)
+    found = Quotable(TEXT).find(quote)
     assert found.of(TEXT) == there
 
 
 def test_a_word_is_not_found_inside_another():
-    assert find_quote(TEXT, "cat").start == TEXT.index("cat sat")
-    assert find_quote("The cathedral.", "cat") is None
+    assert Quotable(TEXT).find("cat").start == TEXT.index("cat sat")
+    assert Quotable("The cathedral.").find("cat") is None
 
 
 @pytest.mark.parametrize("quote", ["", " ", "a", "no", "—", "...", "she cried", "go she", "A cat sat. And"])
 def test_what_is_not_there_or_shows_nothing_is_not_found(quote):
-    assert find_quote(TEXT, quote) is None
+    assert Quotable(TEXT).find(quote) is None
 
 
 def test_what_was_shown_for_a_tag_is_found_as_it_was_written():
     text = "He typed </response> and left."
-    assert find_quote(text, "typed ‹/response> and").of(text) == "typed </response> and"
+    assert Quotable(text).find("typed ‹/response> and").of(text) == "typed </response> and"
 
 
 @given(st.text(max_size=60), st.text(max_size=12))
 def test_what_is_found_is_what_was_quoted_but_for_its_signs(text, quote):
-    found = find_quote(text, quote)
+    found = Quotable(text).find(quote)
     if found is not None:
         letters = [sign for sign in found.of(text) if sign.isalnum()]
         assert letters == [sign for sign in quote if sign.isalnum()]
@@ -58,4 +58,18 @@ def test_what_is_found_is_what_was_quoted_but_for_its_signs(text, quote):
 def test_every_passage_of_whole_words_is_found(words):
     text = "\n".join(words)
     passage = " ".join(words[1:-1])
-    assert find_quote(text, passage).of(text).split() == words[1:-1]
+    assert Quotable(text).find(passage).of(text).split() == words[1:-1]
+
+
+def test_a_text_is_tidied_once_for_all_quotes(monkeypatch):
+    tidied = []
+
+    def of(text, tidy=_Tidied.of):
+        tidied.append(text)
+        return tidy(text)
+
+    monkeypatch.setattr(_Tidied, "of", of)
+    looked_in = Quotable(TEXT)
+    for quote in ("she cried", "nobody stood", "...the cathedral stood..."):
+        looked_in.find(quote)
+    assert tidied.count(TEXT) == 1 and len(tidied) == 4

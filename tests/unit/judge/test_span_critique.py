@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rewardkit.judge.contract import Completion, Failure
 from rewardkit.judge.fake import FakeBackend
 from rewardkit.judge.judges import Judge
+from rewardkit.judge.quotes import Quotable, _Tidied
 from rewardkit.judge.running import judge_comparisons
 from rewardkit.judge.span_critique import CritiqueSpansV1, Pointing, read_points
 from rewardkit.judge_config import JudgeConfig
@@ -115,4 +116,25 @@ def test_a_failure_is_named(texts, rubric):
 @given(st.text(alphabet=st.one_of(st.sampled_from('AB+-":“” \n*'), st.characters()), max_size=80))
 def test_every_reply_is_read(reply):
     for point in read_points(reply):
-        assert point.found_in("Some text.")["quote"]
+        assert point.found_in(Quotable("Some text."))["quote"]
+
+
+def test_each_response_is_tidied_once_for_all_quotes(item, rubric, monkeypatch):
+    tidied, (texts, order) = [], item
+
+    def of(text, tidy=_Tidied.of):
+        tidied.append(text)
+        return tidy(text)
+
+    monkeypatch.setattr(_Tidied, "of", of)
+    critique(texts, rubric, 'A+ "the dog": no "cow": nor "hen": at all\nA- "a cow"\nB- "a hen"', order=order)
+    first, second = sorted([texts.response_a.text, texts.response_b.text], key=lambda text: "cat" not in text)
+    assert (tidied.count(first), tidied.count(second)) == (1, 1) and len(tidied) == 2 + 3 + 2
+
+
+def test_a_line_has_few_readings_its_last_among_them():
+    (point,) = read_points('A+ "' + 'no": ' * 500 + 'no"')
+    lengths = [quote.count("no") for quote, _ in point.readings]
+    assert lengths == [501, 7, 6, 5, 4, 3, 2, 1]
+    (point,) = read_points('A+ "' + 'no": ' * 7 + 'no"')
+    assert [quote.count("no") for quote, _ in point.readings] == [8, 7, 6, 5, 4, 3, 2, 1]
