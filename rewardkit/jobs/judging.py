@@ -96,10 +96,11 @@ def _rate(store: Store, judge: Judge[RatingProtocol], config: JudgeConfig, kept:
     from rewardkit.judge.estimating import estimate_ratings
     from rewardkit.judge.running import judge_ratings
 
-    rated = store.rated(judge.annotator.id)
+    rated = rated_there(store, judge)
     estimate = estimate_ratings(_texts(store), judge, config, already=rated)
-    log(f"judge: ratings: {estimate}, {len(rated)} are there already")
-    stream = judge_ratings(_texts(store), judge, config, already=rated, spent=sum(map(store.spent, payers)))
+    log(f"judge: ratings: {estimate}, {rated.count} are there already")
+    again, spent = rated_there(store, judge), sum(map(store.spent, payers))
+    stream = judge_ratings(_texts(store), judge, config, already=again, spent=spent)
     _keep(store, stream, ("judge: ratings", estimate.records + estimate.checked), kept)
 
 
@@ -155,6 +156,13 @@ def there(store: Store, judge: Judge[PairProtocol]) -> KeysInOrder:
     from rewardkit.judge.resuming import KeysInOrder
 
     return KeysInOrder(store.labelled(judge.annotator.id))
+
+
+def rated_there(store: Store, judge: Judge[RatingProtocol]) -> KeysInOrder:
+    """Return what is there already of a judge's ratings, to be asked about in order of the responses."""
+    from rewardkit.judge.resuming import KeysInOrder
+
+    return KeysInOrder(store.rated(judge.annotator.id))
 
 
 def _texts(store: Store) -> Iterator[RatedTexts]:

@@ -19,12 +19,12 @@ def left_of(item: str, orders: Iterable[Order], already: Container[PairKey]) -> 
 
 
 class KeysInOrder:
-    """Keys of labels that are there already, read while it is asked about their comparisons, in order of these.
+    """Keys of labels or ratings that are there already, read while it is asked about their items, in order of these.
 
     Millions of them are never in memory.
 
     Args:
-        keys: (comparison id, order, repeat), by comparison.
+        keys: (comparison id, order, repeat) by comparison, or (response id, criterion, repeat) by response.
 
     Example:
         >>> already = KeysInOrder([("c1", "ab", 0), ("c3", None, 0)])
@@ -41,7 +41,7 @@ class KeysInOrder:
         """Of the keys that were read."""
 
     def __contains__(self, key: object) -> bool:
-        """Tell whether a key is there; none of an earlier comparison can be asked about."""
+        """Tell whether a key is there; none of an earlier item can be asked about."""
         item = cast(PairKey, key)[0]
         if item != self._item:
             self._go_on_to(item)

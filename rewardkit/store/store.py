@@ -24,6 +24,7 @@ from rewardkit.store.engine import SIDE_FILES, classified, create_engine, readin
 from rewardkit.store.inserting import Counts, insert
 from rewardkit.store.rows import KINDS, ComparisonTexts, encode
 from rewardkit.store.schema import migrate
+from rewardkit.store.spooling import spooled
 from rewardkit.types import Annotator, Label, Prompt, Record, Response
 
 BATCH = 5_000
@@ -227,13 +228,12 @@ class Store:
         for comparison, _, order, repeat in self._pages(query, (table.c.comparison_id, table.c.id), size=10 * PAGE):
             yield comparison, order, repeat
 
-    def rated(self, annotator_id: str) -> set[tuple[str, str, int]]:
-        """Return (response, criterion, repeat) of an annotator's ratings, but for failed ones: ask again."""
+    def rated(self, annotator_id: str) -> Iterator[tuple[str, str, int]]:
+        """Iterate over (response, criterion, repeat) of an annotator's ratings, by response; not of failed ones."""
         table = tables.ratings
         query = sa.select(table.c.response_id, table.c.criterion, table.c.repeat)
-        with self.reading() as connection:
-            found = connection.execute(query.where(_answered(table, annotator_id)))
-            return {(response, criterion, repeat) for response, criterion, repeat in found}
+        query = query.where(_answered(table, annotator_id)).order_by(table.c.response_id)
+        yield from spooled(self.reading(), query)
 
     def spent(self, annotator_id: str) -> float:
         """Return what the labels and ratings of a judge cost."""

@@ -26,7 +26,7 @@ from rewardkit.jobs.cluster.folder import ShardFolder
 from rewardkit.jobs.cluster.ledger import Bounds, Call, Ledger, State
 from rewardkit.jobs.cluster.pool import Pool
 from rewardkit.jobs.cluster.worker import Orders, ShardWork, caller
-from rewardkit.jobs.judging import left, look_ahead, there
+from rewardkit.jobs.judging import left, look_ahead, rated_there, there
 from rewardkit.jobs.keeping import Kept
 from rewardkit.jobs.stages import Job, given
 from rewardkit.judge.budget import Budget
@@ -34,7 +34,7 @@ from rewardkit.judge.cache import FILE
 from rewardkit.judge.estimating import estimate_ratings
 from rewardkit.judge.failures import FailureGuard
 from rewardkit.judge.judges import Judges, open_judges
-from rewardkit.judge.resuming import PairKey, RatingKey
+from rewardkit.judge.resuming import KeysInOrder, PairKey, RatingKey
 from rewardkit.judge.shards import cut_pairs, cut_ratings
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.progress import Advance, log, progress
@@ -123,18 +123,18 @@ def _rate(run: _Run) -> None:
     judge = run.judges.ratings
     if judge is None:
         return
-    rated = run.store.rated(judge.annotator.id)
+    rated = rated_there(run.store, judge)
     texts = (RatedTexts(*each) for each in run.store.responses_with_prompts())
     estimate = estimate_ratings(texts, judge, run.config, already=rated)
-    log(f"judge: ratings: {estimate}, {len(rated)} are there already")
+    log(f"judge: ratings: {estimate}, {rated.count} are there already")
     folder = ShardFolder(run.place, "ratings", judge.annotator)
     names = [criterion.name for criterion in judge.rubric.criteria]
-    shards = cut_ratings(_unrated(run, names, rated), folder.asked, run.config.ray_shard)
+    shards = cut_ratings(_unrated(run, names, rated_there(run.store, judge)), folder.asked, run.config.ray_shard)
     works = (ShardWork("ratings", shard, folder.said(shard), 0) for shard in shards)
     _run(run, folder, works, estimate.records + estimate.checked)
 
 
-def _unrated(run: _Run, names: list[str], rated: set[RatingKey]) -> Iterator[tuple[RatedTexts, list[RatingKey]]]:
+def _unrated(run: _Run, names: list[str], rated: KeysInOrder) -> Iterator[tuple[RatedTexts, list[RatingKey]]]:
     for response, prompt in islice(run.store.responses_with_prompts(), run.config.limit):
         keys = [(response.id, name, 0) for name in names]
         done = [key for key in keys if key in rated]

@@ -70,11 +70,8 @@ class ShardFolder:
         """Leave out what was asked twice, because it was not known that the first one had been answered."""
         key = itemgetter(*(KINDS[self.kind].columns.index(name) for name in KEYS[self.kind]))
         rows = sorted(rows, key=lambda row: str(key(row[1])[0]))
-        if self.kind == "ratings":
-            rated = store.rated(self._annotator.id)
-            return [row for row in rows if key(row[1]) not in rated]
-        labelled = KeysInOrder(store.labelled(self._annotator.id))
-        return [row for row in rows if key(row[1]) not in labelled]
+        there = KeysInOrder((store.rated if self.kind == "ratings" else store.labelled)(self._annotator.id))
+        return [row for row in rows if key(row[1]) not in there]
 
     def _insert(self, store: Store, rows: Iterable[Encoded], kept: Kept) -> None:
         status, remaining = KINDS[self.kind].columns.index("status"), iter(rows)

@@ -19,6 +19,12 @@ def test_keys_in_order_know_what_a_set_knows(keys, items, orders):
     assert in_order.count == sum(key[0] in items for key in keys)
 
 
+def test_keys_of_ratings_are_known_likewise():
+    in_order = KeysInOrder([("r1", "craft", 0), ("r1", "wit", 0), ("r3", "wit", 0)])
+    assert ("r1", "wit", 0) in in_order and ("r1", "pace", 0) not in in_order and ("r2", "wit", 0) not in in_order
+    assert ("r3", "wit", 0) in in_order and in_order.count == 3
+
+
 def test_keys_are_read_no_further_than_is_asked():
     read = []
 

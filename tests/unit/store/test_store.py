@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rewardkit.errors import DataError
-from rewardkit.store import rows
+from rewardkit.store import rows, spooling
 from rewardkit.store.inserting import Counts
 from rewardkit.store.rows import KINDS, ExternalId, encode
 from rewardkit.store.store import Store
@@ -106,8 +106,30 @@ def test_what_an_annotator_has_done_leaves_out_failures(database_url: str, small
     with Store.open(database_url) as store:
         store.add([*small, answered])
         assert set(store.labelled(judge.id)) == {(comparison.id, "ab", 1)}
-        assert store.rated(judge.id) == {(rating.response_id, "wit", 1)}
+        assert list(store.rated(judge.id)) == [(rating.response_id, "wit", 1)]
         assert not list(store.labelled("nobody"))
+
+
+def test_ratings_come_in_the_order_of_their_responses_and_may_be_added_meanwhile(
+    database_url: str, add_comparisons: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spooling, "ROWS", 3)
+    with Store.open(database_url) as store:
+        add_comparisons(store, 5)
+        judge = Annotator.of("judge", "strict")
+        ratings = [
+            Rating.of(response, judge.id, criterion, value=0.5, scale=(0, 1))
+            for response in store.ids("responses")
+            for criterion in ("wit", "craft")
+        ]
+        store.add([judge, *ratings])
+        expected = sorted((rating.response_id, rating.criterion, 0) for rating in ratings)
+        found = store.rated(judge.id)
+        first = next(found)
+        # Whoever reads keeps nobody from writing, and is given what was there when it began.
+        store.add([Rating.of(ratings[-1].response_id, judge.id, "pace", value=0.5, scale=(0, 1))])
+        rest = list(found)
+        assert sorted([first, *rest]) == expected and [key[0] for key in [first, *rest]] == [key[0] for key in expected]
 
 
 def test_ids_texts_and_what_was_labelled_come_in_the_order_of_ids(
