@@ -85,8 +85,10 @@ class ServerBackend:
         return tokens_of(request)
 
     def price(self, request: Request) -> float:
-        """Return the most that one attempt costs, about; 0 where it is known already, or the prices are not."""
-        price = cost_of(self._server, tokens_of(request), request.reply_tokens or 1)
+        """Return the most that one attempt costs, about; 0 where it is known already or never sent, or no price is."""
+        if (tokens := tokens_of(request)) > self._max_tokens:
+            return 0.0
+        price = cost_of(self._server, tokens, request.reply_tokens or 1)
         known = price and self.cache and self.cache.holds(self._terms().key_of(request))
         return 0.0 if known else price or 0.0
 

@@ -101,6 +101,13 @@ def test_a_refusal_before_any_answer_and_a_key_that_is_none_end_the_job(backend,
         backend().complete([ask(said) for said in asked])
 
 
+def test_what_is_never_sent_has_no_price(backend, server):
+    judge, too_long = backend(), ask("word " * 2048 + "well")
+    assert judge.count_tokens(too_long) > 2048 and judge.price(too_long) == 0.0 < judge.price(ask("well"))
+    (found,) = judge.complete([too_long])
+    assert found.failure == "the request is longer than max_tokens (2048)" and not server.asked
+
+
 def test_odd_answers_of_a_batch_are_failures_too(provider):
     provider.model = 7
     where = {"url": provider.base, "key_variable": None, "batch": True, "batch_seconds": 0.01, "attempts": 1}
