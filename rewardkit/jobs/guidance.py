@@ -7,6 +7,7 @@ Here the store, the splits and the judge meet. Whatever a judge is shown comes f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +24,11 @@ from rewardkit.store.store import Store
 from rewardkit.types import Label, content_id
 
 if TYPE_CHECKING:
+    from rewardkit.judge.cache import AnswerCache
     from rewardkit.judge.contract import Backend, Request
     from rewardkit.judge.demonstrations import Example
     from rewardkit.judge.distilling import Case
-    from rewardkit.judge.notes import Note, Notes
+    from rewardkit.judge.notes import Decision, Note, Notes
     from rewardkit.judge_config import JudgeConfig
 
 MAJORITY = 0.75
@@ -67,6 +69,8 @@ def inputs(job: Job) -> dict[str, str]:
 def propose(config: JobConfig, *, most: int = MOST_CASES, dry_run: bool = False) -> Summary:
     """Distil notes from where the job's judge was wrong, and write them beside those that are there.
 
+    Answers that are bought are kept with the judge's own: whoever was interrupted does not pay for them again.
+
     Args:
         config: The job's config, whose section `judge` names the file. Of a panel each judge is looked at in turn.
         most: Comparisons on which the judge was wrong that are looked at; those of which it was surest come first.
@@ -76,11 +80,15 @@ def propose(config: JobConfig, *, most: int = MOST_CASES, dry_run: bool = False)
         ConfigError: The config names no file of notes, it is none, or the backend gives no replies in words.
         OutputError: The file cannot be written.
     """
-    found = {}
-    for judged in _judges(config):
-        job = Job(config.model_copy(update={"judge": judged}))
-        plan = _planned(job, judged, _file(judged), most)
-        found[judged.name] = plan.size() if dry_run else _proposed(plan, judged)
+    from rewardkit.judge.cache import FILE, AnswerCache
+
+    found, answers = {}, config.workspace / FILE
+    with closing(AnswerCache(answers)) as cache:
+        for judged in _judges(config):
+            job = Job(config.model_copy(update={"judge": judged}))
+            # To look for an answer makes the file.
+            plan = _planned(job, judged, most, None if dry_run and not answers.exists() else cache)
+            found[judged.name] = plan.size() if dry_run else _proposed(plan, judged)
     # A judge that is alone has no name.
     return found if len(found) > 1 else next(iter(found.values()))
 
@@ -110,15 +118,16 @@ class _Plan:
         }
 
 
-def _planned(job: Job, judged: JudgeConfig, path: Path, most: int) -> _Plan:
+def _planned(job: Job, judged: JudgeConfig, most: int, cache: AnswerCache | None) -> _Plan:
     from rewardkit.judge.distilling import questions
     from rewardkit.judge.estimating import price_of
     from rewardkit.judge.judges import open_judges
 
+    path = _file(judged)
     notes = _begun(path)
     # A file that is not there yet has no approved note either.
     known = judged if path.exists() else judged.model_copy(update={"notes": None})
-    judge = open_judges(known, examples=examples_of(job)).pairs
+    judge = open_judges(known, cache, examples=examples_of(job)).pairs
     labelled, wrong = _wrong(job, judge.annotator.id)
     asked = questions(judge.rubric, notes, wrong[:most])
     cost = sum(price_of(judge.backend, request) for request in asked)
@@ -175,23 +184,46 @@ def chosen(approve: str | None, reject: str | None, by: str | None) -> Chosen | 
 
 
 def decide(config: JobConfig, made: Chosen) -> Summary:
-    """Write down what a person decided about a note.
+    """Write down what a person decided about a note, in each file of the job's judges that holds it.
 
     Args:
-        config: The job's config, whose section `judge` names the file.
+        config: The job's config, whose section `judge` names the file, or the files of a panel.
         made: The decision.
 
     Raises:
         ConfigError: There is no such file or note.
         OutputError: The file cannot be written.
     """
-    from rewardkit.judge.notes import Decision, load_notes
+    from rewardkit.judge.notes import Decision
 
-    path = _file(_judge(config))
-    before = load_notes(path)
-    after = before.decided(made.note, Decision(status=made.status, by=made.by, at=datetime.now(UTC)))
-    _write(path, after)
-    return {"file": str(path), made.status: _listed(set(after.notes) - set(before.notes)), **_standing(after)}
+    decision = Decision(status=made.status, by=made.by, at=datetime.now(UTC))
+    files = _files(config)
+    chosen = _chosen(files.values(), made.note, decision)
+    found: Summary = {}
+    for path, before in files.items():
+        if any(note.id == chosen.id for note in before.notes):
+            after = before.decided(chosen.id, decision)
+            _write(path, after)
+            found[str(path)] = {"file": str(path), made.status: _listed([chosen]), **_standing(after)}
+    return found if len(found) > 1 else next(iter(found.values()))
+
+
+def _chosen(files: Iterable[Notes], note: str, decision: Decision) -> Note:
+    """Return the one note of all files that is meant; a note of the same words has the same id in each of them."""
+    from rewardkit.judge.notes import Notes
+
+    known = Notes(notes=tuple({each.id: each for notes in files for each in notes.notes}.values()))
+    (decided,) = set(known.decided(note, decision).notes) - set(known.notes)
+    return decided
+
+
+def _files(config: JobConfig) -> dict[Path, Notes]:
+    """Return the files of notes of all judges; of a panel those that were begun, if there is one."""
+    from rewardkit.judge.notes import load_notes
+
+    named = list(dict.fromkeys(_file(judged) for judged in _judges(config) if judged.notes is not None))
+    named = named or [_file(_judge(config))]
+    return {path: load_notes(path) for path in [path for path in named if path.exists()] or named[:1]}
 
 
 def _train(job: Job, store: Store, judge: str | None) -> Iterator[tuple[ComparisonTexts, Tally]]:

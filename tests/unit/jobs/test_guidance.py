@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 import yaml
@@ -20,6 +22,7 @@ from rewardkit.types import Annotator, Label
 PEOPLE = tuple(Annotator.of("human", name) for name in ("Ana", "Ben", "Cy", "Di"))
 OTHER = Annotator.of("judge", "other")
 MANY = 40
+server = runpy.run_path(str(Path(__file__).parents[2] / "judging.py"))["server"]
 
 
 @pytest.fixture
@@ -224,3 +227,81 @@ def test_each_judge_of_a_panel_is_looked_at(study, tmp_path):
     found = guidance.propose(job.config, dry_run=True)
     assert set(found) == {"strict", "mild"}
     assert {each["file"] for each in found.values()} == {str(tmp_path / "n.yaml")}
+
+
+@pytest.fixture
+def panel(study, tmp_path):
+    """A panel whose judges have notes of their own, but for one that has none; the last one's are not begun."""
+    words = {"strict": "{id: abc1, text: Be strict.}, {id: both, text: Look again.}", "mild": "{id: abd2, text: Mild.}"}
+    judges = [{"name": name, "notes": str(tmp_path / f"{name}.yaml")} for name in ("strict", "mild", "late")]
+    for judge in judges:
+        judge["persona"] = f"You are {judge['name']}."
+        if judge["name"] in words:
+            Path(judge["notes"]).write_text(f"notes: [{words[judge['name']]}]\n")
+    return study(panel=[*judges, {"name": "bare", "persona": "You have no notes."}]), tmp_path
+
+
+def noted(path):
+    return {note["id"]: note.get("status", "proposed") for note in yaml.safe_load(path.read_text())["notes"]}
+
+
+def decided(job, note, status="approved"):
+    return guidance.decide(job.config, guidance.Chosen(note, status, "Ana"))
+
+
+def test_a_note_of_any_judge_of_a_panel_is_decided_where_it_stands(panel):
+    job, folder = panel
+    before = (folder / "strict.yaml").read_bytes()
+    told = decided(job, "abd")
+    assert (told["file"], told["approved"]) == (str(folder / "mild.yaml"), {"abd2": "Mild."})
+    assert noted(folder / "mild.yaml") == {"abd2": "approved"}
+    assert (folder / "strict.yaml").read_bytes() == before
+    assert not (folder / "late.yaml").exists()
+
+
+def test_a_note_that_several_judges_have_is_decided_for_all_of_them(panel):
+    job, folder = panel
+    (folder / "mild.yaml").write_text("notes: [{id: abd2, text: Mild.}, {id: both, text: Look again.}]\n")
+    told = decided(job, "bo", "rejected")
+    assert set(told) == {str(folder / "strict.yaml"), str(folder / "mild.yaml")}
+    assert noted(folder / "strict.yaml") == {"abc1": "proposed", "both": "rejected"}
+    assert noted(folder / "mild.yaml") == {"abd2": "proposed", "both": "rejected"}
+
+
+@pytest.mark.parametrize(("note", "message"), [("ab", "several notes begin with 'ab'"), ("x", "no note has an id")])
+def test_what_is_meant_is_clear_among_the_notes_of_all_judges(panel, note, message):
+    job, folder = panel
+    with pytest.raises(ConfigError, match=message):
+        decided(job, note)
+    assert set(noted(folder / "strict.yaml").values()) == {"proposed"}
+
+
+def test_a_panel_without_any_notes_is_one_clear_error(study, tmp_path):
+    bare = [{"name": name, "persona": f"You are {name}."} for name in ("strict", "mild")]
+    with pytest.raises(ConfigError, match="the config names no file of notes"):
+        decided(study(panel=bare), "abc")
+    with pytest.raises(ConfigError, match="the file of notes does not exist"):
+        decided(study(panel=bare, notes=str(tmp_path / "n.yaml")), "abc")
+
+
+def test_who_was_interrupted_does_not_pay_for_the_same_answers_again(study, tmp_path, server, monkeypatch):
+    server.reset()
+    judge = {"backend": "openai", "model": "m", "server": {"url": server.url, "key_variable": None}}
+    job = study(**judge, notes=str(tmp_path / "n.yaml"))
+    who = open_judges(job.config.judge.model_copy(update={"notes": None})).pairs.annotator
+    add(job, [who, *(Label.of(item, who.id, choice="b", p_a=0.1, order_shown="ab") for item in splits(job))])
+    kept = job.config.workspace / "judge-cache.db"
+    planned = guidance.propose(job.config, dry_run=True)
+    assert planned["requests"] > 1 and not kept.exists()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guidance, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            guidance.propose(job.config)
+    assert len(server.asked) == planned["requests"] and not (tmp_path / "n.yaml").exists()
+    told = guidance.propose(job.config)
+    assert len(server.asked) == planned["requests"] == told["replies without a note"]
+    assert (tmp_path / "n.yaml").exists()
