@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from rewardkit.store.rows import KINDS, Encoded, Kind
@@ -50,6 +51,19 @@ def insert(connection: Connection, rows: Iterable[Encoded]) -> Counts:
             added[name] = _execute(connection, kind, [unique[key] for key in sorted(unique)])
     known = {name: len(lists[name]) - count for name, count in added.items()}
     return Counts(added, {name: count for name, count in known.items() if count})
+
+
+def known(connection: Connection, name: str, rows: Sequence[tuple[Any, ...]]) -> set[Any]:
+    """Return the primary keys of those of a kind's rows that are there."""
+    kind, found = KINDS[name], set[Any]()
+    columns = list(kind.table.primary_key)
+    size = STATEMENT_VALUES // len(columns)
+    for start in range(0, len(rows), size):
+        keys = [kind.key_of(row) for row in rows[start : start + size]]
+        named = sa.tuple_(*columns).in_(keys) if len(columns) > 1 else columns[0].in_(keys)
+        there = connection.execute(sa.select(*columns).where(named))
+        found.update(tuple(row) if len(columns) > 1 else row[0] for row in there)
+    return found
 
 
 def _execute(connection: Connection, kind: Kind, batch: list[tuple[Any, ...]]) -> int:

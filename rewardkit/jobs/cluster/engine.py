@@ -75,6 +75,7 @@ def judge_on_ray(job: Job, folder: runs.StageFolder, others: Sequence[str] = ())
     examples = guidance.examples_of(job)
     judges = open_judges(config, examples=examples)
     annotators = [each.annotator.id for each in (judges.pairs, judges.ratings) if each]
+    payers = (*others, *annotators)
     place = folder.path.resolve() / SHARDS
     with _cluster(config), Store.open(job.config.database, create=False) as store:
         ShardFolder(place, "labels", judges.pairs.annotator).add_what_was_said(store, kept)
@@ -82,7 +83,8 @@ def judge_on_ray(job: Job, folder: runs.StageFolder, others: Sequence[str] = ())
             ShardFolder(place, "ratings", judges.ratings.annotator).add_what_was_said(store, kept)
         bounds = Bounds(
             most=config.max_cost,
-            spent=sum(map(store.spent, [*others, *annotators])),
+            spent=sum(map(store.spent, payers)),
+            payers=payers,
             max_failure_rate=config.max_failure_rate,
             folder=place,
             answers=job.config.workspace.resolve() / FILE,

@@ -14,16 +14,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import orjson
-
 from rewardkit.errors import JobFailed
+from rewardkit.jobs.cluster.unrecorded import Unrecorded
 from rewardkit.judge.budget import Budget
 from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Completion
 from rewardkit.judge.failures import FailureGuard
-from rewardkit.runs import write_json
 
-UNRECORDED = "unrecorded.json"
 WRITTEN_EVERY = 0.5
 ASKED_EVERY = 0.2
 """Seconds until somebody who has to wait for money asks again."""
@@ -38,6 +35,7 @@ class Bounds:
     Attributes:
         most: What may be spent; None without a limit.
         spent: What is on record as spent.
+        payers: Ids of the annotators in whose names it is spent.
         max_failure_rate: The largest share of failures.
         folder: Where it is noted what was spent and is not on record.
         answers: The file of bought answers.
@@ -45,6 +43,7 @@ class Bounds:
 
     most: float | None
     spent: float
+    payers: tuple[str, ...]
     max_failure_rate: float
     folder: Path
     answers: Path
@@ -75,10 +74,10 @@ class State:
 
 @dataclass
 class _Account:
-    """What one judge has set aside, and what it spent and answered in a shard that is not written yet."""
+    """What one judge has set aside, and what it answered in a shard that is not written yet."""
 
+    shard: str = ""
     reserved: float = 0.0
-    open: float = 0.0
     done: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -91,10 +90,9 @@ class Ledger:
     """
 
     def __init__(self, bounds: Bounds) -> None:
-        self._bounds, self._place = bounds, bounds.folder / UNRECORDED
+        self._bounds, self._unrecorded = bounds, Unrecorded(bounds.folder)
         # What an earlier run spent on labels that never came is spent all the same.
-        self._lost = orjson.loads(self._place.read_bytes())["spent"] if self._place.exists() else 0.0
-        self._spent = bounds.spent + self._lost
+        self._spent = bounds.spent + self._unrecorded.of(bounds.payers)
         self._accounts: dict[str, _Account] = defaultdict(_Account)
         self._guard = FailureGuard(bounds.max_failure_rate)
         self._cache = AnswerCache(bounds.answers)
@@ -106,6 +104,10 @@ class Ledger:
         """Count failures anew: labels and ratings fail for reasons of their own."""
         self._guard, self._failure = FailureGuard(self._bounds.max_failure_rate), None
         self._stopped = False
+
+    def takes(self, judge: str, file: Path) -> None:
+        """Take note of the file in which a judge is to tell what it spends from now on."""
+        self._accounts[judge].shard = self._unrecorded.key(file)
 
     def reserve(self, judge: str, amount: float) -> bool:
         """Set an amount aside; False where it is not there now."""
@@ -129,13 +131,15 @@ class Ledger:
         """Replace what was set aside by what it cost."""
         account = self._accounts[judge]
         account.reserved -= reserved
-        account.open += cost
         self._spent += cost
+        self._unrecorded.add(account.shard, cost)
         self._note(cost)
 
     def written(self, judge: str) -> None:
         """Take note that all that a judge paid for is in a file."""
-        self._accounts[judge] = _Account(reserved=self._accounts[judge].reserved)
+        account = self._accounts[judge]
+        self._accounts[judge] = _Account(account.shard, account.reserved)
+        self._unrecorded.told(account.shard)
         self._note(None)
 
     def ended(self, judge: str, paid: bool) -> None:
@@ -148,8 +152,8 @@ class Ledger:
         account = self._accounts[judge]
         left, account.reserved = account.reserved, 0.0
         if paid and left > NOTHING:
-            self._lost += left
             self._spent += left
+            self._unrecorded.add(account.shard.partition("/")[0], left)
             self._note(None)
 
     def lost(self, judge: str) -> None:
@@ -157,8 +161,9 @@ class Ledger:
         account = self._accounts.pop(judge, _Account())
         self._guard.done -= account.done
         self._guard.reasons -= account.reasons
-        self._lost += account.open + account.reserved
         self._spent += account.reserved
+        self._unrecorded.add(account.shard, account.reserved)
+        self._unrecorded.lost(account.shard)
         self._note(None)
 
     def answered(self, judge: str, done: int, reasons: Mapping[str, int]) -> bool:
@@ -202,9 +207,7 @@ class Ledger:
         now = time.monotonic()
         if cost == 0.0 or (cost is not None and now - self._written < WRITTEN_EVERY):
             return
-        unrecorded = self._lost + sum(account.open for account in self._accounts.values())
-        if unrecorded or self._place.exists():
-            write_json(self._place, {"spent": unrecorded})
+        self._unrecorded.write()
         self._written = now
 
 

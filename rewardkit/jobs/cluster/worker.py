@@ -125,6 +125,7 @@ class ShardJudge:
 
     def judge(self, work: ShardWork) -> Refusal | None:
         """Judge a shard; its file is there, whole, when this returns. Return why it cannot be."""
+        self._call("takes", self._name, work.to)
         try:
             write_rows(work.kind, work.to, map(encode, self._answers(work)))
         except RewardkitError as error:

@@ -50,7 +50,7 @@ def test_an_error_from_another_machine_keeps_its_words():
 
 def test_a_run_that_was_stopped_is_no_success(tmp_path):
     config = JudgeConfig(backend="fake")
-    ledger = Ledger(Bounds(None, 0.0, config.max_failure_rate, tmp_path, tmp_path / "answers.db"))
+    ledger = Ledger(Bounds(None, 0.0, (), config.max_failure_rate, tmp_path, tmp_path / "answers.db"))
     ledger.answered("one", 20, {"noise": 5})
     ledger.answered("two", 400, {})
     run = SimpleNamespace(config=config, kept=Kept(), call=lambda method: getattr(ledger, method)())

@@ -8,16 +8,23 @@ import pytest
 
 from rewardkit.jobs.cluster import ledger as module
 from rewardkit.jobs.cluster.ledger import Bounds, Ledger, SharedAnswers, SharedBudget
+from rewardkit.jobs.cluster.unrecorded import Unrecorded
 from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Completion
+
+WHO, OTHER = "a" * 32, "b" * 32
 
 
 @pytest.fixture
 def bounds(tmp_path):
-    def build(most=None, spent=0.0, rate=0.2):
-        return Bounds(most, spent, rate, tmp_path / "shards", tmp_path / "answers.db")
+    def build(most=None, spent=0.0, rate=0.2, payers=(WHO,)):
+        return Bounds(most, spent, payers, rate, tmp_path / "shards", tmp_path / "answers.db")
 
     return build
+
+
+def file_of(tmp_path, who=WHO, name="run-000000.parquet"):
+    return tmp_path / "shards" / who[:16] / "said" / name
 
 
 def calling(ledger):
@@ -77,8 +84,10 @@ def test_nobody_waits_in_a_run_that_was_stopped(bounds, monkeypatch):
     assert not ledger.state().used_up
 
 
-def test_what_a_judge_that_ends_had_set_aside_is_there_for_others(bounds):
+def test_what_a_judge_that_ends_had_set_aside_is_there_for_others(bounds, tmp_path):
     ledger = Ledger(bounds(most=1.0))
+    for judge in ("one", "two"):
+        ledger.takes(judge, file_of(tmp_path, name=judge))
     assert ledger.reserve("one", 0.75) and not ledger.reserve("two", 0.5)
     ledger.ended("one", False)
     assert ledger.state().spent == 0.0 and ledger.reserve("two", 0.5)
@@ -92,8 +101,9 @@ def test_what_a_judge_that_ends_had_set_aside_is_there_for_others(bounds):
     assert Ledger(bounds(most=1.0, spent=0.125)).state().spent == 0.375
 
 
-def test_what_a_lost_judge_spent_stays_spent_in_the_next_run_too(bounds):
+def test_what_a_lost_judge_spent_stays_spent_in_the_next_run_too(bounds, tmp_path):
     ledger = Ledger(bounds(most=2.0))
+    ledger.takes("one", file_of(tmp_path))
     for cost in (0.25, 0.5):
         assert ledger.reserve("one", 0.5)
         ledger.settle("one", 0.5, cost)
@@ -107,6 +117,22 @@ def test_what_a_lost_judge_spent_stays_spent_in_the_next_run_too(bounds):
     again = Ledger(bounds(most=2.0, spent=0.25))
     assert again.state().spent == 0.875
     assert again.reserve("one", 1.125) and not again.reserve("one", 0.125)
+    # Whoever does not share the budget does not pay for it.
+    assert Ledger(bounds(payers=(OTHER,))).state().spent == 0.0
+    assert Ledger(bounds(payers=(OTHER, WHO))).state().spent == 0.625
+
+
+def test_money_is_noted_by_the_file_that_is_to_tell_of_it(bounds, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "WRITTEN_EVERY", 0.0)
+    ledger = Ledger(bounds())
+    for judge, who in (("one", WHO), ("two", OTHER)):
+        ledger.takes(judge, file_of(tmp_path, who, judge))
+        ledger.settle(judge, 0.0, 0.25)
+    # The job is killed here: nobody closes the books.
+    noted = Unrecorded(tmp_path / "shards")
+    assert noted.of([WHO]) == noted.of([OTHER]) == 0.25 and noted.of([WHO, OTHER]) == 0.5
+    ledger.written("one")
+    assert Unrecorded(tmp_path / "shards").of([WHO, OTHER]) == 0.25
 
 
 def test_failures_of_all_judges_stop_the_run_and_those_of_a_lost_one_do_not_count(bounds):

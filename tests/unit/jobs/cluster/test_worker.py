@@ -32,7 +32,7 @@ def judging(tmp_path, monkeypatch):
     """Return a ledger, and a judge that calls it, as on a cluster, one call after the other."""
 
     def build(config, most):
-        ledger = Ledger(Bounds(most, 0.0, 0.2, tmp_path / "shards", tmp_path / "answers.db"))
+        ledger = Ledger(Bounds(most, 0.0, (), 0.2, tmp_path / "shards", tmp_path / "answers.db"))
         lock = threading.Lock()
 
         def call(method, *arguments):
