@@ -66,6 +66,9 @@ class Batching:
             first = self.server.times[said] == 1
             if said == "lost" and first:
                 continue
+            if said == "key" and self.server.mended:
+                yield key, 200, self.told(body, "well")
+                continue
             if said == "late" and first:
                 yield key, 0, "expired"
             elif said in ERRORS:
@@ -180,6 +183,6 @@ def provider(request):
     handler = OpenAIBatching if request.param == "openai" else AnthropicBatching
     with JUDGING["running"](handler) as serving:
         serving.provider, serving.batches, serving.files, serving.looked = request.param, {}, {}, {}
-        serving.looks, serving.refusals, serving.failing = 3, [], ""
+        serving.looks, serving.refusals, serving.failing, serving.mended = 3, [], "", False
         serving.base = serving.url if request.param == "openai" else serving.url.removesuffix("/v1")
         yield serving

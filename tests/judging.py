@@ -31,6 +31,7 @@ ERRORS = {
     "full": (529, "Overloaded"),
     "long": (400, "maximum context length is 8 tokens"),
     "key": (401, "no such key"),
+    "forbidden": (403, "this is not allowed"),
     "echo-key": (401, "no such key: {}"),
     "schemaless": (400, "'response_format' of type 'json_schema' is not supported with this model"),
     "cold": (400, "Unsupported value: 'temperature' does not support 0.0 with this model"),

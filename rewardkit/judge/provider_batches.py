@@ -26,6 +26,7 @@ MOST_CHARACTERS = 60_000_000
 """Of the requests in one batch: far below what providers take, so that a prompt in another script fits too."""
 MOST_UNDER_WAY = 4
 FIRST_LOOK, GROWTH = 1.0, 1.5
+FORBIDDEN = 403
 T = TypeVar("T")
 Answers = list[tuple[int, Completion]]
 
@@ -143,14 +144,25 @@ class Batches:
         return stand
 
     async def _taken(self, batch: str, *, known: bool) -> Answers:
-        """Turn what a batch brought into answers; all of them are kept before anybody reads one."""
+        """Turn what a batch brought into answers; all of them are kept before anybody reads one, or an error ends it.
+
+        Raises:
+            ModelError: One of them says that no request can be answered like this.
+        """
         waiting = self.under_way[batch]
         results = {result.key: result for result in await self._results(batch)} if known else {}
-        read = {key: self._read(results.get(key), who[0].question.request) for key, who in waiting.items()}
+        # Answers first, in whatever order they come: what a refusal means depends on whether others went well.
+        order = sorted(waiting, key=lambda key: key not in results or results[key].answer is None)
+        read = {key: self._read(results.get(key), waiting[key][0].question.request) for key in order}
         good = {key: found for key, found in read.items() if isinstance(found, Completion)}
         self.cache.taken(batch, waiting, good)
         del self.under_way[batch]
-        return [answer for key, who in waiting.items() for answer in self._told_to(who, read[key])]
+        told: Answers = []
+        for key, who in waiting.items():
+            if isinstance(found := read[key], ModelError):
+                raise found
+            told += self._told_to(who, found)
+        return told
 
     async def _results(self, batch: str) -> list[Result]:
         async def all_of() -> list[Result]:
@@ -161,8 +173,8 @@ class Batches:
         except _Gone:
             return []
 
-    def _read(self, result: Result | None, request: Request) -> Completion | Wrong:
-        """Return what a result says, or why it says nothing."""
+    def _read(self, result: Result | None, request: Request) -> Completion | Wrong | ModelError:
+        """Return what a result says, or why it says nothing: to this request, or to any."""
         try:
             if result is None:
                 return Wrong("the batch brought no answer")
@@ -170,11 +182,11 @@ class Batches:
                 return self.terms.read(request, result.answer)
             if not result.status:
                 return Wrong(f"the batch ended before it was answered: {result.said}")
-            refused = self.terms.refused(request, result.status, result.said)
-            if isinstance(refused, Wrong):
-                return refused
-            raise refused
-        except Wrong as wrong:
+            if result.status == FORBIDDEN:
+                # The provider took the batch: what it forbids is what this row says.
+                return Wrong(self.terms.safe(f"HTTP {FORBIDDEN}: {result.said}"), again=False)
+            return self.terms.refused(request, result.status, result.said)
+        except (Wrong, ModelError) as wrong:
             return wrong
 
     def _told_to(self, askers: list[Asker], read: Completion | Wrong) -> Answers:

@@ -167,6 +167,35 @@ def test_a_batch_that_the_provider_has_forgotten_is_sent_again(backend, provider
     assert not found.failure and found.attempts == 2 and len(provider.batches) == 1 and cache.batch_of(key) is None
 
 
+def test_one_row_that_concerns_all_loses_none_of_the_answers(backend, provider):
+    cache, asked = AnswerCache(), [ask("well"), ask("key"), ask("good")]
+    with pytest.raises(ModelError, match="HTTP 401: no such key"):
+        backend(cache).complete(asked)
+    kept = [cache.holds(key) for key, _ in provider.batches["batch_1"]]
+    assert kept == [True, False, True]
+    # The cause is removed: only what has no answer is asked again.
+    provider.mended = True
+    found = backend(cache).complete(asked)
+    assert not any(each.failure for each in found) and list(map(len, provider.batches.values())) == [3, 1]
+
+
+def test_an_answer_that_no_judge_of_the_model_can_give_loses_none_of_the_others(backend, provider):
+    if provider.provider != "openai":
+        pytest.skip("Anthropic tells no probabilities at all")
+    cache = AnswerCache()
+    with pytest.raises(ModelError, match="no log-probabilities"):
+        backend(cache).complete([Request("", "Which? silent", "", ("A", "B")), ask("well")])
+    assert [cache.holds(key) for key, _ in provider.batches["batch_1"]] == [False, True]
+
+
+def test_what_is_forbidden_in_a_batch_is_that_items_failure(backend, provider):
+    forbidden, well = backend(**PRICES).complete([ask("forbidden"), ask("well")])
+    assert not well.failure and forbidden.failure == "HTTP 403: this is not allowed" and forbidden.attempts == 1
+    # Where all others are known already, it is alone.
+    (forbidden,) = backend().complete([ask("forbidden")])
+    assert forbidden.failure and len(provider.batches) == 2
+
+
 def test_batches_need_the_cache():
     with pytest.raises(ValidationError, match=r"server.batch needs the cache"):
         JudgeConfig(backend="openai", cache=False, server={"batch": True})
