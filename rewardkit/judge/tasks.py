@@ -21,6 +21,7 @@ from rewardkit.judge.contract import (
     Steps,
 )
 from rewardkit.judge.resuming import PairKey, RatingKey, left_of
+from rewardkit.judge.storable import storable
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.types import Annotator, Choice, Comparison, Label, Order, Prompt, Rating, Response
 
@@ -133,12 +134,13 @@ def _asked(steps: Steps[V], used: _Used, about: str, persona: str) -> Steps[V]:
     try:
         asked = next(steps)
         while True:
-            answers = yield tuple(_framed(request, about, persona) for request in asked)
+            answers = storable((yield tuple(_framed(request, about, persona) for request in asked)))
             for answer in answers:
                 used.add(answer)
             asked = steps.send(answers)
     except StopIteration as stop:
-        verdict: V = stop.value
+        # Once more: JSON in a reply may say the same characters by their numbers.
+        verdict: V = storable(stop.value)
         return verdict
 
 
