@@ -10,6 +10,9 @@ from rewardkit.judge.attempts import UNREADABLE, Question, Terms, Wrong, pause, 
 from rewardkit.judge.contract import Completion, Request
 from rewardkit.judge.pacing import Allowance, Pace
 
+UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+"""Errors before anything is sent, by name: the providers' packages do not all use the same HTTP client."""
+
 
 @dataclass
 class Asking:
@@ -76,10 +79,16 @@ class Asking:
         except sdk.APIStatusError as error:
             raise terms.refusal(request, error) from error
         except (sdk.APITimeoutError, TimeoutError) as error:
-            raise Wrong(f"no answer within {seconds:g} s", overloaded=True, paid=True) from error
+            raise Wrong(f"no answer within {seconds:g} s", overloaded=True, paid=not _unsent(error)) from error
         except sdk.APIConnectionError as error:
-            raise Wrong(f"the server cannot be reached: {error.__cause__ or error}") from error
+            said = f"the server cannot be reached: {error.__cause__ or error}"
+            raise Wrong(said, paid=not _unsent(error)) from error
         # What the package makes of an answer that is no JSON, or JSON of another shape.
         except (sdk.APIError, *UNREADABLE) as error:
             raise unreadable(error) from error
         return terms.read(request, answer)
+
+
+def _unsent(error: Exception) -> bool:
+    """Tell whether a request surely never left: a line that breaks later may break after the server's work."""
+    return type(error.__cause__).__name__ in UNSENT

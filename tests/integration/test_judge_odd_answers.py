@@ -108,6 +108,18 @@ def test_what_is_never_sent_has_no_price(backend, server):
     assert found.failure == "the request is longer than max_tokens (2048)" and not server.asked
 
 
+def test_a_line_that_breaks_is_paid_and_one_that_never_was_is_not(backend, server):
+    asked, judge = [], backend(attempts=3)
+    judge.allow = lambda price: asked.append(price) or len(asked) < 2
+    (broken,) = judge.complete([ask("away")])
+    # Once more was paid for, a third time could not be.
+    assert broken.failure.startswith("the server cannot be reached") and broken.attempts == server.times["away"] == 2
+    assert broken.cost == pytest.approx(2 * judge.price(ask("away"))) and broken.paid_again == 1
+    server.server_close()
+    (unsent,) = backend(attempts=2).complete([ask("well")])
+    assert unsent.failure.startswith("the server cannot be reached") and (unsent.attempts, unsent.cost) == (2, 0.0)
+
+
 def test_odd_answers_of_a_batch_are_failures_too(provider):
     provider.model = 7
     where = {"url": provider.base, "key_variable": None, "batch": True, "batch_seconds": 0.01, "attempts": 1}
