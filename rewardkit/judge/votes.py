@@ -88,8 +88,9 @@ def certainty(most: int, second: int) -> float:
         second: Votes for the one after it.
 
     References:
-        Aggarwal et al. 2023, Let's Sample Step by Step (arXiv:2305.11860), equation 2: of the posterior Beta(most + 1,
-        second + 1), the part above one half; with whole numbers that is a sum over a binomial distribution.
+        Aggarwal et al. 2023, Let's Sample Step by Step (arXiv:2305.11860), the Beta criterion: of the posterior
+        Beta(most + 1, second + 1), the part above one half; with whole numbers that is a sum over a binomial
+        distribution.
     """
     draws = most + second + 1
     return float(sum(comb(draws, k) for k in range(most + 1)) / 2**draws)
