@@ -101,6 +101,11 @@ class JudgeConfig(Section):
     protocol_options: dict[str, Any] = Field({}, description="its own, such as {thought_tokens: 400} of reasoned.v1")
     rating_protocol: str | None = Field(None, description="a registered protocol for ratings; none if absent")
     rating_protocol_options: dict[str, Any] = Field({}, description="its own, such as {thought_tokens: 400}")
+    list_protocol: str | None = Field(
+        None,
+        description="a registered protocol by which comparisons that share a group are judged, each group as one list "
+        "of its responses; pair by pair if absent",
+    )
     votes: VotesConfig | None = Field(None, description="ask several times; for protocols that reply in words")
     persona: str = Field(
         "", description="who it is to judge as, in a sentence, such as: You read as a strict magazine editor."
@@ -168,6 +173,14 @@ class JudgeConfig(Section):
     def _batches_need_the_cache(self) -> JudgeConfig:
         if self.server.batch and self.cache is False:
             raise ValueError("server.batch needs the cache: what a batch brings, and which was sent, is kept there")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_on_one_machine(self) -> JudgeConfig:
+        if self.list_protocol and self.engine == "ray":
+            raise ValueError("list_protocol: a cluster judges pair by pair; leave it out, or set engine to local")
+        if self.list_protocol and type(self) is not JudgeConfig:
+            raise ValueError("list_protocol: only the section judge has one")
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from rewardkit import runs
 from rewardkit.jobs import guidance
 from rewardkit.jobs.costs import JUDGING, Work
 from rewardkit.jobs.guidance import examples_of
+from rewardkit.jobs.judging_groups import groups_left, pair_ids, say_too_large
 from rewardkit.jobs.keeping import Keeper, Kept
 from rewardkit.jobs.stages import Job, Summary, given, model_revision
 from rewardkit.progress import log, progress
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rewardkit.judge.contract import PairProtocol, RatingProtocol
     from rewardkit.judge.estimating import Estimate
     from rewardkit.judge.judges import Judge
+    from rewardkit.judge.list_contract import ListProtocol
     from rewardkit.judge.resuming import KeysInOrder, PairKey
     from rewardkit.judge_config import JudgeConfig
 
@@ -53,9 +55,11 @@ def judge(job: Job, folder: runs.StageFolder, others: Sequence[str] = ()) -> Sum
         return dict(judge_on_ray(job, folder, others).counts)
     with _answers(job, kept) as cache:
         opened = judges.open_judges(config, cache, examples=examples_of(job))
-        payers = [*others, *(each.annotator.id for each in (opened.pairs, opened.ratings) if each)]
+        payers = [*others, *opened.annotators]
         with Store.open(job.config.database, create=False) as store:
             _label(store, opened.pairs, config, kept, payers)
+            if opened.lists is not None:
+                _rank(store, opened.lists, config, kept, payers)
             if opened.ratings is not None:
                 _rate(store, opened.ratings, config, kept, payers)
     return dict(kept.counts)
@@ -90,6 +94,23 @@ def _label(store: Store, judge: Judge[PairProtocol], config: JudgeConfig, kept: 
         spent=sum(map(store.spent, payers)),
     )
     _keep(store, stream, ("judge", ahead.estimate.records), kept)
+
+
+def _rank(store: Store, judge: Judge[ListProtocol], config: JudgeConfig, kept: Kept, payers: list[str]) -> None:
+    from rewardkit.judge.estimating import estimate_groups
+    from rewardkit.judge.running import judge_groups
+
+    say_too_large(store, config)
+    estimate = estimate_groups(groups_left(store, judge, config), judge)
+    log(f"judge: groups: {estimate}")
+    stream = judge_groups(
+        groups_left(store, judge, config),
+        judge,
+        config,
+        total=store.counts().get("comparisons", 0),
+        spent=sum(map(store.spent, payers)),
+    )
+    _keep(store, stream, ("judge: groups", estimate.records), kept)
 
 
 def _rate(store: Store, judge: Judge[RatingProtocol], config: JudgeConfig, kept: Kept, payers: list[str]) -> None:
@@ -146,7 +167,7 @@ def _left(
 ) -> Iterator[tuple[str, list[Order]]]:
     from rewardkit.judge.resuming import left_of
 
-    for item in islice(store.ids("comparisons"), config.limit):
+    for item in pair_ids(store, config):
         if orders := left_of(item, config.orders, already):
             yield item, orders
 
@@ -216,7 +237,8 @@ def size(job: Job) -> str:
     # Not every backend has a model: the default's name says nothing of one that has none.
     named = config.backend == LOCAL or "model" in config.model_fields_set
     who = config.model if named else f"the backend {config.backend}"
-    return f"{asked} of {comparisons} comparisons in {len(config.orders)} orders{ratings}, with {who}"
+    lists = f" (groups by {config.list_protocol})" if config.list_protocol else ""
+    return f"{asked} of {comparisons} comparisons in {len(config.orders)} orders{lists}{ratings}, with {who}"
 
 
 def work_ahead(job: Job) -> Work | None:

@@ -45,6 +45,8 @@ def _judge(config: Any) -> None:
         votes.Voted(compares, config.votes)
     if config.rating_protocol is not None:
         protocols.rating_protocol(config.rating_protocol, config.rating_protocol_options)
+    if config.list_protocol is not None:
+        protocols.list_protocol(config.list_protocol)
 
 
 def _cascade(config: Any) -> None:

@@ -97,7 +97,7 @@ def _payers(members: Mapping[str, Job]) -> dict[str, list[str]]:
         config = given(member.config.judge)
         if len(members) > 1 and (config.max_cost or config.warn_cost):
             opened = open_judges(config, examples=examples_of(member))
-            found[name] = [each.annotator.id for each in (opened.pairs, opened.ratings) if each]
+            found[name] = opened.annotators
     return found
 
 

@@ -19,6 +19,8 @@ from rewardkit.judge.contract import (
     ResponseTexts,
 )
 from rewardkit.judge.judges import Judge
+from rewardkit.judge.list_contract import ListProtocol
+from rewardkit.judge.ranking_tasks import GroupLeft, list_tasks
 from rewardkit.judge.resuming import PairKey, RatingKey
 from rewardkit.judge.talks import Talk
 from rewardkit.judge.tasks import R, Task, pair_tasks, rating_tasks
@@ -32,7 +34,7 @@ class Estimate:
     """How much there is to judge.
 
     Attributes:
-        items: Comparisons or responses with something left to judge.
+        items: Comparisons, groups or responses with something left to judge.
         records: Labels or ratings that are to be made by asking.
         requests: Requests to the backend, at most, about: a judge may need fewer of them.
         tokens: Tokens of all requests and of the longest replies, from a sample of them.
@@ -69,6 +71,19 @@ def estimate_comparisons(
 ) -> Estimate:
     """Say how much `judge_comparisons` would do with the same arguments, without loading the model."""
     return _estimate(pair_tasks(islice(comparisons, config.limit), judge, config.orders, already), judge.backend)
+
+
+def estimate_groups(groups: Iterable[GroupLeft], judge: Judge[ListProtocol]) -> Estimate:
+    """Say how much `judge_groups` would do with the same arguments, without loading the model."""
+    labels = 0
+
+    def counting() -> Iterable[GroupLeft]:
+        nonlocal labels
+        for group in groups:
+            labels += sum(map(len, group.left.values()))
+            yield group
+
+    return replace(_estimate(list_tasks(counting(), judge), judge.backend), records=labels)
 
 
 def estimate_ratings(

@@ -30,11 +30,12 @@ class FailureGuard:
         """How many records failed."""
         return self.reasons.total()
 
-    def count(self, record: Label | Rating) -> None:
-        """Count one record."""
-        self.done += 1
-        if record.status == "failed":
-            self.reasons[reason_of(record)] += 1
+    def count(self, record: Label | Rating | tuple[Label, ...]) -> None:
+        """Count one record, or each of a group's."""
+        for each in record if isinstance(record, tuple) else (record,):
+            self.done += 1
+            if each.status == "failed":
+                self.reasons[reason_of(each)] += 1
 
     def check(self, *, final: bool = False) -> None:
         """Stop the job if too many failed; before the end only once there is enough to go by.

@@ -12,14 +12,15 @@ from rewardkit.judge.backends import open_backend
 from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Backend, PairProtocol, RatingProtocol
 from rewardkit.judge.demonstrations import Demonstrations, Example
+from rewardkit.judge.list_contract import ListProtocol
 from rewardkit.judge.notes import guided_rubric
-from rewardkit.judge.protocols import pair_protocol, rating_protocol, settings_of
+from rewardkit.judge.protocols import list_protocol, pair_protocol, rating_protocol, settings_of
 from rewardkit.judge.votes import Voted
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.rubric import Rubric
 from rewardkit.types import Annotator, Prompt, Response
 
-P = TypeVar("P", PairProtocol, RatingProtocol)
+P = TypeVar("P", PairProtocol, RatingProtocol, ListProtocol)
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,17 @@ class Judges:
     Attributes:
         pairs: The one that compares.
         ratings: The one that rates; None if the config names no rating protocol.
+        lists: The one that is shown whole groups; None if the config names no list protocol.
     """
 
     pairs: Judge[PairProtocol]
     ratings: Judge[RatingProtocol] | None
+    lists: Judge[ListProtocol] | None = None
+
+    @property
+    def annotators(self) -> list[str]:
+        """Ids of all of them."""
+        return [each.annotator.id for each in (self.pairs, self.ratings, self.lists) if each]
 
 
 def open_judges(config: JudgeConfig, cache: AnswerCache | None = None, *, examples: Sequence[Example] = ()) -> Judges:
@@ -100,17 +108,21 @@ def open_judges(config: JudgeConfig, cache: AnswerCache | None = None, *, exampl
     """
     rubric, compares = guided_rubric(config), pair_protocol(config.protocol, config.protocol_options)
     rates = rating_protocol(config.rating_protocol, config.rating_protocol_options) if config.rating_protocol else None
+    ranks = list_protocol(config.list_protocol) if config.list_protocol else None
     shown = Demonstrations(examples, config.demonstrations) if config.demonstrations else None
     compares = Voted(compares, config.votes) if config.votes else compares
     backend = open_backend(config, cache)
     _require_capability(backend, compares)
     if rates:
         _require_capability(backend, rates)
+    if ranks:
+        _require_capability(backend, ranks)
     ratings = Judge(backend, rates, rubric, config.persona, shown, name=config.name) if rates else None
-    return Judges(Judge(backend, compares, rubric, config.persona, shown, name=config.name), ratings)
+    lists = Judge(backend, ranks, rubric, config.persona, shown, name=config.name) if ranks else None
+    return Judges(Judge(backend, compares, rubric, config.persona, shown, name=config.name), ratings, lists)
 
 
-def _require_capability(backend: Backend, protocol: PairProtocol | RatingProtocol) -> None:
+def _require_capability(backend: Backend, protocol: PairProtocol | RatingProtocol | ListProtocol) -> None:
     words = {"labels": "probabilities of labels", "replies": "replies in words"}
     for need in sorted(protocol.needs - backend.capabilities):
         raise ConfigError(

@@ -12,6 +12,8 @@ from rewardkit.errors import ConfigError
 from rewardkit.judge.by_criterion import PairwiseCriteriaV1
 from rewardkit.judge.contract import PairProtocol, RatingProtocol
 from rewardkit.judge.debate import DebateTextV1, DebateV1
+from rewardkit.judge.list_contract import ListProtocol
+from rewardkit.judge.listwise import ListwiseV1
 from rewardkit.judge.pairwise import PairwiseRequestV1, PairwiseTextV1, PairwiseV1
 from rewardkit.judge.probing import ReasonedProbeV1
 from rewardkit.judge.process import ProcessV1
@@ -29,6 +31,7 @@ PROTOCOLS: Mapping[str, Callable[..., Any]] = {
     "critique-spans.v1": CritiqueSpansV1,
     "debate-text.v1": DebateTextV1,
     "debate.v1": DebateV1,
+    "listwise.v1": ListwiseV1,
     "pairwise-criteria.v1": PairwiseCriteriaV1,
     "pairwise-json.v1": PairwiseJsonV1,
     "pairwise-reference.v1": PairwiseReferenceV1,
@@ -46,6 +49,8 @@ PROTOCOLS: Mapping[str, Callable[..., Any]] = {
     "reasoned.v1": ReasonedV1,
     "windows.v1": WindowsV1,
 }
+KINDS = {"compare": "preferences", "rate": "ratings", "rank": "lists"}
+"""What a protocol is for, by the method that it has."""
 
 
 def pair_protocol(name: str, options: Mapping[str, Any] | None = None) -> PairProtocol:
@@ -56,7 +61,7 @@ def pair_protocol(name: str, options: Mapping[str, Any] | None = None) -> PairPr
         options: Its own, by name.
 
     Raises:
-        ConfigError: None has this name, it is one for ratings, or it has no such option.
+        ConfigError: None has this name, it is for something else, or it has no such option.
     """
     protocol: PairProtocol = _protocol(name, "compare", "protocol", options or {})
     return protocol
@@ -70,13 +75,23 @@ def rating_protocol(name: str, options: Mapping[str, Any] | None = None) -> Rati
         options: Its own, by name.
 
     Raises:
-        ConfigError: None has this name, it is one for preferences, or it has no such option.
+        ConfigError: None has this name, it is for something else, or it has no such option.
     """
     protocol: RatingProtocol = _protocol(name, "rate", "rating_protocol", options or {})
     return protocol
 
 
-def settings_of(protocol: PairProtocol | RatingProtocol) -> Mapping[str, Any]:
+def list_protocol(name: str) -> ListProtocol:
+    """Return a registered protocol for lists.
+
+    Raises:
+        ConfigError: None has this name, or it is for something else.
+    """
+    protocol: ListProtocol = _protocol(name, "rank", "list_protocol", {})
+    return protocol
+
+
+def settings_of(protocol: PairProtocol | RatingProtocol | ListProtocol) -> Mapping[str, Any]:
     """Return what else than its prompts decides what a protocol asks: all its options, those by default too."""
     options, settings = getattr(protocol, "options", None), getattr(protocol, "settings", {})
     return {**settings, **({} if options is None else {"protocol_options": options.model_dump(mode="json")})}
@@ -87,7 +102,7 @@ def _protocol(name: str, method: str, key: str, options: Mapping[str, Any]) -> A
     accepts = getattr(make, "options_type", None)
     protocol = make() if accepts is None else make(_options(accepts, key, options))
     if not hasattr(protocol, method):
-        other = "ratings" if method == "compare" else "preferences"
+        other = next((kind for has, kind in KINDS.items() if hasattr(protocol, has)), "nothing known")
         raise ConfigError(f"{name!r} is a protocol for {other}", where=f"judge.{key}", expected=f"one with {method}")
     if accepts is None and options:
         raise ConfigError(f"{name!r} has no options", where=f"judge.{key}_options", fix="leave them out")

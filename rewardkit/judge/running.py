@@ -26,6 +26,8 @@ from rewardkit.judge.contract import (
 )
 from rewardkit.judge.failures import FailureGuard
 from rewardkit.judge.judges import Judge
+from rewardkit.judge.list_contract import ListProtocol
+from rewardkit.judge.ranking_tasks import GroupLeft, list_tasks
 from rewardkit.judge.remembering import Remembered
 from rewardkit.judge.resuming import PairKey, RatingKey
 from rewardkit.judge.talks import Talk
@@ -71,6 +73,37 @@ def judge_comparisons(  # noqa: PLR0913 - keyword-only past the first three
     share = _sampling_prob(config.limit, total)
     tasks = pair_tasks(islice(comparisons, config.limit), judge, config.orders, already, share)
     yield from _records(tasks, judge.backend, config, budget)
+
+
+def judge_groups(
+    groups: Iterable[GroupLeft],
+    judge: Judge[ListProtocol],
+    config: JudgeConfig,
+    *,
+    total: int | None = None,
+    spent: float = 0.0,
+) -> Generator[Annotator | Label, None, None]:
+    """Label the pairs of groups, each group shown once in each order in which labels are left.
+
+    Args:
+        groups: What is left of groups, with their texts; read as the labels are consumed.
+        judge: Who labels.
+        config: max_failure_rate is read from it, and the limit within which the groups' pairs were chosen.
+        total: How many comparisons there are, by which labels made under a limit state their `sampling_prob`.
+        spent: What earlier runs of this judge cost.
+
+    Yields:
+        The annotator, then the labels group by group, in the comparisons' frame.
+
+    Raises:
+        JobFailed: Too many labels failed, or the budget is used up; what there is was yielded before.
+        ModelError: The model cannot answer such requests at all.
+    """
+    yield judge.annotator
+    tasks = list_tasks(groups, judge, _sampling_prob(config.limit, total))
+    with closing(_records(tasks, judge.backend, config, Budget(config.max_cost, config.warn_cost, spent))) as asking:
+        for labels in asking:
+            yield from labels
 
 
 def judge_ratings(  # noqa: PLR0913 - keyword-only past the first three
@@ -151,10 +184,10 @@ def _records(
 
 def _counted(records: deque[R], guard: FailureGuard) -> Iterator[R]:
     while records:
-        record = records.popleft()
+        record, before = records.popleft(), guard.done
         guard.count(record)
         yield record
-        if not guard.done % RECORDS_AT_A_TIME:
+        if guard.done // RECORDS_AT_A_TIME > before // RECORDS_AT_A_TIME:
             guard.check()
 
 

@@ -20,6 +20,7 @@ from rewardkit.judge.contract import (
     ResponseTexts,
     Steps,
 )
+from rewardkit.judge.list_contract import ListProtocol
 from rewardkit.judge.resuming import PairKey, RatingKey, left_of
 from rewardkit.judge.storable import storable
 from rewardkit.rubric import Criterion, Rubric
@@ -27,9 +28,10 @@ from rewardkit.types import Annotator, Choice, Comparison, Label, Order, Prompt,
 
 SIDES = {"first", "second"}
 NOT_APPLICABLE = "the criterion does not apply"
-R = TypeVar("R", Label, Rating)
+R = TypeVar("R", Label, Rating, tuple[Label, ...])
+"""A record, or those of a group."""
 V = TypeVar("V")
-P_co = TypeVar("P_co", bound=PairProtocol | RatingProtocol, covariant=True)
+P_co = TypeVar("P_co", bound=PairProtocol | RatingProtocol | ListProtocol, covariant=True)
 
 
 class Asks(Protocol[P_co]):
@@ -61,7 +63,7 @@ class Task(Generic[R]):
 
     Attributes:
         item: Id of the comparison or response that they are about.
-        steps: Asks them; returns the label or rating.
+        steps: Asks them; returns the label or rating, or the labels of a group.
     """
 
     item: str
@@ -69,7 +71,7 @@ class Task(Generic[R]):
 
 
 @dataclass
-class _Used:
+class Used:
     """What all answers to one task's questions took together."""
 
     answers: int = 0
@@ -79,12 +81,19 @@ class _Used:
     served: str = ""
 
     def add(self, completion: Completion) -> None:
+        """Count one answer."""
         self.answers += 1
         self.tokens += completion.tokens + completion.reply_tokens
         self.seconds += completion.seconds
         if completion.cost is not None:
             self.cost = (self.cost or 0.0) + completion.cost
         self.served = completion.served or self.served
+
+    def part(self, number: int, of: int) -> Used:
+        """Return the part of one of several records: all parts together are the whole."""
+        cost = None if self.cost is None else self.cost / of
+        tokens = self.tokens // of + (number < self.tokens % of)
+        return replace(self, tokens=tokens, seconds=self.seconds / of, cost=cost)
 
 
 def pair_tasks(
@@ -114,10 +123,17 @@ def pair_tasks(
 def _labelling(
     judge: Asks[PairProtocol], texts: PairTexts, order: Order, said_by: Callable[..., Label]
 ) -> Steps[Label]:
-    used, about = _Used(), f"{texts.comparison.id} {order}"
+    used, about = Used(), f"{texts.comparison.id} {order}"
     rubric = judge.rubric_for(texts.prompt, texts.response_a, texts.response_b)
     steps = judge.protocol.compare(texts, rubric, order)
-    verdict = yield from _asked(steps, used, about, judge.persona)
+    verdict = yield from ask(steps, used, about, judge.persona)
+    return labelled(verdict, used, texts.comparison, order, said_by)
+
+
+def labelled(
+    verdict: PairVerdict | Failure, used: Used, comparison: Comparison, order: Order, said_by: Callable[..., Label]
+) -> Label:
+    """Return the label that says what a verdict says, in the comparison's frame."""
     shared: dict[str, Any] = {
         "tokens": used.tokens,
         "seconds": used.seconds,
@@ -126,10 +142,10 @@ def _labelling(
     }
     if isinstance(verdict, Failure):
         return said_by(status="failed", reason=verdict.reason, metadata=_paid(used), **shared)
-    return said_by(**_said(verdict, order, used, texts.comparison), **shared)
+    return said_by(**_said(verdict, order, used, comparison), **shared)
 
 
-def _asked(steps: Steps[V], used: _Used, about: str, persona: str) -> Steps[V]:
+def ask(steps: Steps[V], used: Used, about: str, persona: str) -> Steps[V]:
     """Ask what a protocol asks, in a persona's name, and count what the answers take."""
     try:
         asked = next(steps)
@@ -148,7 +164,7 @@ def _framed(request: Request, about: str, persona: str) -> Request:
     return replace(request, about=about, system=f"{request.system} {persona}".strip() if persona else request.system)
 
 
-def _said(verdict: PairVerdict, order: Order, used: _Used, comparison: Comparison) -> dict[str, Any]:
+def _said(verdict: PairVerdict, order: Order, used: Used, comparison: Comparison) -> dict[str, Any]:
     """Return the fields of a label that say what a verdict says, in the comparison's frame."""
     p_a = _turned(verdict.p_first, order)
     details = {name: _sided(value, order) for name, value in verdict.details.items()}
@@ -190,7 +206,7 @@ def _span(span: Mapping[str, Any], order: Order, comparison: Comparison) -> dict
     return {**span, "response": comparison.response_a if first == (order == "ab") else comparison.response_b}
 
 
-def _paid(used: _Used) -> dict[str, Any]:
+def _paid(used: Used) -> dict[str, Any]:
     """Return what makes a failure that was paid for a record of its own: the next one like it costs again."""
     return {} if used.cost is None else {"failed_at": datetime.now(UTC).isoformat()}
 
@@ -246,18 +262,23 @@ def checked_ratings(
 def _rating(
     judge: Asks[RatingProtocol], texts: ResponseTexts, criterion: Criterion, said_by: Callable[..., Rating]
 ) -> Steps[Rating]:
-    used, about = _Used(), f"{texts.response.id} {criterion.name}"
+    used, about = Used(), f"{texts.response.id} {criterion.name}"
     steps = judge.protocol.rate(texts, judge.rubric_for(texts.prompt, texts.response), criterion)
-    verdict: RatingVerdict | Failure = yield from _asked(steps, used, about, judge.persona)
+    verdict: RatingVerdict | Failure = yield from ask(steps, used, about, judge.persona)
     metadata: dict[str, Any] = {} if used.cost is None else {"cost": used.cost}
     shared: dict[str, Any] = {
         "scale": judge.rubric.scale,
         "rubric_version": judge.rubric.version,
+        "seconds": used.seconds,
         "created_at": datetime.now(UTC),
     }
     if isinstance(verdict, Failure):
         return said_by(status="failed", reason=verdict.reason, metadata={**metadata, **_paid(used)}, **shared)
-    shared |= {"metadata": {**metadata, **verdict.details}, "rationale": verdict.rationale}
+    # Tokens are no part of what was said, and all metadata are: of a label they stand beside it.
+    metadata |= {"mass_outside": verdict.mass_outside, **verdict.details}
+    if used.served:
+        metadata["served"] = used.served
+    shared |= {"metadata": metadata, "rationale": verdict.rationale}
     if verdict.level is None:
         return said_by(status="abstained", reason=NOT_APPLICABLE, **shared)
     low, high = judge.rubric.scale

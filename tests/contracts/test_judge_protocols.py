@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rewardkit.judge.contract import Completion, Failure, PairVerdict, RatingVerdict
+from rewardkit.judge.list_contract import ListVerdict
 from rewardkit.judge.protocols import GROUP, PROTOCOLS
 from rewardkit.judge.votes import Voted
 from rewardkit.judge_config import VotesConfig
@@ -22,12 +23,14 @@ from rewardkit.types import Comparison, Message, Prompt, Response
 ALL = registered(GROUP, PROTOCOLS)
 PAIRWISE = [name for name, make in ALL.items() if hasattr(make(), "compare")]
 RATING = [name for name, make in ALL.items() if hasattr(make(), "rate")]
+LISTS = [name for name, make in ALL.items() if hasattr(make(), "rank")]
 # However a judge answers, it is asked a bounded number of times.
 MOST_ROUNDS = 200
 RUBRIC = load_rubric("fiction")
 PROMPT = Prompt.of((Message(role="user", content="Write a story."),), reference="Once upon a time.")
 # A published version never changes: whoever changes a wording adds a version.
 PUBLISHED = {
+    "listwise.v1": "e18fa42c2291809c1de5b1661d8c6523",
     "pairwise.v1": "8802ed61b6420473746a1ecf4eb83087",
     "pairwise.v2": "e52326e6569dd0eb84106d3e6d4c91bb",
     "reasoned-probe.v1": "8d919af54f8273ed129771abffd288f6",
@@ -51,7 +54,7 @@ PUBLISHED = {
 
 text = st.text(min_size=1, max_size=40)
 values = st.one_of(st.floats(), st.floats(max_value=0.0), st.just(-math.inf))
-LABELS = ["A", "B", "T", "N", "1", "2", "3", "4", "5", "tie", ""]
+LABELS = ["A", "B", "C", "T", "N", "1", "2", "3", "4", "5", "tie", ""]
 
 
 def told(weights, mass):
@@ -94,6 +97,18 @@ class Texts:
     def response(self):
         return self.response_a
 
+    @property
+    def responses(self):
+        return (self.response_a, self.response_b)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Responses in an order that the test decides."""
+
+    prompt: Prompt
+    responses: tuple[Response, ...]
+
 
 def pair(a, b):
     first, second = Response.of(PROMPT.id, a), Response.of(PROMPT.id, b)
@@ -102,7 +117,13 @@ def pair(a, b):
 
 def steps(name, texts, order="ab", criterion=RUBRIC.criteria[0]):
     protocol = ALL[name]()
+    if name in LISTS:
+        return protocol.rank(texts, RUBRIC, order)
     return protocol.compare(texts, RUBRIC, order) if name in PAIRWISE else protocol.rate(texts, RUBRIC, criterion)
+
+
+def group(*texts):
+    return Group(PROMPT, tuple(Response.of(PROMPT.id, text) for text in texts))
 
 
 def gone_through(asking, answer):
@@ -179,6 +200,19 @@ def check_rating(asking, answers):
         json.dumps(dict(verdict.details), allow_nan=False)
 
 
+def check_choice(asking, answers):
+    """See that what comes of some answers is a choice or a failure with a reason."""
+    coming = cycle(answers)
+    verdict, _ = gone_through(asking, lambda _: next(coming))
+    if isinstance(verdict, Failure):
+        assert verdict.reason
+    else:
+        assert isinstance(verdict, ListVerdict)
+        assert all(0.0 <= share <= 1.0 for share in verdict.best)
+        assert math.fsum(verdict.best) == pytest.approx(1.0)
+        assert 0.0 <= verdict.mass_outside <= 1.0
+
+
 SOME = st.lists(completions, min_size=1, max_size=5)
 
 
@@ -194,6 +228,34 @@ def test_a_rating_never_raises(name, answers):
     check_rating(steps(name, pair("x", "y")), answers)
 
 
+@pytest.mark.parametrize("name", LISTS)
+@given(answers=SOME, many=st.integers(0, 12), order=st.sampled_from(["ab", "ba"]))
+def test_a_choice_never_raises(name, answers, many, order):
+    check_choice(steps(name, group(*(f"text {n}" for n in range(many))), order), answers)
+
+
+@pytest.mark.parametrize("name", LISTS)
+@given(shown=st.lists(text, min_size=2, max_size=8))
+def test_a_list_the_other_way_round_in_the_other_order_asks_the_same(name, shown):
+    there, back = group(*shown), group(*reversed(shown))
+    assert gone_through(steps(name, there, "ab"), even) == gone_through(steps(name, back, "ba"), even)
+    assert gone_through(steps(name, there, "ba"), even) == gone_through(steps(name, back, "ab"), even)
+
+
+@pytest.mark.parametrize("name", LISTS)
+@given(weights=st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=8), turn=st.randoms())
+def test_exchanging_the_probabilities_of_responses_exchanges_what_is_said_of_them(name, weights, turn):
+    def leaning(weights):
+        return lambda request: Completion(told(dict(zip(request.labels, weights, strict=True)), 0.9))
+
+    places = list(range(len(weights)))
+    turn.shuffle(places)
+    shown = group(*(f"text {n}" for n in places))
+    verdict, _ = gone_through(steps(name, shown), leaning(weights))
+    other, _ = gone_through(steps(name, shown), leaning([weights[place] for place in places]))
+    assert other.best == pytest.approx(tuple(verdict.best[place] for place in places))
+
+
 @pytest.mark.parametrize("name", [name for name in PAIRWISE if "replies" in ALL[name]().needs])
 @settings(max_examples=40, deadline=None)
 @given(answers=SOME)
@@ -207,7 +269,8 @@ def test_votes_never_raise(name, answers):
 @settings(max_examples=1_000, deadline=None)
 @given(answers=SOME)
 def test_ten_thousand_replies_and_more_are_verdicts_or_failures(name, answers):
-    check = check_preference if name in PAIRWISE else check_rating
+    checks = ((PAIRWISE, check_preference), (RATING, check_rating), (LISTS, check_choice))
+    (check,) = (check for names, check in checks if name in names)
     check(steps(name, pair("x", "y")), answers)
 
 
