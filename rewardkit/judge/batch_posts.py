@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rewardkit.errors import ModelError
-
 ENDPOINT = "/v1/chat/completions"
 OK = 200
 UNSAID = "it does not say why"
+CROWDED, CROWDED_SIGN = "token_limit_exceeded", "enqueued token limit"
+"""By which code, or else by which words, OpenAI says that too much is waiting in batches."""
 STATUSES = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -35,11 +35,15 @@ class Stand:
         done: Requests that are, well or not.
         total: All of them.
         ended: Whether nothing more will come.
+        refused: Why the provider refuses it as a whole; empty where it does not.
+        crowded: Whether it does so because too much is waiting there already.
     """
 
     done: int
     total: int
     ended: bool
+    refused: str = ""
+    crowded: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,7 @@ class Post(Protocol):
         """Make a batch of it, and return its id. From then on it is paid for."""
 
     async def look(self, client: Any, batch: str) -> Stand:
-        """Return how far a batch is.
-
-        Raises:
-            ModelError: The provider refuses it as a whole.
-        """
+        """Return how far a batch is, or why the provider refuses it."""
 
     def take(self, client: Any, batch: str) -> AsyncIterator[Result]:
         """Yield what came of each request, in any order."""
@@ -106,12 +106,10 @@ class OpenAIPost:
         """Return how far a batch is."""
         found = await client.batches.retrieve(batch)
         if found.status == "failed":
-            problems = [str(each.message) for each in (found.errors.data or [])] if found.errors else []
-            raise ModelError(
-                f"the provider refuses the batch: {'; '.join(problems[:3]) or UNSAID}",
-                where=batch,
-                fix="mend that, or set judge.server.batch: false",
-            )
+            problems = (found.errors.data or []) if found.errors else []
+            said = "; ".join(str(each.message) for each in problems[:3]) or UNSAID
+            crowded = any(each.code == CROWDED or CROWDED_SIGN in str(each.message).lower() for each in problems)
+            return Stand(0, 0, ended=True, refused=said, crowded=crowded)
         counts = found.request_counts
         done = (counts.completed + counts.failed) if counts else 0
         return Stand(done, counts.total if counts else 0, found.status in ("completed", "expired", "cancelled"))

@@ -125,6 +125,11 @@ class AnswerCache:
             connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
             connection.executemany("DELETE FROM batches WHERE key = ? AND batch = ?", [(key, batch) for key in keys])
 
+    def forget(self, batch: str) -> None:
+        """Forget a batch of which no answer will come: whoever asks again sends it anew."""
+        with self._connection() as connection, connection:
+            connection.execute("DELETE FROM batches WHERE batch = ?", (batch,))
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

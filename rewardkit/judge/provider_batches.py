@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, TypeVar
 
-from rewardkit.errors import JobFailed, ModelError
+from rewardkit.errors import ModelError
 from rewardkit.judge.attempts import UNREADABLE, Question, Terms, Wrong, complaint, pause, unreadable
 from rewardkit.judge.batch_posts import Post, Result, Stand
+from rewardkit.judge.batch_room import Room, no_room, refusal, unreachable, unsure
 from rewardkit.judge.cache import AnswerCache
 from rewardkit.judge.contract import Completion, Request
 from rewardkit.progress import log
@@ -55,6 +56,7 @@ class Batches:
         cache: Where answers are kept, and which batches were sent.
         under_way: Who waits for what, by batch and by key.
         again: Who is to be asked once more.
+        room: What the provider had no room for.
     """
 
     client: Any
@@ -63,7 +65,11 @@ class Batches:
     cache: AnswerCache
     under_way: dict[str, dict[str, list[Asker]]] = field(default_factory=dict)
     again: list[Asker] = field(default_factory=list)
+    room: Room[list[Asker]] = field(init=False)
     _told: dict[str, Stand] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.room = Room(self.terms.server.batch_seconds)
 
     async def send(self, askers: Iterable[Asker]) -> None:
         """Send what nobody has sent yet, as one batch; wait for the batches in which the others are.
@@ -80,38 +86,57 @@ class Batches:
             waiting = fresh if sent is None else self.under_way.setdefault(sent, {})
             waiting.setdefault(key, []).append(asker)
         if fresh:
-            bodies = {key: self.terms.dialect.body(who[0].question.request) for key, who in fresh.items()}
-            batch = await self._sent(bodies, next(iter(fresh.values()))[0].question.request)
-            self.cache.sent(batch, fresh)
-            self.under_way[batch] = fresh
-            log(f"judge: batch {batch}: {len(fresh)} requests sent")
+            await self._sent(fresh)
 
     async def ended(self) -> Answers:
         """Wait until a batch has ended, and return its answers; looks at them grow rarer.
 
         Raises:
             ModelError: No request can be answered like this.
-            JobFailed: The provider cannot be reached.
+            JobFailed: The provider cannot be reached, or has no room.
         """
         longest = self.terms.server.batch_seconds
         wait, missed = min(FIRST_LOOK, longest), 0
         while True:
+            if (waiting := self.room.due()) is not None:
+                await self._sent(waiting)
             for batch in list(self.under_way):
                 try:
                     stand = await self._looked(batch)
-                    if stand is None or stand.ended:
+                    if stand is not None and stand.refused:
+                        self._put_back(batch, stand)
+                    elif stand is None or stand.ended:
                         return await self._taken(batch, known=stand is not None)
                     missed = 0
                 except Wrong as wrong:
                     missed += 1
                     if missed >= self.terms.server.attempts:
-                        raise _unreachable(self.terms.safe(wrong.what)) from wrong
+                        raise unreachable(self.terms.safe(wrong.what)) from wrong
             await asyncio.sleep(wait)
             wait = min(longest, wait * GROWTH)
 
-    async def _sent(self, bodies: dict[str, dict[str, Any]], request: Request) -> str:
-        brought = await self._patiently(lambda: self.post.put(self.client, bodies), request)
-        return await self._patiently(lambda: self.post.send(self.client, brought), request, once=True)
+    async def _sent(self, fresh: dict[str, list[Asker]]) -> None:
+        """Send a batch."""
+        requests = {key: who[0].question.request for key, who in fresh.items()}
+        bodies = {key: self.terms.dialect.body(request) for key, request in requests.items()}
+        first = next(iter(requests.values()))
+        brought = await self._patiently(lambda: self.post.put(self.client, bodies), first)
+        batch = await self._patiently(lambda: self.post.send(self.client, brought), first, once=True)
+        self.cache.sent(batch, fresh)
+        self.under_way[batch] = fresh
+        log(f"judge: batch {batch}: {len(fresh)} requests sent")
+
+    def _put_back(self, batch: str, stand: Stand) -> None:
+        """Forget a batch that the provider refuses as a whole; what it has no room for is sent again later."""
+        self.cache.forget(batch)
+        waiting, said = self.under_way.pop(batch), self.terms.safe(stand.refused)
+        alone = not self.under_way
+        if not stand.crowded:
+            raise refusal(said, batch)
+        if alone and self.room.refused >= self.terms.server.attempts:
+            raise no_room(said)
+        seconds = self.room.hold(waiting, alone=alone)
+        log(f"judge: batch {batch}: no room for it ({said}); sent again in {seconds:g} seconds")
 
     async def _patiently(self, call: Callable[[], Awaitable[T]], request: Request, *, once: bool = False) -> T:
         """Ask the provider for something until it does it.
@@ -126,9 +151,9 @@ class Batches:
                 return await self._asked(call, request)
             except Wrong as wrong:
                 if once and (wrong.paid or not wrong.overloaded):
-                    raise _unsure(self.terms.safe(wrong.what)) from wrong
+                    raise unsure(self.terms.safe(wrong.what)) from wrong
                 if attempt >= self.terms.server.attempts:
-                    raise _unreachable(self.terms.safe(wrong.what)) from wrong
+                    raise unreachable(self.terms.safe(wrong.what)) from wrong
                 await asyncio.sleep(max(wrong.wait or 0.0, pause(wrong, attempt)))
         raise AssertionError("unreachable: the last attempt raises")
 
@@ -138,7 +163,7 @@ class Batches:
             stand = await self._asked(lambda: self.post.look(self.client, batch))
         except _Gone:
             return None
-        if stand != self._told.get(batch):
+        if not stand.refused and stand != self._told.get(batch):
             self._told[batch] = stand
             log(f"judge: batch {batch}: {stand.done} of {stand.total} done")
         return stand
@@ -156,6 +181,7 @@ class Batches:
         read = {key: self._read(results.get(key), waiting[key][0].question.request) for key in order}
         good = {key: found for key, found in read.items() if isinstance(found, Completion)}
         self.cache.taken(batch, waiting, good)
+        self.room.refused = 0
         del self.under_way[batch]
         told: Answers = []
         for key, who in waiting.items():
@@ -214,11 +240,8 @@ class Batches:
         except sdk.APIStatusError as error:
             found = self.terms.refusal(request or Request("", "", "", ()), error)
             if isinstance(found, Wrong) and not found.again:
-                raise ModelError(
-                    f"the provider refuses the batch: {self.terms.safe(complaint(error))}",
-                    where=f"{self.terms.model} at {self.terms.server.url}",
-                    fix="mend that, or set judge.server.batch: false",
-                ) from error
+                where = f"{self.terms.model} at {self.terms.server.url}"
+                raise refusal(self.terms.safe(complaint(error)), where) from error
             raise found from error
         except sdk.APIConnectionError as error:
             raise Wrong(f"the server cannot be reached: {error.__cause__ or error}", paid=True) from error
@@ -241,10 +264,11 @@ def in_batches(
         run: Waits for what is under way.
     """
     source, numbers, more = iter(requests), count(), True
-    while more or batches.under_way or batches.again:
+    while more or batches.under_way or batches.again or batches.room:
         chunk, batches.again = batches.again, []
-        size = 0
-        while more and len(chunk) < MOST_REQUESTS and size < MOST_CHARACTERS:
+        size = sum(_size(asker.question.request) for asker in chunk)
+        # What there is no room for goes first.
+        while more and not batches.room and len(chunk) < MOST_REQUESTS and size < MOST_CHARACTERS:
             try:
                 request = next(source)
             except StopIteration:
@@ -257,25 +281,13 @@ def in_batches(
                 yield asker.number, known
                 continue
             chunk.append(asker)
-            size += sum(map(len, request.texts))
+            size += _size(request)
         if chunk:
             run(batches.send(chunk))
         full = len(chunk) >= MOST_REQUESTS or size >= MOST_CHARACTERS
-        if batches.under_way and not (full and len(batches.under_way) < MOST_UNDER_WAY):
+        if (batches.under_way or batches.room) and not (full and len(batches.under_way) < MOST_UNDER_WAY):
             yield from run(batches.ended())
 
 
-def _unreachable(what: str) -> JobFailed:
-    return JobFailed(
-        f"the provider of the batches cannot be reached: {what}",
-        where="judge.server",
-        fix="run again later: batches that were sent are waited for, and not sent twice",
-    )
-
-
-def _unsure(what: str) -> JobFailed:
-    return JobFailed(
-        f"the provider did not say whether it took the batch: {what}",
-        where="judge.server",
-        fix="look at its list of batches first: if it took this one, running again would pay for it twice",
-    )
+def _size(request: Request) -> int:
+    return sum(map(len, request.texts))

@@ -132,8 +132,69 @@ def test_a_batch_that_is_refused_as_a_whole_ends_the_job(backend, provider):
         provider.failing = "line 1 is no request"
     else:
         provider.refusals = [400]
+    cache = AnswerCache()
     with pytest.raises(ModelError, match="the provider refuses the batch: (line 1 is no request|not now)"):
-        backend().complete([ask("well")])
+        backend(cache).complete([ask("well")])
+    # What was wrong is mended: nobody waits for the batch that will never be.
+    provider.failing = ""
+    (found,) = backend(cache).complete([ask("well")])
+    assert not found.failure and provider.batches.popitem()[1][0][1]
+
+
+CROWDED = "Enqueued token limit reached for m. Please try again once some in_progress batches have been completed."
+
+
+@pytest.fixture
+def crowded(provider, monkeypatch):
+    """Return what gives the provider room for so many requests that are under way, and how long batches take."""
+    if provider.provider != "openai":
+        pytest.skip("Anthropic bounds no tokens in batches")
+    shown = provider.RequestHandlerClass.shown
+    refused, ended = set(), set()
+
+    def limited(self, name, done):
+        sizes = {each: len(rows) for each, rows in provider.batches.items() if each not in refused | ended}
+        if done < sizes.get(name, 0) and sum(sizes.values()) > provider.space:
+            refused.add(name)
+        if name not in refused and done >= len(provider.batches[name]):
+            ended.add(name)
+        provider.failing = CROWDED if name in refused else ""
+        return shown(self, name, done)
+
+    monkeypatch.setattr(provider.RequestHandlerClass, "shown", limited)
+    return refused
+
+
+def test_what_the_provider_has_no_room_for_waits_and_is_sent_again(backend, provider, crowded, capsys, monkeypatch):
+    provider.space = 4
+    monkeypatch.setattr(provider_batches, "MOST_REQUESTS", 3)
+    cache = AnswerCache()
+    found = backend(cache).complete([ask(f"well-{n}") for n in range(6)])
+    assert [(each.failure, each.attempts) for each in found] == [("", 1)] * 6
+    # The second did not fit beside the first, and is sent again as it was, not in pieces.
+    assert len(crowded) >= 1 and set(map(len, provider.batches.values())) == {3}
+    said = capsys.readouterr().err
+    assert f"batch_2: no room for it ({CROWDED}); sent again in 0.01 seconds" in said
+    if len(crowded) > 1:
+        assert "sent again in 0.02 seconds" in said
+
+
+def test_a_batch_that_is_larger_than_all_the_room_is_halved(backend, provider, crowded):
+    provider.space = 3
+    found = backend(attempts=8).complete([ask(f"well-{n}") for n in range(10)])
+    assert not any(each.failure for each in found)
+    good = [len(rows) for name, rows in provider.batches.items() if name not in crowded]
+    assert sum(good) == 10 and max(good) <= 3
+
+
+def test_whoever_waited_in_vain_for_room_can_run_again(backend, provider, crowded):
+    provider.space, cache = 0, AnswerCache()
+    with pytest.raises(JobFailed, match="has no room for the batch: Enqueued token limit"):
+        backend(cache).complete([ask("well")])
+    assert len(provider.batches) == 4
+    provider.space = 10
+    (found,) = backend(cache).complete([ask("well")])
+    assert not found.failure and len(provider.batches) == 5
 
 
 def test_whoever_comes_back_waits_for_what_was_sent(backend, provider, tmp_path, monkeypatch):
