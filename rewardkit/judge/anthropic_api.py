@@ -9,10 +9,11 @@ from typing import Any
 
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
-from rewardkit.judge.attempts import EXCERPT, Wrong, name_of, tokens_in, tokens_of
+from rewardkit.judge.attempts import EXCERPT, Wrong, tokens_in, tokens_of
 from rewardkit.judge.batch_posts import AnthropicPost, Post
 from rewardkit.judge.contract import Capability, Completion, Request
 from rewardkit.judge.http import ServerBackend
+from rewardkit.judge.keepable import name_of
 from rewardkit.judge_config import ServerConfig
 
 REFUSED = 400

@@ -13,6 +13,7 @@ from rewardkit.errors import ModelError
 from rewardkit.judge.batch_posts import Post
 from rewardkit.judge.cache import AnswerCache, answer_key
 from rewardkit.judge.contract import Completion, Request
+from rewardkit.judge.keepable import sane
 from rewardkit.judge_config import ServerConfig
 
 CHARACTERS_A_TOKEN = 4
@@ -27,8 +28,6 @@ HOPELESS = frozenset({401, 402, 403, 404})
 NO_KEY = 401
 UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError, RecursionError)
 """What reading an answer of another shape than the documented one raises."""
-COUNTS = range(2**31)
-"""Of tokens that an answer may have taken."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +124,18 @@ class Terms:
             found = sane(self.dialect.read(request, answer))
         except UNREADABLE as error:
             raise unreadable(error) from error
+        if other := self.other_model(found):
+            raise Wrong(other, again=False, paid=True)
+        self._went_well = True
+        return found
+
+    def other_model(self, found: Completion) -> str:
+        """Return what is wrong with an answer, bought now or before, that another model gave than those before."""
         # One and the same model answers all requests: names are the server's to give.
         if self._served and found.served != self._served:
-            what = f"answered by the model {found.served!r}, and others by {self._served!r}"
-            raise Wrong(what, again=False, paid=True)
-        self._served, self._went_well = found.served, True
-        return found
+            return f"answered by the model {found.served!r}, and others by {self._served!r}"
+        self._served = found.served
+        return ""
 
     def refused(self, request: Request, status: int, said: str, wait: float | None = None) -> Exception:
         """Return what a status means: for this request, or for all of them.
@@ -195,7 +200,10 @@ class Question:
         most, cache = self.terms.max_tokens, self.terms.cache
         if self.tokens > most:
             return Completion(tokens=self.tokens, failure=f"the request is longer than max_tokens ({most})")
-        return cache.find(self.key) if cache else None
+        found = cache.find(self.key) if cache else None
+        if found is not None and (other := self.terms.other_model(found)):
+            return Completion(tokens=self.tokens, attempts=0, cost=found.cost, failure=other)
+        return found
 
     def answered(self, found: Completion, *, kept: bool = False) -> Completion:
         """Return an answer with what it took, and keep it.
@@ -239,29 +247,6 @@ def pause(wrong: Wrong, attempt: int) -> float:
 def unreadable(error: Exception) -> Wrong:
     """Return what an answer of an odd shape is."""
     return Wrong(f"the answer cannot be read: {str(error)[:EXCERPT]}", paid=True)
-
-
-def sane(found: Completion) -> Completion:
-    """Return an answer that can be kept.
-
-    Raises:
-        ValueError: Its text is none (half a character of two halves), or no request takes so many tokens.
-    """
-    (found.reply + found.served).encode()
-    if found.tokens not in COUNTS or found.reply_tokens not in COUNTS:
-        raise ValueError("so many tokens no answer takes")
-    return found
-
-
-def name_of(model: Any) -> str:
-    """Return the name of the model that answered; empty where a server tells none.
-
-    Raises:
-        TypeError: It is no text.
-    """
-    if not isinstance(model, str | None):
-        raise TypeError("the model's name is no text")
-    return model or ""
 
 
 def complaint(error: Any) -> str:

@@ -52,6 +52,20 @@ def test_what_is_known_has_no_price(server):
     assert asked.price(ask("well")) == 0.0 and asked.price(ask("rare")) > 0.0
 
 
+def test_an_answer_from_before_is_of_the_same_model_as_those_of_now(server):
+    server.reset()
+    cache = AnswerCache()
+    backend(server, cache).complete([ask("well"), ask("rare")])
+    server.model = "served-next-month"
+    one, new, other = backend(server, cache, concurrency=1).complete([ask("well"), ask("unclear"), ask("rare")])
+    assert (one.failure, other.failure) == ("", "") and one.served == other.served == "served"
+    assert new.failure == "answered by the model 'served-next-month', and others by 'served'"
+    # What is asked after an answer of now was read is compared with that one.
+    (_, new), (_, old) = backend(server, cache).stream([ask("unclear"), None, ask("well")])
+    assert (new.failure, old.attempts, old.cost) == ("", 0, 0.0)
+    assert old.failure == "answered by the model 'served', and others by 'served-next-month'"
+
+
 def test_votes_are_drawn_one_by_one_and_each_is_kept(server):
     server.reset()
     cache = AnswerCache()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import socket
 import sqlite3
 from pathlib import Path
 
@@ -115,8 +116,11 @@ def test_a_line_that_breaks_is_paid_and_one_that_never_was_is_not(backend, serve
     # Once more was paid for, a third time could not be.
     assert broken.failure.startswith("the server cannot be reached") and broken.attempts == server.times["away"] == 2
     assert broken.cost == pytest.approx(2 * judge.price(ask("away"))) and broken.paid_again == 1
-    server.server_close()
-    (unsent,) = backend(attempts=2).complete([ask("well")])
+    with socket.socket() as silent:
+        # Nobody listens at a port that is only taken.
+        silent.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        (unsent,) = backend(attempts=2, url=url).complete([ask("well")])
     assert unsent.failure.startswith("the server cannot be reached") and (unsent.attempts, unsent.cost) == (2, 0.0)
 
 
