@@ -138,7 +138,7 @@ def test_a_batch_that_is_refused_as_a_whole_ends_the_job(backend, provider):
     # What was wrong is mended: nobody waits for the batch that will never be.
     provider.failing = ""
     (found,) = backend(cache).complete([ask("well")])
-    assert not found.failure and provider.batches.popitem()[1][0][1]
+    assert not found.failure and len(provider.batches) == (2 if provider.provider == "openai" else 1)
 
 
 CROWDED = "Enqueued token limit reached for m. Please try again once some in_progress batches have been completed."
