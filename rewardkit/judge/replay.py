@@ -1,9 +1,9 @@
 """The `replay` backend: what a judge said before, in files that `rewardkit import` reads, as if it said it now.
 
 Verdicts are found by the item that a request is about and the order in which it shows the responses. A recorded
-probability becomes that of the labels A and B, a recorded tie that of T (and one that both are bad that of N) where
-these may be said and half of A and B elsewhere, a recorded rating that of the two numbers beside it, and a recorded
-rationale the reply, word for word; nothing is made up. What was not recorded is a failure that says so.
+probability becomes that of the labels A and B, a recorded tie or its probability that of T (and one that both are bad
+that of N) where these may be said and half of A and B elsewhere, a recorded rating that of the two numbers beside it,
+and a recorded rationale the reply, word for word; nothing is made up. What was not recorded is a failure that says so.
 """
 
 from __future__ import annotations
@@ -169,14 +169,23 @@ def _labelled(said: Label | Rating, request: Request, tokens: int) -> Completion
 
 
 def _pair(label: Label, order: str, labels: Sequence[str]) -> dict[str, float] | None:
-    """Return the shares of A (shown first) and B, or the label that says that neither is better."""
+    """Return the shares of A (shown first) and B, and of the labels that say that neither is better."""
     if not set(labels) >= PAIR or label.choice is None:
         return None
-    if (neither := NEITHER.get(label.choice)) in labels and label.p_a is None:
-        return {str(neither): 1.0}
     p_a = SURE[label.choice] if label.p_a is None else label.p_a
     p_first = p_a if order == "ab" else 1.0 - p_a
-    return {"A": p_first, "B": 1.0 - p_first}
+    neither = {sign: share for sign, share in _neither(label).items() if sign in labels}
+    # Half of what says neither is in the recorded probability of each side.
+    half = sum(neither.values()) / 2
+    return {"A": max(0.0, p_first - half), "B": max(0.0, 1.0 - p_first - half), **neither}
+
+
+def _neither(label: Label) -> dict[str, float]:
+    """Return what was recorded of T and N; where only a choice was, the whole is what it says."""
+    if label.p_a is None:
+        return {sign: float(label.choice == choice) for choice, sign in NEITHER.items()}
+    told = {sign: label.metadata.get(f"p_{choice}") for choice, sign in NEITHER.items()}
+    return {sign: float(share) if isinstance(share, int | float) else 0.0 for sign, share in told.items()}
 
 
 def _levels(rating: Rating, labels: Sequence[str]) -> dict[str, float] | None:

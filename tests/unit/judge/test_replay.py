@@ -9,10 +9,16 @@ import pytest
 
 from rewardkit.errors import ConfigError, DataError
 from rewardkit.judge.backends import open_backend
-from rewardkit.judge.contract import PairVerdict, Request
+from rewardkit.judge.contract import Completion, PairVerdict, Request
+from rewardkit.judge.fake import FakeBackend
+from rewardkit.judge.judges import Judge
 from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
 from rewardkit.judge.rating import RatingV1
+from rewardkit.judge.running import judge_comparisons
+from rewardkit.judge.ties import PairwiseV2
 from rewardkit.judge_config import JudgeConfig
+from rewardkit.store.exporting import export_records
+from rewardkit.store.store import Store
 from rewardkit.types import Comparison, Message, Prompt, Response
 
 # In the frame of the file: A is "Sun."; the store's frame is by the responses' ids.
@@ -73,6 +79,46 @@ def test_a_recorded_probability_is_that_of_the_label_in_the_order_shown(replay):
 def test_a_tie_is_said_as_one_where_that_may_be_said(replay):
     (found,) = replay().complete([ask(shown(False), ("A", "B", "T", "N"))])
     assert shares(found) == {"A": 0.0, "B": 0.0, "T": 1.0, "N": 0.0}
+
+
+SHARES = [
+    (0.4, 0.1, 0.25, 0.25),
+    (0.15, 0.05, 0.7, 0.1),
+    (0.05, 0.05, 0.0, 0.9),
+    (0.0, 0.0, 1.0, 0.0),
+    (1.0, 0.0, 0.0, 0.0),
+    (0.2, 0.8, 0.0, 0.0),
+]
+
+
+def test_our_own_labels_come_back_with_what_they_say_of_neither(texts, rubric, tmp_path):
+    items = {f"Story {n}": texts(prompt=f"Story {n}") for n in range(len(SHARES))}
+
+    def answer(request):
+        number = next(n for n in range(len(SHARES)) if f"Story {n}" in request.user)
+        told = zip("ABTN", SHARES[number], strict=True)
+        return Completion({label: math.log(share) if share else -math.inf for label, share in told})
+
+    config = JudgeConfig(backend="fake")
+    who, *labels = judge_comparisons(items.values(), Judge(FakeBackend(answer), PairwiseV2(), rubric), config)
+    with Store.open(tmp_path / "own.db") as store:
+        for item in items.values():
+            store.add([item.prompt, item.response_a, item.response_b, item.comparison])
+        store.add([who, *labels])
+        export_records(store, tmp_path / "own.jsonl")
+    config_again = JudgeConfig(backend="replay", model=who.name, replay={"files": [str(tmp_path / "own.jsonl")]})
+    backend = open_backend(config_again)
+    _, *again = judge_comparisons(items.values(), Judge(backend, PairwiseV2(), rubric), config)
+    assert len(again) == 2 * len(SHARES) and [said(each) for each in again] == [said(each) for each in labels]
+    # A protocol that knows no T and N has half of them on each side.
+    about = f"{items['Story 1'].comparison.id} ab"
+    (two,) = open_backend(config_again).complete([ask(about)])
+    assert shares(two) == pytest.approx({"A": 0.55, "B": 0.45})
+
+
+def said(label):
+    told = (label.p_a, *(label.metadata.get(name, 0.0) for name in ("p_tie", "p_both_bad")))
+    return label.comparison_id, label.order_shown, label.choice, tuple(round(share, 9) for share in told)
 
 
 def test_certainty_has_no_doubt(replay):
