@@ -12,6 +12,7 @@ from rewardkit.judge.judges import Judge, open_judges
 from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.rating import RatingV1, RatingV2
 from rewardkit.judge.running import judge_comparisons, judge_ratings
+from rewardkit.judge.structured import RatingJsonV1
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.rubric import Rubric
 from rewardkit.types import Annotator
@@ -142,6 +143,31 @@ def test_ratings_are_on_the_rubrics_scale(rubric, texts):
     assert ratings[0].value == pytest.approx(6.5)
     assert ratings[0].scale == (0.0, 10.0)
     assert ratings[0].rubric_version == "1"
+
+
+def test_a_rating_names_what_fell_outside_the_labels_who_answered_and_how_long_it_took(rubric, texts):
+    def rated(**fields):
+        shares = {"1": 0.1, "2": 0.1, "3": 0.2, "4": 0.3, "5": 0.1}
+        told = Completion({label: log(share) for label, share in shares.items()}, served="model-7", **fields)
+        judge = Judge(FakeBackend(lambda _: told), RatingV1(), rubric)
+        return list(judge_ratings([texts()], judge, CONFIG))[1:]
+
+    first = rated(tokens=7, seconds=0.5)
+    for rating in first:
+        assert rating.metadata == {"mass_outside": pytest.approx(0.2), "served": "model-7"}
+        assert rating.seconds == 0.5
+    # What it took is no part of what was said.
+    assert [each.id for each in rated(tokens=9, seconds=0.25)] == [each.id for each in first]
+
+
+def test_a_rating_in_words_has_nothing_outside_and_a_failed_one_took_time_too(rubric, texts):
+    words = FakeBackend(lambda _: Completion(reply='{"reason": "Clear.", "rating": 4}', seconds=0.5))
+    _, *ratings = judge_ratings([texts()], Judge(words, RatingJsonV1(), rubric), CONFIG)
+    assert [(each.metadata, each.seconds) for each in ratings] == [({"mass_outside": 0.0}, 0.5)] * 2
+    config = CONFIG.model_copy(update={"max_failure_rate": 1.0})
+    silent = FakeBackend(lambda _: Completion(failure="out of order", seconds=2.0))
+    _, *failed = judge_ratings([texts()], Judge(silent, RatingV1(), rubric), config)
+    assert [(each.status, each.metadata, each.seconds) for each in failed] == [("failed", {}, 2.0)] * 2
 
 
 def test_a_failed_rating_has_no_value(rubric, texts):
