@@ -23,7 +23,7 @@ from rewardkit.paths import looked_in
 from rewardkit.runs import file_hash
 from rewardkit.store.importing import import_files
 from rewardkit.store.store import Store
-from rewardkit.types import Label, Order, Rating, content_id
+from rewardkit.types import Annotator, Label, Order, Rating, content_id
 
 PAIR = frozenset({"A", "B"})
 SURE = {"a": 1.0, "b": 0.0, "tie": 0.5, "both_bad": 0.5}
@@ -54,7 +54,7 @@ class ReplayBackend:
 
     Raises:
         DataError: A file is missing or cannot be read.
-        ConfigError: Nothing of this annotator is recorded.
+        ConfigError: Nothing of this annotator is recorded, or something of several that share its name.
     """
 
     name = "replay"
@@ -79,7 +79,8 @@ class ReplayBackend:
         """Build the backend that a config names.
 
         Raises:
-            ConfigError: The config does not say which files, or nothing of this annotator is in them.
+            ConfigError: The config does not say which files, or nothing of this annotator is in them, or several have
+                its name.
             DataError: A file is missing or cannot be read.
         """
         if config.replay is None:
@@ -127,22 +128,43 @@ def _read(model: str, replay: ReplayConfig) -> Recorded:
         with Store.open(Path(folder) / "recorded.db") as store:
             import_files(store, replay.files, ImportConfig(files=replay.files), rejects=Path(folder) / "rejects.jsonl")
             judges = [who for who in store.annotators().values() if who.kind == "judge"]
-            ids = {who.id for who in judges if who.name == model}
-            if not ids:
+            named = {who.id: who for who in judges if who.name == model}
+            if not named:
                 raise ConfigError(
                     f"no judge is recorded as {model!r}",
                     where="judge.model",
                     expected=f"one of {', '.join(sorted({who.name for who in judges})) or 'none: no judge is there'}",
                 )
+            labels = [label for label in store.labels() if label.annotator_id in named]
+            ratings = [rating for rating in store.records("ratings") if rating.annotator_id in named]
+            _refuse_several([named[who] for who in {said.annotator_id for said in (*labels, *ratings)}], model)
             recorded = Recorded()
-            _add_labels(recorded, (label for label in store.labels() if label.annotator_id in ids), replay.order)
-            _add_ratings(recorded, (rating for rating in store.records("ratings") if rating.annotator_id in ids))
+            _add_labels(recorded, sorted(labels, key=_rank), replay.order)
+            _add_ratings(recorded, sorted(ratings, key=_rank))
             return recorded
+
+
+def _refuse_several(who: Sequence[Annotator], model: str) -> None:
+    """Refuse a name under which several judges said something: nobody could tell whose verdict is replayed."""
+    if len(who) < 2:
+        return
+    each = sorted(f"{one.revision or 'no revision'} ({one.id})" for one in who)
+    raise ConfigError(
+        f"{len(who)} judges are recorded as {model!r}, of the revisions {', '.join(each)}",
+        where="judge.model",
+        expected="one judge of that name with labels or ratings",
+        fix="name files in judge.replay.files that hold those of one of them",
+    )
+
+
+def _rank(said: Label | Rating) -> tuple[bool, float]:
+    """Order what one judge said of an item: an answer before a failure, then the earliest, then what has no date."""
+    return said.status != "ok", said.created_at.timestamp() if said.created_at else math.inf
 
 
 def _add_labels(recorded: Recorded, labels: Iterable[Label], otherwise: Order | None) -> None:
     for label in labels:
-        # The first of several is what was said first: repeats are no answers to the same question asked once.
+        # The first of several is what is replayed: repeats are no answers to the same question asked once.
         order = label.order_shown or otherwise
         if label.repeat:
             continue

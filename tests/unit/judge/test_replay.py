@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime
 
 import pytest
 
@@ -19,7 +20,7 @@ from rewardkit.judge.ties import PairwiseV2
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.store.exporting import export_records
 from rewardkit.store.store import Store
-from rewardkit.types import Comparison, Message, Prompt, Response
+from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Rating, Response
 
 # In the frame of the file: A is "Sun."; the store's frame is by the responses' ids.
 LABELS = [
@@ -119,6 +120,60 @@ def test_our_own_labels_come_back_with_what_they_say_of_neither(texts, rubric, t
 def said(label):
     told = (label.p_a, *(label.metadata.get(name, 0.0) for name in ("p_tie", "p_both_bad")))
     return label.comparison_id, label.order_shown, label.choice, tuple(round(share, 9) for share in told)
+
+
+@pytest.fixture
+def replay_of(texts, tmp_path):
+    """Return what replays records about one item, and the item."""
+    item = texts()
+
+    def build(*records, model="strong"):
+        with Store.open(tmp_path / "some.db") as store:
+            store.add([item.prompt, item.response_a, item.response_b, item.comparison, *records])
+            export_records(store, tmp_path / "some.jsonl")
+        return open_backend(
+            JudgeConfig(backend="replay", model=model, replay={"files": [str(tmp_path / "some.jsonl")]})
+        )
+
+    return build, item
+
+
+def test_of_several_verdicts_the_earliest_that_is_one_is_replayed(replay_of):
+    build, item = replay_of
+    who = Annotator.of("judge", "strong", model="strong")
+    days = [datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 31)]
+    about = {"order_shown": "ab"}
+    failed = Label.of(item.comparison.id, who.id, status="failed", reason="HTTP 500", created_at=days[0], **about)
+    # Their ids are hashes: among so many the earliest is not the first by chance.
+    later = [
+        Label.of(item.comparison.id, who.id, choice="b", p_a=n / 100, created_at=days[n], **about) for n in range(2, 30)
+    ]
+    undated = Label.of(item.comparison.id, who.id, choice="b", p_a=0.01, **about)
+    earliest = Label.of(item.comparison.id, who.id, choice="a", p_a=0.9, created_at=days[1], **about)
+    rated = [
+        Rating.of(
+            item.response.id, who.id, "wit", status="failed", reason="HTTP 500", scale=(0, 10), created_at=days[0]
+        ),
+        *(
+            Rating.of(item.response.id, who.id, "wit", value=n / 10, scale=(0, 10), created_at=days[n])
+            for n in range(29, 0, -1)
+        ),
+    ]
+    backend = build(who, failed, *later, undated, earliest, *rated)
+    pair, rating = backend.complete([ask(f"{item.comparison.id} ab"), ask(f"{item.response.id} wit", tuple("01"))])
+    assert shares(pair) == pytest.approx({"A": 0.9, "B": 0.1})
+    assert shares(rating) == pytest.approx({"0": 0.99, "1": 0.01})
+
+
+def test_a_name_that_several_judges_share_is_refused_unless_one_of_them_said_all(replay_of):
+    build, item = replay_of
+    old, new = (Annotator.of("judge", "strong", model="strong", revision=each) for each in ("of-may", "of-june"))
+    first = Label.of(item.comparison.id, new.id, choice="a", p_a=0.9, order_shown="ab")
+    (found,) = build(old, new, first).complete([ask(f"{item.comparison.id} ab")])
+    assert shares(found) == pytest.approx({"A": 0.9, "B": 0.1})
+    with pytest.raises(ConfigError, match="2 judges are recorded as 'strong'") as raised:
+        build(Label.of(item.comparison.id, old.id, choice="b", p_a=0.2, order_shown="ba"))
+    assert "of-may" in raised.value.what and "of-june" in raised.value.what
 
 
 def test_certainty_has_no_doubt(replay):
