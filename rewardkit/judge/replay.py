@@ -30,6 +30,8 @@ SURE = {"a": 1.0, "b": 0.0, "tie": 0.5, "both_bad": 0.5}
 NEITHER = {"tie": "T", "both_bad": "N"}
 """The labels by which protocols let a judge say that neither response is better."""
 NOT_RECORDED = "not recorded"
+FURTHER = f"{NOT_RECORDED}: one verdict is, and this is a further vote"
+ANOTHER = "recorded is one verdict, and this is another question"
 
 
 @dataclass
@@ -70,7 +72,7 @@ class ReplayBackend:
         self.revision = content_id("recorded", *(file_hash(Path(file)) for file in replay.files))
         self.settings: Mapping[str, Any] = {"order": replay.order}
         self._recorded = _read(model, replay)
-        self._asked: dict[str, str] = {}
+        self._asked: dict[str, tuple[str, int | None]] = {}
         if any(said.rationale for said in self._recorded.said.values()):
             self.capabilities = frozenset({"labels", "replies"})
 
@@ -105,9 +107,10 @@ class ReplayBackend:
         if said is None:
             return Completion(tokens=tokens, failure=self._why_not(request.about))
         # A recorded verdict answered one question: it is no answer to others about the same item.
-        asked = content_id(*request.texts)
-        if self._asked.setdefault(request.about, asked) != asked:
-            return Completion(tokens=tokens, failure="recorded is one verdict, and this is another question")
+        asked = content_id(*request.texts), request.seed
+        first = self._asked.setdefault(request.about, asked)
+        if first != asked:
+            return Completion(tokens=tokens, failure=FURTHER if first[0] == asked[0] else ANOTHER)
         if said.status != "ok":
             return Completion(tokens=tokens, failure=f"recorded as {said.status}: {said.reason or 'no reason given'}")
         if not request.labels:

@@ -17,7 +17,8 @@ from rewardkit.judge.pairwise import PairwiseTextV1, PairwiseV1
 from rewardkit.judge.rating import RatingV1
 from rewardkit.judge.running import judge_comparisons
 from rewardkit.judge.ties import PairwiseV2
-from rewardkit.judge_config import JudgeConfig
+from rewardkit.judge.votes import Voted
+from rewardkit.judge_config import JudgeConfig, VotesConfig
 from rewardkit.store.exporting import export_records
 from rewardkit.store.store import Store
 from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Rating, Response
@@ -222,6 +223,18 @@ def test_one_verdict_answers_one_question(replay):
         [ask(shown(True)), ask(shown(True)), ask(shown(True), user="And which is wittier?")]
     )
     assert once == again and other.failure == "recorded is one verdict, and this is another question"
+
+
+def test_one_verdict_is_one_vote(replay_of, rubric):
+    build, item = replay_of
+    who = Annotator.of("judge", "strong", model="strong")
+    said = Label.of(item.comparison.id, who.id, choice="a", order_shown="ab", rationale="Fine.\nVerdict: A")
+    config = JudgeConfig(backend="fake", orders=("ab",), max_failure_rate=1.0)
+    voted = Voted(PairwiseTextV1(), VotesConfig(count=8))
+    _, label = judge_comparisons([item], Judge(build(who, said), voted, rubric), config)
+    assert label.status == "failed" and label.reason.startswith("7 of 8 votes failed: not recorded")
+    _, alone = judge_comparisons([item], Judge(build(), PairwiseTextV1(), rubric), config)
+    assert alone.choice == "a"
 
 
 def test_who_is_recorded_is_said_where_a_name_is_wrong(replay, recorded):
