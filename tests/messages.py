@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 JUDGING = runpy.run_path(str(Path(__file__).parent / "judging.py"))
-KINDS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 529: "overloaded_error"}
+KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
 
 
 class Messaging(JUDGING["Judging"]):
