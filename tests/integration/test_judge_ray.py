@@ -1,15 +1,23 @@
-"""The judge on a Ray cluster of three nodes on loopback: the labels are those of one machine, whatever happens."""
+"""The judge on a Ray cluster of two nodes on loopback: the labels are those of one machine, whatever happens."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from rewardkit.config import JobConfig
+from rewardkit.jobs import pipeline
+from rewardkit.jobs.cluster import pool as module
+from rewardkit.jobs.cluster.pool import Pool
+from rewardkit.jobs.cluster.worker import ShardWork
+from rewardkit.judge_config import JudgeConfig
 from rewardkit.store.store import Store
 
 from .conftest import THIRD_PARTY
@@ -23,21 +31,21 @@ pytestmark = [
 LOOPBACK = "127.0.0.2"
 SMALL = 80 * 1024**2
 QUICK = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
+NODE = {"num_cpus": 1, "object_store_memory": SMALL, "node_ip_address": LOOPBACK, "include_dashboard": False}
 MEASURED = {"created_at", "seconds"}
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Three nodes of one processor each; the head has none to judge with."""
+    """Two nodes of one processor each."""
     pytest.importorskip("ray", reason='needs the extra ray: pip install "rewardkit[ray]"')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("PYTHONPATH", str(THIRD_PARTY))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(THIRD_PARTY), os.environ.get("PYTHONPATH", "")]))
         patch.setenv("SLOW_SECONDS", "0.2")
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK}
-        made = Cluster(True, head_node_args={**head, "object_store_memory": SMALL, "node_ip_address": LOOPBACK})
+        made = Cluster(True, head_node_args={**NODE, "_system_config": QUICK})
         try:
             yield made
         finally:
@@ -45,28 +53,33 @@ def cluster():
 
 
 @pytest.fixture
-def nodes(cluster):
-    """Two nodes with a processor each, beside the head."""
-    added = [
-        cluster.add_node(num_cpus=1, object_store_memory=SMALL, node_ip_address=LOOPBACK, include_dashboard=False)
-        for _ in range(2)
-    ]
-    yield added
-    for node in added:
-        if node in cluster.list_all_nodes():
-            cluster.remove_node(node)
+def node(cluster):
+    """The node beside the head; a new one where a test has ended it."""
+    return next(iter(cluster.worker_nodes), None) or cluster.add_node(**NODE)
+
+
+@pytest.fixture(scope="module")
+def prepared(pipeline_settings, tmp_path_factory):
+    """A config, and a folder with two workspaces: comparisons wait in the one; the other is judged, here alone."""
+    folder, judge = tmp_path_factory.mktemp("prepared"), {"backend": "slow", "rating_protocol": "rating.v1"}
+    settings = {**pipeline_settings, "judge": {**pipeline_settings["judge"], **judge, "limit": 60, "ray_shard": 8}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(THIRD_PARTY)
+        config = JobConfig.model_validate(settings)
+        for stage in ("import", "simulate"):
+            pipeline.run_one(stage, config)
+        shutil.copytree(folder / "w", folder / "alone")
+        pipeline.run_one("judge", config.model_copy(update={"workspace": Path("alone")}))
+    return settings, folder
 
 
 @pytest.fixture
-def job(rewardkit, third_party, settings, write, here):
-    """The job's config, in whose store comparisons wait; a copy of the workspace is judged on this machine alone."""
-    settings["judge"] |= {"backend": "slow", "rating_protocol": "rating.v1", "limit": 60, "ray_shard": 8}
-    path = write(settings)
-    assert rewardkit("import", settings["import"]["files"][0], "--to", "w/rewardkit.db", "--source", "sample").code == 0
-    assert rewardkit("simulate", path).code == 0
-    shutil.copytree(here / "w", here / "alone")
-    assert rewardkit("judge", path, "--set", "workspace=alone").code == 0
-    return path
+def job(prepared, write, here):
+    """The job's config, beside copies of both workspaces."""
+    settings, folder = prepared
+    shutil.copytree(folder, here, dirs_exist_ok=True)
+    return write(settings)
 
 
 def on(cluster, job, *more):
@@ -94,57 +107,56 @@ def wait_for(condition, process):
         time.sleep(0.05)
 
 
-def test_a_clusters_labels_are_those_of_one_machine(cluster, nodes, job, start, here):
+def test_an_interruption_a_kill_and_a_node_that_dies_cost_no_label(cluster, node, job, start, here):
     process = start(*on(cluster, job))
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0 and "labels ok: 120" in out, err
+    wait_for(lambda: len(shards(here, "added")) >= 1, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 130 and "the cluster finishes what is under way" in err and "Traceback" not in err, err
+    first, added = said(here / "w/rewardkit.db"), len(shards(here, "added"))
+    assert not shards(here, "said") and first
+    process = start(*on(cluster, job))
+    wait_for(lambda: len(shards(here, "added")) >= added + 2, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    second, added = said(here / "w/rewardkit.db"), len(shards(here, "added"))
+    assert first.items() < second.items()
+    process = start(*on(cluster, job))
+    # What was said and not yet added is added first; then a node ends while it judges.
+    wait_for(lambda: len(shards(here, "added")) >= added + 4, process)
+    cluster.remove_node(node, allow_graceful=False)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0 and "is lost" in err and " 0 labels are there already" not in err, err
+    # What a cluster says is what one machine says.
     expected = said(here / "alone/rewardkit.db")
-    assert said(here / "w/rewardkit.db") == expected and len(expected) > 240
+    assert second.items() < expected.items() and said(here / "w/rewardkit.db") == expected and len(expected) > 240
     # What came back is kept as Parquet, and nothing is left of what was asked.
     kept = [row["id"] for path in shards(here, "added") for row in pq.read_table(path).to_pylist()]
     assert sorted(kept) == sorted(expected) and len(shards(here, "added")) > 15
     assert not shards(here, "said") and not list((here / "w/runs/small/judge/shards").glob("*/asked-*"))
 
 
-def test_a_node_that_dies_costs_its_shard_and_no_label(cluster, nodes, job, start, here):
-    process = start(*on(cluster, job))
-    wait_for(lambda: len(shards(here, "added")) >= 2, process)
-    cluster.remove_node(nodes[0], allow_graceful=False)
-    _, err = process.communicate(timeout=240)
-    assert process.returncode == 0 and "is lost" in err, err
-    assert said(here / "w/rewardkit.db") == said(here / "alone/rewardkit.db")
-
-
-def test_a_job_that_is_killed_goes_on_where_it_was(cluster, nodes, job, start, here):
-    process = start(*on(cluster, job))
-    wait_for(lambda: len(shards(here, "added")) >= 3, process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    before = said(here / "w/rewardkit.db")
-    assert before
-    again = start(*on(cluster, job))
-    _, err = again.communicate(timeout=240)
-    assert again.returncode == 0 and " 0 labels are there already" not in err, err
-    after, expected = said(here / "w/rewardkit.db"), said(here / "alone/rewardkit.db")
-    assert before.items() <= after.items() and after == expected
-    assert not shards(here, "said")
-
-
-def test_an_interruption_keeps_what_is_under_way(cluster, nodes, job, start, here):
-    process = start(*on(cluster, job))
-    wait_for(lambda: len(shards(here, "added")) >= 2, process)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=240)
-    assert process.returncode == 130 and "the cluster finishes what is under way" in err and "Traceback" not in err, err
-    assert not shards(here, "said") and 0 < len(said(here / "w/rewardkit.db")) < len(said(here / "alone/rewardkit.db"))
-
-
-def test_failures_are_counted_over_all_shards(cluster, nodes, job, start, here):
+def test_failures_are_counted_over_all_shards(cluster, node, job, start, here):
     process = start(*on(cluster, job, "--set", "judge.max_tokens=3"))
     _, err = process.communicate(timeout=240)
     assert process.returncode == 1 and "judgements failed" in err and "longer than max_tokens (3)" in err, err
     failed = [each for each in said(here / "w/rewardkit.db").values() if each["status"] == "failed"]
     assert 0 < len(failed) < 120
+
+
+def test_a_judge_that_is_ready_waits_for_no_other(cluster, node, monkeypatch):
+    import ray
+
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    try:
+        asleep = ray.remote(num_cpus=0)(lambda seconds: time.sleep(seconds))
+        pool = Pool(None, JudgeConfig(backend="fake"), lambda *_: None)
+        quick, slow = (ShardWork("labels", Path(name), Path(name), 1) for name in ("quick", "slow"))
+        pool._busy = {asleep.remote(0): (None, quick), asleep.remote(8): (None, slow)}
+        monkeypatch.setattr(module, "SECONDS", 60.0)
+        assert list(pool._wait()) == [quick]
+    finally:
+        ray.shutdown()
 
 
 def test_one_is_started_here_where_none_is_named(job, start, here):
@@ -154,7 +166,7 @@ def test_one_is_started_here_where_none_is_named(job, start, here):
     assert said(here / "w/rewardkit.db") == said(here / "alone/rewardkit.db")
 
 
-def test_an_address_at_which_nobody_listens_is_refused(job, refused):
+def test_an_address_at_which_nobody_listens_is_refused(third_party, job, refused):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         closed = f"127.0.0.1:{probe.getsockname()[1]}"
