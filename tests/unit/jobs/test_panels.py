@@ -61,7 +61,7 @@ def test_each_judge_labels_everything_in_its_own_name(job):
 
 def test_a_bad_judge_does_not_keep_the_others_from_judging(job):
     asked = job([{"name": "sick", "max_tokens": 1}, EDITOR, {"name": "ill", "max_tokens": 2}])
-    with pytest.raises(JobFailed, match=r"(?s)2 of 3 judges failed: sick: 12 of 12 .*\(1\).*; ill: 12 of 12 .*\(2\)"):
+    with pytest.raises(JobFailed, match=r"(?s)2 of 3 judges failed: sick: 12 of 12 .*; ill: 12 of 12 "):
         run_one("judge", asked.config)
     with Store.open(asked.config.database, create=False) as store:
         names = {each.id: each.name.rpartition("/")[2] for each in store.annotators().values()}
