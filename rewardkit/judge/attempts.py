@@ -137,7 +137,7 @@ class Terms:
         self._served = found.served
         return ""
 
-    def refused(self, request: Request, status: int, said: str, wait: float | None = None) -> Exception:
+    def refused(self, request: Request, status: int, said: str, wait: float | None = None) -> Wrong | ModelError:
         """Return what a status means: for this request, or for all of them.
 
         Args:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rewardkit.errors import JobFailed, ModelError, RewardkitError, UserError
 from rewardkit.jobs.cluster.ledger import Call, SharedAnswers, SharedBudget
+from rewardkit.judge.failures import reason_of
 from rewardkit.judge.judges import Judges, open_judges
 from rewardkit.judge.running import judge_comparisons, judge_ratings
 from rewardkit.judge.shards import read_pairs, read_ratings
@@ -147,7 +148,7 @@ class ShardJudge:
                 yield answer
                 unreported += 1
                 if answer.status == "failed":
-                    failed[answer.reason] += 1
+                    failed[reason_of(answer)] += 1
                 if time.monotonic() - told >= REPORTED_EVERY:
                     if not self._call("answered", self._name, unreported, failed):
                         return
