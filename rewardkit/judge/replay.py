@@ -142,8 +142,8 @@ def _read(model: str, replay: ReplayConfig) -> Recorded:
             ratings = [rating for rating in store.records("ratings") if rating.annotator_id in named]
             _refuse_several([named[who] for who in {said.annotator_id for said in (*labels, *ratings)}], model)
             recorded = Recorded()
-            _add_labels(recorded, sorted(labels, key=_rank), replay.order)
-            _add_ratings(recorded, sorted(ratings, key=_rank))
+            _add_labels(recorded, labels, replay.order)
+            _add_ratings(recorded, ratings)
             return recorded
 
 
@@ -166,7 +166,7 @@ def _rank(said: Label | Rating) -> tuple[bool, float]:
 
 
 def _add_labels(recorded: Recorded, labels: Iterable[Label], otherwise: Order | None) -> None:
-    for label in labels:
+    for label in sorted(labels, key=_rank):
         # The first of several is what is replayed: repeats are no answers to the same question asked once.
         order = label.order_shown or otherwise
         if label.repeat:
@@ -178,7 +178,7 @@ def _add_labels(recorded: Recorded, labels: Iterable[Label], otherwise: Order | 
 
 
 def _add_ratings(recorded: Recorded, ratings: Iterable[Rating]) -> None:
-    for rating in ratings:
+    for rating in sorted(ratings, key=_rank):
         if not rating.repeat:
             recorded.said.setdefault(f"{rating.response_id} {rating.criterion}", rating)
 

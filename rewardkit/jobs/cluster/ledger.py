@@ -288,3 +288,7 @@ class SharedAnswers(AnswerCache):
     def taken(self, batch: str, keys: Iterable[str], answers: Mapping[str, Completion]) -> None:
         """Write a batch's answers and forget it, as far as these questions go."""
         self._call("answers", "taken", batch, list(keys), answers)
+
+    def forget(self, batch: str) -> None:
+        """Forget a batch of which no answer will come."""
+        self._call("answers", "forget", batch)
