@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rewardkit import runs
-from rewardkit.jobs import guidance
+from rewardkit.jobs import guidance, paying
 from rewardkit.jobs.costs import JUDGING, Work
 from rewardkit.jobs.guidance import examples_of
 from rewardkit.jobs.judging_groups import groups_left, pair_ids, say_too_large
@@ -91,9 +91,9 @@ def _label(store: Store, judge: Judge[PairProtocol], config: JudgeConfig, kept: 
         config,
         already=there(store, judge),
         total=store.counts().get("comparisons", 0),
-        spent=sum(map(store.spent, payers)),
+        spent=paying.spent(store, judge, payers),
     )
-    _keep(store, stream, ("judge", ahead.estimate.records), kept)
+    _keep(store, stream, ("judge", ahead.estimate.records), kept, judge)
 
 
 def _rank(store: Store, judge: Judge[ListProtocol], config: JudgeConfig, kept: Kept, payers: list[str]) -> None:
@@ -108,9 +108,9 @@ def _rank(store: Store, judge: Judge[ListProtocol], config: JudgeConfig, kept: K
         judge,
         config,
         total=store.counts().get("comparisons", 0),
-        spent=sum(map(store.spent, payers)),
+        spent=paying.spent(store, judge, payers),
     )
-    _keep(store, stream, ("judge: groups", estimate.records), kept)
+    _keep(store, stream, ("judge: groups", estimate.records), kept, judge)
 
 
 def _rate(store: Store, judge: Judge[RatingProtocol], config: JudgeConfig, kept: Kept, payers: list[str]) -> None:
@@ -120,9 +120,9 @@ def _rate(store: Store, judge: Judge[RatingProtocol], config: JudgeConfig, kept:
     rated = rated_there(store, judge)
     estimate = estimate_ratings(_texts(store), judge, config, already=rated)
     log(f"judge: ratings: {estimate}, {rated.count} are there already")
-    again, spent = rated_there(store, judge), sum(map(store.spent, payers))
+    again, spent = rated_there(store, judge), paying.spent(store, judge, payers)
     stream = judge_ratings(_texts(store), judge, config, already=again, spent=spent)
-    _keep(store, stream, ("judge: ratings", estimate.records + estimate.checked), kept)
+    _keep(store, stream, ("judge: ratings", estimate.records + estimate.checked), kept, judge)
 
 
 @dataclass(frozen=True)
@@ -190,9 +190,12 @@ def _texts(store: Store) -> Iterator[RatedTexts]:
     return (RatedTexts(response, prompt) for response, prompt in store.responses_with_prompts())
 
 
-def _keep(store: Store, records: Generator[Any, None, None], expected: tuple[str, int], kept: Kept) -> None:
+def _keep(
+    store: Store, records: Generator[Any, None, None], expected: tuple[str, int], kept: Kept, judge: Judge[Any]
+) -> None:
     """Commit records as they come; of each judge its name, too. However it ends, nothing is asked any more."""
-    with progress(*expected) as advance, Keeper(store, kept, advance) as keeper, _settled(), closing(records):
+    told = paying.told(judge)
+    with progress(*expected) as advance, Keeper(store, kept, advance, told) as keeper, _settled(), closing(records):
         for record in records:
             keeper.keep(record)
 

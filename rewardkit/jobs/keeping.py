@@ -7,6 +7,7 @@ it said uncommitted if only its next word could commit it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from types import TracebackType
@@ -56,10 +57,13 @@ class Keeper:
         store: Into which they go.
         kept: Where they are counted.
         advance: Told of each commit.
+        committed: Told the ids of what was committed.
     """
 
-    def __init__(self, store: Store, kept: Kept, advance: Advance) -> None:
-        self._store, self._kept, self._advance = store, kept, advance
+    def __init__(
+        self, store: Store, kept: Kept, advance: Advance, committed: Callable[[list[str]], None] = lambda _: None
+    ) -> None:
+        self._store, self._kept, self._advance, self._committed = store, kept, advance, committed
         self._waiting: list[Record] = []
         self._hand, self._commit_lock, self._ended = Lock(), Lock(), Event()
         self._broken: BaseException | None = None
@@ -114,6 +118,7 @@ class Keeper:
                 with self._hand:
                     self._waiting = batch + self._waiting
                 raise
+            self._committed([record.id for record in batch if isinstance(record, Label | Rating)])
             answers = self._kept.add(batch)
         self._advance(answers, self._kept.note)
 

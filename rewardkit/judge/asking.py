@@ -59,6 +59,7 @@ class Asking:
         try:
             tokens = question.tokens + question.request.reply_tokens
             await asyncio.sleep(max(self.requests.wait_for(1), self.tokens.wait_for(tokens)))
+            question.sending()
             completion = await self._asked(question.request)
             self.pace.went_well()
             return completion

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from rewardkit.errors import ModelError
 from rewardkit.judge.batch_posts import Post
-from rewardkit.judge.cache import AnswerCache, answer_key
+from rewardkit.judge.cache import AnswerCache, answer_key, payer
 from rewardkit.judge.contract import Completion, Request
 from rewardkit.judge.keepable import sane
 from rewardkit.judge_config import ServerConfig
@@ -109,6 +109,11 @@ class Terms:
     _served: str = ""
     _went_well: bool = False
 
+    @property
+    def payer(self) -> str:
+        """In whose name it is noted what answers cost."""
+        return payer(self.model, self.server.url.rstrip("/"))
+
     def key_of(self, request: Request) -> str:
         """Return the key under which the answer is kept."""
         return answer_key(self.dialect.name, self.server.url, self.dialect.body(request), request)
@@ -156,9 +161,8 @@ class Terms:
 
     def refusal(self, request: Request, error: Any) -> Exception:
         """Return what a status error of a provider's package means."""
-        return self.refused(
-            request, error.status_code, complaint(error), seconds(error.response.headers.get("retry-after"))
-        )
+        wait = seconds(error.response.headers.get("retry-after"))
+        return self.refused(request, error.status_code, complaint(error), wait)
 
     def safe(self, text: str) -> str:
         """Return a text without the key, which some servers repeat, and without what no file can hold."""
@@ -183,6 +187,7 @@ class Question:
     attempts: int = 0
     _begun: float = field(default_factory=time.perf_counter)
     _lost: float = 0.0
+    _noted: float = 0.0
     _paid_again: int = 0
     _key: str = ""
 
@@ -201,20 +206,28 @@ class Question:
         if self.tokens > most:
             return Completion(tokens=self.tokens, failure=f"the request is longer than max_tokens ({most})")
         found = cache.find(self.key) if cache else None
-        if found is not None and (other := self.terms.other_model(found)):
-            return Completion(tokens=self.tokens, attempts=0, cost=found.cost, failure=other)
-        return found
+        other = self.terms.other_model(found) if found else ""
+        return Completion(attempts=0, cost=found.cost, key=found.key, failure=other) if found and other else found
 
-    def answered(self, found: Completion, *, kept: bool = False) -> Completion:
+    def sending(self) -> None:
+        """Note what is about to be paid: a process that is killed before the answer comes has paid it all the same."""
+        price = cost_of(self.terms.server, self.tokens, self.request.reply_tokens or 1)
+        if price and self.terms.cache:
+            self.terms.cache.pay(self.key, self.terms.payer, price)
+            self._noted += price
+
+    def answered(self, found: Completion, *, kept: bool = False, paid: bool = True) -> Completion:
         """Return an answer with what it took, and keep it.
 
         Args:
             found: What was read.
             kept: Whether it is kept already.
+            paid: Whether this question pays for it; False where another one like it does.
         """
         if self.terms.cache and not kept:
             self.terms.cache.keep({self.key: found})
-        return self._ended(found, cost_of(self.terms.server, found.tokens, found.reply_tokens))
+        cost = cost_of(self.terms.server, found.tokens, found.reply_tokens)
+        return self._ended(found, cost if paid or cost is None else 0.0)
 
     def failed(self, wrong: Wrong) -> Completion | None:
         """Return the failure that it ends with; None where it is to be asked once more."""
@@ -232,6 +245,9 @@ class Question:
 
     def _ended(self, found: Completion, cost: float | None) -> Completion:
         cost = None if cost is None else cost + self._lost
+        if self.terms.cache and (cost or self._noted):
+            self.terms.cache.pay(self.key, self.terms.payer, (cost or 0.0) - self._noted)
+            found = replace(found, key=self.key if cost else "")
         taken = time.perf_counter() - self._begun
         return replace(found, attempts=self.attempts, paid_again=self._paid_again, cost=cost, seconds=taken)
 

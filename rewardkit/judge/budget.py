@@ -41,7 +41,8 @@ class Budget:
     def reserve(self, amount: float) -> bool:
         """Set an amount aside; False where it is not there now."""
         with self._lock:
-            if self.most is not None and self.spent + self._reserved + amount > self.most:
+            # What is there already is for nothing, however much more than was thought is spent.
+            if amount and self.most is not None and self.spent + self._reserved + amount > self.most:
                 return False
             self._reserved += amount
             return True

@@ -1,15 +1,16 @@
 """Answers that were bought, kept beside the workspace's database, so that none is bought twice.
 
 An answer is written the moment it comes, before it becomes a label: a process that is killed loses none. It is found
-again by a hash of all that can change it (`answer_key`). Failures are never kept. Batches that a provider works on are
-noted here too, by what they ask, so that whoever comes back waits for them and does not send them again.
+again by a hash of all that can change it (`answer_key`). Failures are never kept. What was paid, for failures too, is
+noted from before a request is sent until a label or rating that tells of it is committed. Batches that a provider works
+on are noted here too, by what they ask, so that whoever comes back waits for them and does not send them again.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -32,7 +33,11 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS batches (key TEXT NOT NULL, batch TEXT NOT NULL, PRIMARY KEY (key, batch))"
     " WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS unlabelled (key TEXT PRIMARY KEY, payer TEXT NOT NULL, cost REAL NOT NULL)"
+    " WITHOUT ROWID",
 )
+NOTHING = 1e-12
+"""What is left of a cost that was taken away again is no money."""
 
 
 @runtime_checkable
@@ -60,6 +65,16 @@ def answer_key(provider: str, url: str, body: Mapping[str, Any], request: Reques
     return content_id("answer", FORMAT, provider, url.rstrip("/"), json.dumps([body, reading], sort_keys=True))
 
 
+def payer(model: str, revision: str) -> str:
+    """Return the name under which it is noted what a model's answers cost.
+
+    Args:
+        model: Its name.
+        revision: Where it is.
+    """
+    return f"{model} at {revision}"
+
+
 class AnswerCache:
     """Answers by key, in one file.
 
@@ -73,16 +88,26 @@ class AnswerCache:
     def __init__(self, place: Path | None = None) -> None:
         self._place, self._lock = place, Lock()
         self._opened: sqlite3.Connection | None = None
+        # Keys whose cost was told already, or is about to be; accounts by the id of the record that tells of them.
+        self._told: set[str] = set()
+        self._owed: dict[str, Sequence[tuple[str, float]]] = {}
         self.hits = 0
 
     def find(self, key: str) -> Completion | None:
-        """Return the answer to a question that was answered before; it costs nothing now."""
+        """Return the answer to a question that was answered before.
+
+        Its cost is what was paid for it and no label tells of yet; nothing is paid now.
+        """
+        found = "SELECT answer, cost FROM answers LEFT JOIN unlabelled USING (key) WHERE key = ?"
         with self._connection() as connection:
-            row = connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+            row = connection.execute(found, (key,)).fetchone()
             if row is None:
                 return None
             self.hits += 1
-            return Completion(**json.loads(row[0]), attempts=0, cost=0.0)
+            cost = 0.0 if key in self._told else row[1] or 0.0
+            if cost:
+                self._told.add(key)
+            return Completion(**json.loads(row[0]), attempts=0, cost=cost, key=key if cost else "")
 
     def holds(self, key: str) -> bool:
         """Tell whether there is an answer, without taking it."""
@@ -129,6 +154,35 @@ class AnswerCache:
         """Forget a batch of which no answer will come: whoever asks again sends it anew."""
         with self._connection() as connection, connection:
             connection.execute("DELETE FROM batches WHERE batch = ?", (batch,))
+
+    def pay(self, key: str, payer: str, amount: float) -> None:
+        """Note what is paid for a question, or was noted too much of it (below 0), before a label tells of it."""
+        note = "INSERT INTO unlabelled VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET cost = cost + excluded.cost"
+        with self._connection() as connection, connection:
+            self._told.add(key)
+            connection.execute(note, (key, payer, amount))
+            connection.execute("DELETE FROM unlabelled WHERE key = ? AND cost < ?", (key, NOTHING))
+
+    def unlabelled(self, payer: str) -> float:
+        """Return what was paid in a payer's name and no label or rating tells of."""
+        with self._connection() as connection:
+            row = connection.execute("SELECT TOTAL(cost) FROM unlabelled WHERE payer = ?", (payer,)).fetchone()
+            return float(row[0])
+
+    def told_by(self, record: str, accounts: Sequence[tuple[str, float]]) -> None:
+        """Take note of which costs a record tells, by key; they stay noted until it is committed."""
+        self._owed[record] = accounts
+
+    def committed(self, records: Iterable[str]) -> None:
+        """Forget costs of which committed records tell. A kill before that leaves them noted: too much, never less."""
+        accounts = [account for record in records for account in self._owed.pop(record, ())]
+        if accounts:
+            with self._connection() as connection, connection:
+                less = "UPDATE unlabelled SET cost = cost - ? WHERE key = ?"
+                connection.executemany(less, [(cost, key) for key, cost in accounts])
+                none = "DELETE FROM unlabelled WHERE key = ? AND cost < ?"
+                connection.executemany(none, [(key, NOTHING) for key, _ in accounts])
+                self._told.difference_update(key for key, _ in accounts)
 
     def close(self) -> None:
         """Close the file."""

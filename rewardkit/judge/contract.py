@@ -78,7 +78,9 @@ class Completion:
         served: The model that answered, as a server calls it; names stand for other models as time goes by.
         attempts: How often it was asked for.
         paid_again: How many further attempts were set money aside for.
-        cost: Of all attempts; None where nobody knows the prices.
+        cost: Of all attempts; None where nobody knows the prices. Of an answer from before (no attempts) what it cost
+            then, if no label tells of that yet.
+        key: Under which the cost is noted until a label tells of it; empty where it is not.
         seconds: This request's share of the time that its batch took.
         was_cut: Whether the reply goes on beyond `reply_tokens`, where the request allows that.
         failure: Why there is no answer; empty if there is one.
@@ -93,6 +95,7 @@ class Completion:
     attempts: int = 1
     paid_again: int = 0
     cost: float | None = None
+    key: str = ""
     seconds: float = 0.0
     was_cut: bool = False
     failure: str = ""

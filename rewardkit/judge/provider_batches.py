@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
 
@@ -220,8 +220,7 @@ class Batches:
         told: Answers = []
         for place, asker in enumerate(askers):
             if isinstance(read, Completion):
-                found = asker.question.answered(read, kept=True)
-                told.append((asker.number, found if place == 0 else replace(found, cost=found.cost and 0.0)))
+                told.append((asker.number, asker.question.answered(read, kept=True, paid=place == 0)))
             elif (ended := asker.question.failed(read)) is not None:
                 told.append((asker.number, ended))
             else:

@@ -13,6 +13,7 @@ from itertools import count, islice, takewhile
 from typing import Generic
 
 from rewardkit.judge.budget import Budget
+from rewardkit.judge.cache import Caching
 from rewardkit.judge.contract import (
     Backend,
     Completion,
@@ -199,6 +200,7 @@ class _Talks(Generic[R]):
         # Asked once: whether a class has all of a protocol takes as long as a question does.
         self._price = backend.price if isinstance(backend, Priced) else None
         self._budget = budget
+        self._cache = backend.cache if isinstance(backend, Caching) else None
         self._next: deque[tuple[Talk[R], int]] = deque()
         self._waiting: dict[int, tuple[Talk[R], int, float, str]] = {}
         self._replies: Remembered[tuple[Talk[R], int]] = Remembered(backend)
@@ -236,7 +238,9 @@ class _Talks(Generic[R]):
     def answered(self, number: int, completion: Completion) -> None:
         """Take an answer; what it completes is among `records`, or asks on."""
         talk, place, price, key = self._waiting.pop(number)
-        self._budget.settle(price * (1 + completion.paid_again), completion.cost or 0.0)
+        # What an answer from before cost is among what was spent when the run began.
+        cost = completion.cost or 0.0 if completion.attempts else 0.0
+        self._budget.settle(price * (1 + completion.paid_again), cost)
         # Who waited comes before anybody new, and finds the reply; of a failure the first of them asks once more.
         self._next.extendleft(reversed(self._replies.answered(key, completion)))
         self._take(talk, place, completion)
@@ -248,6 +252,10 @@ class _Talks(Generic[R]):
     def _ask_on(self, talk: Talk[R]) -> None:
         self._next.extend((talk, place) for place in range(len(talk.questions)))
         if talk.record is not None:
+            if talk.paid and self._cache is not None:
+                # Of several records the last tells: until it is committed, all of the cost stays noted.
+                last = talk.record[-1] if isinstance(talk.record, tuple) else talk.record
+                self._cache.told_by(last.id, talk.paid)
             self.records.append(talk.record)
 
 

@@ -18,6 +18,7 @@ class Talk(Generic[R]):
     Attributes:
         questions: Those of this round; none when there is a record.
         record: What came of the answers; None before the last of them.
+        paid: What the answers cost, by the key under which that is noted.
     """
 
     def __init__(self, task: Task[R]) -> None:
@@ -25,6 +26,7 @@ class Talk(Generic[R]):
         self._answers: dict[int, Completion] = {}
         self.questions: tuple[Request, ...] = ()
         self.record: R | None = None
+        self.paid: list[tuple[str, float]] = []
         self._go_on(None)
 
     def answer(self, place: int, completion: Completion) -> bool:
@@ -34,6 +36,8 @@ class Talk(Generic[R]):
             place: Of the question among `questions`.
             completion: The answer.
         """
+        if completion.key and completion.cost:
+            self.paid.append((completion.key, completion.cost))
         if len(self.questions) == 1:
             self._go_on((completion,))
             return True

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rewardkit.judge.backends import open_backend
-from rewardkit.judge.cache import AnswerCache
+from rewardkit.judge.cache import AnswerCache, payer
 from rewardkit.judge.contract import Request
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.store.store import Store
@@ -148,3 +148,60 @@ def test_what_was_bought_becomes_labels_where_the_labels_were_lost(server, works
     assert {(each.comparison_id, each.order_shown): each.p_a for each in after} == before
     assert sum(each.cost for each in after) == 0.0
     assert f"{2 * ITEMS} answers from the cache" in err and json.loads(out)["answers from the cache"] == 2 * ITEMS
+
+
+def spent_on(server, asked):
+    """Return what the server worked for, by its count of tokens."""
+    signs = [sum(len(message["content"]) for message in body["messages"]) for *_, body in asked]
+    return sum(-(-sign // 4) for sign in signs) * 1000.0 / 1e6
+
+
+@pytest.mark.slow
+def test_what_was_bought_and_became_no_label_is_spent_all_the_same(server, workspace):
+    """Killed again and again before a label is committed, a job never pays more than it may."""
+    server.delay = 0.02
+    most = 14.0
+    config = json.loads((workspace / "judge.yaml").read_text())
+    config["judge"]["max_cost"] = most
+    (workspace / "judge.yaml").write_text(json.dumps(config))
+    for _ in range(3):
+        before = len(server.asked)
+        process = start(workspace)
+        while len(server.asked) < before + 14 and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    while server.under_way:
+        time.sleep(0.01)
+    server.delay = 0.0
+    process = start(workspace)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode != 0 and "the budget is used up" in err
+    paid = spent_on(server, server.asked)
+    assert 0.7 * most < paid <= most
+    # All of it is known: what labels tell, and what was under way when the process was killed.
+    with Store.open(workspace / "rewardkit.db") as store:
+        (judge,) = (each for each in store.annotators().values() if each.kind == "judge")
+        labelled = store.spent(judge.id)
+    cache = AnswerCache(workspace / "judge-cache.db")
+    assert labelled + cache.unlabelled(payer(judge.model, judge.revision)) == pytest.approx(paid, rel=0.1)
+    cache.close()
+
+
+def test_the_cost_of_an_answer_goes_to_the_label_that_tells_of_it(server, tmp_path):
+    server.reset()
+    place = tmp_path / "c.db"
+    (bought,) = backend(server, AnswerCache(place)).complete([ask("well")])
+    who = payer("m", server.url)
+    # The process was killed: the next one finds the answer with what it cost, once.
+    cache = AnswerCache(place)
+    assert cache.unlabelled(who) == bought.cost == pytest.approx(0.006)
+    first, again = backend(server, cache, concurrency=1).complete([ask("well")] * 2)
+    assert sorted([first.cost, again.cost]) == [0.0, bought.cost] and first.attempts == again.attempts == 0
+    cache.told_by("a label", [(each.key, each.cost) for each in (first, again) if each.key])
+    assert cache.unlabelled(who) == bought.cost
+    cache.committed(["a label"])
+    assert cache.unlabelled(who) == 0.0 and AnswerCache(place).find(bought.key).cost == 0.0
+    # A failure that was paid is noted too, and what was not paid is not.
+    failed, refused = backend(server, cache, attempts=1).complete([ask("half"), ask("dead")])
+    assert cache.unlabelled(who) == failed.cost > 0.0 == refused.cost

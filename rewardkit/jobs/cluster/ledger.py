@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -266,7 +266,7 @@ class SharedAnswers(AnswerCache):
     def find(self, key: str) -> Completion | None:
         """Return the answer to a question that was answered before."""
         found: Completion | None = self._call("answers", "find", key)
-        return found
+        return found and replace(found, cost=0.0, key="")
 
     def holds(self, key: str) -> bool:
         """Tell whether there is an answer, without taking it."""
@@ -275,6 +275,12 @@ class SharedAnswers(AnswerCache):
     def keep(self, answers: Mapping[str, Completion]) -> None:
         """Write answers, by key."""
         self._call("answers", "keep", answers)
+
+    def _elsewhere(self, *_: Any, **__: Any) -> Any:
+        """Leave it to the ledger to know what is paid, and what of it is on record."""
+        return 0.0
+
+    pay = told_by = committed = unlabelled = _elsewhere
 
     def sent(self, batch: str, keys: Iterable[str]) -> None:
         """Note that a provider works on a batch."""
