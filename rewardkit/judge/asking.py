@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rewardkit.judge.attempts import UNREADABLE, Question, Terms, Wrong, pause, unreadable
 from rewardkit.judge.contract import Completion, Request
 from rewardkit.judge.pacing import Allowance, Pace
+from rewardkit.progress import log
 
 UNSENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 """Errors before anything is sent, by name: the providers' packages do not all use the same HTTP client."""
@@ -21,6 +22,9 @@ class Asking:
     Attributes:
         client: Of the provider's package.
         terms: On which requests are sent.
+        asked: Requests that have no answer yet.
+        sent: Those of them that the server works on.
+        ending: Whether nothing is sent any more.
     """
 
     client: Any
@@ -28,6 +32,9 @@ class Asking:
     pace: Pace = field(init=False)
     requests: Allowance = field(init=False)
     tokens: Allowance = field(init=False)
+    asked: set[asyncio.Task[Any]] = field(default_factory=set)
+    sent: set[asyncio.Task[Any]] = field(default_factory=set)
+    ending: bool = False
 
     def __post_init__(self) -> None:
         server = self.terms.server
@@ -40,14 +47,16 @@ class Asking:
         Raises:
             ModelError: No request can be answered like this.
         """
-        question = Question(request, self.terms)
+        task, question = _this_task(), Question(request, self.terms)
+        self.asked.add(task)
+        task.add_done_callback(self.asked.discard)
         if (known := question.known()) is not None:
             return known
         while True:
             try:
                 found = await self._once(question)
             except Wrong as wrong:
-                if (ended := question.failed(wrong)) is not None:
+                if (ended := question.failed(replace(wrong, again=wrong.again and not self.ending))) is not None:
                     return ended
                 await asyncio.sleep(pause(wrong, question.attempts))
                 continue
@@ -60,7 +69,7 @@ class Asking:
             tokens = question.tokens + question.request.reply_tokens
             await asyncio.sleep(max(self.requests.wait_for(1), self.tokens.wait_for(tokens)))
             question.sending()
-            completion = await self._asked(question.request)
+            completion = await self._sent(question.request)
             self.pace.went_well()
             return completion
         except Wrong as wrong:
@@ -69,6 +78,23 @@ class Asking:
             raise
         finally:
             self.pace.leave()
+
+    async def last_answers(self) -> None:
+        """Ask nobody any more, and wait as long as one request may take for what was sent: it is paid for, and kept."""
+        self.ending = True
+        for task in self.asked - self.sent:
+            task.cancel()
+        if self.sent:
+            log(f"judge: waiting for {len(self.sent)} answers that are under way (Ctrl-C ends it at once)")
+            await asyncio.wait(self.sent, timeout=self.terms.server.seconds)
+
+    async def _sent(self, request: Request) -> Completion:
+        task = _this_task()
+        self.sent.add(task)
+        try:
+            return await self._asked(request)
+        finally:
+            self.sent.discard(task)
 
     async def _asked(self, request: Request) -> Completion:
         terms, seconds = self.terms, self.terms.server.seconds
@@ -88,6 +114,12 @@ class Asking:
         except (sdk.APIError, *UNREADABLE) as error:
             raise unreadable(error) from error
         return terms.read(request, answer)
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None, "a coroutine that runs has a task"
+    return task
 
 
 def _unsent(error: Exception) -> bool:

@@ -123,8 +123,7 @@ class ServerBackend:
                     done = answered.get()
                     yield done, under_way.pop(done).result()
             finally:
-                for future in under_way.values():
-                    future.cancel()
+                asyncio.run_coroutine_threadsafe(asking.last_answers(), loop).result()
 
     @contextmanager
     def _asking(self, loop: asyncio.AbstractEventLoop) -> Iterator[Asking]:

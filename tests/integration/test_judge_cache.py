@@ -66,6 +66,20 @@ def test_an_answer_from_before_is_of_the_same_model_as_those_of_now(server):
     assert old.failure == "answered by the model 'served', and others by 'served-next-month'"
 
 
+def test_what_is_under_way_when_nobody_reads_on_is_kept(server):
+    server.reset()
+    server.delay = 0.2
+    cache = AnswerCache()
+    stream = backend(server, cache, concurrency=8).stream(ask(f"well-{n}") for n in range(1000))
+    next(stream)
+    stream.close()
+    asked = len(server.asked)
+    assert 8 < asked < 32
+    server.delay = 0.0
+    backend(server, cache).complete([ask(f"well-{n}") for n in range(asked)])
+    assert len(server.asked) == asked and cache.hits == asked
+
+
 def test_votes_are_drawn_one_by_one_and_each_is_kept(server):
     server.reset()
     cache = AnswerCache()
