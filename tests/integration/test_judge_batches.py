@@ -144,11 +144,13 @@ def test_a_batch_that_is_refused_as_a_whole_ends_the_job(backend, provider):
 CROWDED = "Enqueued token limit reached for m. Please try again once some in_progress batches have been completed."
 
 
+# Anthropic bounds no tokens in batches, and tells no probabilities.
+openais = pytest.mark.parametrize("provider", ["openai"], indirect=True)
+
+
 @pytest.fixture
 def crowded(provider, monkeypatch):
     """Return what gives the provider room for so many requests that are under way, and how long batches take."""
-    if provider.provider != "openai":
-        pytest.skip("Anthropic bounds no tokens in batches")
     shown = provider.RequestHandlerClass.shown
     refused, ended = set(), set()
 
@@ -165,6 +167,7 @@ def crowded(provider, monkeypatch):
     return refused
 
 
+@openais
 def test_what_the_provider_has_no_room_for_waits_and_is_sent_again(backend, provider, crowded, capsys, monkeypatch):
     provider.space = 4
     monkeypatch.setattr(provider_batches, "MOST_REQUESTS", 3)
@@ -179,6 +182,7 @@ def test_what_the_provider_has_no_room_for_waits_and_is_sent_again(backend, prov
         assert "sent again in 0.02 seconds" in said
 
 
+@openais
 def test_a_batch_that_is_larger_than_all_the_room_is_halved(backend, provider, crowded):
     provider.space = 3
     found = backend(attempts=8).complete([ask(f"well-{n}") for n in range(10)])
@@ -187,6 +191,7 @@ def test_a_batch_that_is_larger_than_all_the_room_is_halved(backend, provider, c
     assert sum(good) == 10 and max(good) <= 3
 
 
+@openais
 def test_whoever_waited_in_vain_for_room_can_run_again(backend, provider, crowded):
     provider.space, cache = 0, AnswerCache()
     with pytest.raises(JobFailed, match="has no room for the batch: Enqueued token limit"):
@@ -240,9 +245,8 @@ def test_one_row_that_concerns_all_loses_none_of_the_answers(backend, provider):
     assert not any(each.failure for each in found) and list(map(len, provider.batches.values())) == [3, 1]
 
 
+@openais
 def test_an_answer_that_no_judge_of_the_model_can_give_loses_none_of_the_others(backend, provider):
-    if provider.provider != "openai":
-        pytest.skip("Anthropic tells no probabilities at all")
     cache = AnswerCache()
     with pytest.raises(ModelError, match="no log-probabilities"):
         backend(cache).complete([Request("", "Which? silent", "", ("A", "B")), ask("well")])

@@ -139,7 +139,7 @@ def test_an_interruption_a_kill_and_a_node_that_dies_cost_no_label(cluster, node
 def test_failures_are_counted_over_all_shards(cluster, node, job, start, here):
     process = start(*on(cluster, job, "--set", "judge.max_tokens=3"))
     _, err = process.communicate(timeout=240)
-    assert process.returncode == 1 and "judgements failed" in err and "longer than max_tokens (3)" in err, err
+    assert process.returncode == 1 and "judgements failed" in err and "longer than max_tokens (" in err, err
     failed = [each for each in said(here / "w/rewardkit.db").values() if each["status"] == "failed"]
     assert 0 < len(failed) < 120
 

@@ -138,9 +138,10 @@ def test_a_whole_run_labels_in_both_orders(backend):
     assert (estimate.items, estimate.requests) == (4, 8)
     assert estimate.tokens == sum(label.tokens for label in labels)
     assert annotator.settings["dtype"] == "float32"
-    assert [label.status for label in labels] == ["ok"] * 6 + ["failed"] * 2
-    assert all("max_tokens (900)" in label.reason for label in labels[6:])
-    for label in labels[:6]:
+    # One that is too long is told at once, before any is read.
+    assert [label.status for label in labels] == ["failed"] * 2 + ["ok"] * 6
+    assert all("max_tokens (900)" in label.reason for label in labels[:2])
+    for label in labels[2:]:
         assert 0.0 < label.p_a < 1.0
         assert 0.0 <= label.metadata["mass_outside"] < 0.5
     _, *ratings = judge_ratings(good, judges.ratings, config)

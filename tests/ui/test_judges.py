@@ -175,9 +175,8 @@ def test_its_words_come_as_they_are_written_and_are_kept_only_by_hand(opened, si
 
 def test_stop_ends_the_models_work_and_nothing_is_stored(opened, site, script, model):
     before = len(kept_by(site))
-    page = opened()
+    page, asked = opened(), len(model.asked)
     watch(page)
-    asked = len(model.asked)
     page.locator("button:enabled", has_text="Stop").focus()
     page.keyboard.press("Enter")
     page.locator("#words").get_by_text("Stopped. Nothing of it is stored.").wait_for()
@@ -185,7 +184,7 @@ def test_stop_ends_the_models_work_and_nothing_is_stored(opened, site, script, m
     model.go.set()
     # The server notices that nobody reads any more, and is asked nothing further.
     assert model.left.acquire(timeout=10)
-    assert len(model.asked) == asked and len(kept_by(site)) == before
+    assert len(model.asked) == asked + 1 and len(kept_by(site)) == before
     # The next one begins anew.
     script["Write a short"] = ["All is well.\n"]
     watch(page, "All is well.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -196,7 +197,9 @@ def test_strangers_words_are_shown_and_do_not_act(store, pairs, look):
 
 
 def run(work):
-    return asyncio.run(asyncio.wait_for(work, 20))
+    # A browser test of the same run keeps a loop in this thread.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asyncio.wait_for(work, 20)).result()
 
 
 async def heard(watching, person):
