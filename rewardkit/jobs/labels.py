@@ -166,6 +166,7 @@ JUDGE = Stage(
             "jobs/judging",
             "jobs/judging_groups",
             "jobs/keeping",
+            "jobs/paying",
             "jobs/cluster",
             "jobs/panels",
             "families",
