@@ -24,6 +24,8 @@ from rewardkit.store.store import Store
 from rewardkit.types import Annotator, Comparison, Label, Message, Prompt, Response
 
 ITEMS, BY_PEOPLE = 400, 280
+# Thousands of questions each.
+pytestmark = pytest.mark.slow
 
 
 def quality(text):
