@@ -21,6 +21,7 @@ from labeling_ui.people import Refused
 from labeling_ui.streaming import Line, LineStream
 from labeling_ui.talk import Asked, Reply
 from rewardkit.errors import RewardkitError
+from rewardkit.storable import storable
 from rewardkit.types import Message
 
 LONGEST_REPLY = 100_000
@@ -165,11 +166,6 @@ class _Place:
     def __exit__(self, *_: object) -> None:
         if self.taken.get(self.stream.person_id) is self.stream:
             del self.taken[self.stream.person_id]
-
-
-def storable(text: str) -> str:
-    """Return a text as databases hold it: halves of characters are joined or marked, and there is no zero byte."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _problem(what: str, fix: str) -> Line:

@@ -170,6 +170,7 @@ JUDGE = Stage(
             "jobs/cluster",
             "jobs/panels",
             "families",
+            "storable",
             "jobs/guidance",
         ),
     ),

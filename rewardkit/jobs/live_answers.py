@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from statistics import mean
 from typing import Any, Protocol
 
-from labeling_ui.chatting import LONGEST_REPLY, ChatFailed, storable
+from labeling_ui.chatting import LONGEST_REPLY, ChatFailed
 from labeling_ui.reviewing import Words
 from labeling_ui.subjects import Subject
 from rewardkit.jobs.chat_models import Reader, Source
@@ -22,6 +22,7 @@ from rewardkit.judge.rating import RatingV1
 from rewardkit.judge.talks import Talk, open_questions
 from rewardkit.judge.tasks import R, Task, pair_tasks, rating_tasks
 from rewardkit.rubric import Rubric
+from rewardkit.storable import storable
 from rewardkit.store.rows import ComparisonTexts, RatedTexts
 from rewardkit.types import Annotator, Choice, Comparison, Label, Message, Order, Prompt, Rating, Record, Response
 

@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from labeling_ui.chatting import storable
 from labeling_ui.reviewing import Opinion, Words
 from labeling_ui.subjects import Subject
 from rewardkit.jobs.chat_models import Reader, Source, one_model
@@ -22,6 +21,7 @@ from rewardkit.judge.pairwise import PairwiseV1
 from rewardkit.judge.rating import RatingV1
 from rewardkit.label_config import LiveJudgeConfig
 from rewardkit.rubric import Rubric, load_rubric
+from rewardkit.storable import storable
 from rewardkit.types import Annotator, Order, content_id
 
 KEY = "label.review.live"

@@ -15,6 +15,7 @@ from rewardkit.judge.cache import AnswerCache, answer_key, payer
 from rewardkit.judge.contract import Completion, Request
 from rewardkit.judge.keepable import sane
 from rewardkit.judge_config import ServerConfig
+from rewardkit.storable import storable
 
 CHARACTERS_A_TOKEN = 4
 """Of English, about; only estimates rest on it."""
@@ -166,7 +167,7 @@ class Terms:
 
     def safe(self, text: str) -> str:
         """Return a text without the key, which some servers repeat, and without what no file can hold."""
-        text = text.encode(errors="replace").decode()
+        text = storable(text)
         return text.replace(self.key, "…") if len(self.key) > SHORTEST_KEY else text
 
 

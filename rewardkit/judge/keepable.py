@@ -1,10 +1,12 @@
-"""What of an answer can be kept: text that a file can hold, and numbers of tokens that there can be."""
+"""What of an answer can be kept: its text as files hold it, and numbers of tokens that there can be."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rewardkit.judge.contract import Completion
+from rewardkit.storable import storable
 
 COUNTS = range(2**31)
 """Of tokens that an answer may have taken."""
@@ -14,12 +16,12 @@ def sane(found: Completion) -> Completion:
     """Return an answer that can be kept.
 
     Raises:
-        ValueError: Its text is none (half a character of two halves), or no request takes so many tokens.
+        ValueError: No request takes so many tokens.
     """
-    (found.reply + found.served).encode()
     if found.tokens not in COUNTS or found.reply_tokens not in COUNTS:
         raise ValueError("so many tokens no answer takes")
-    return found
+    reply, served = storable(found.reply), storable(found.served)
+    return found if (reply, served) == (found.reply, found.served) else replace(found, reply=reply, served=served)
 
 
 def name_of(model: Any) -> str:

@@ -22,8 +22,8 @@ from rewardkit.judge.contract import (
 )
 from rewardkit.judge.list_contract import ListProtocol
 from rewardkit.judge.resuming import PairKey, RatingKey, left_of
-from rewardkit.judge.storable import storable
 from rewardkit.rubric import Criterion, Rubric
+from rewardkit.storable import storable
 from rewardkit.types import Annotator, Choice, Comparison, Label, Order, Prompt, Rating, Response
 
 SIDES = {"first", "second"}

@@ -18,10 +18,9 @@ JUDGING = runpy.run_path(str(Path(__file__).parents[1] / "judging.py"))
 provider = runpy.run_path(str(Path(__file__).parents[1] / "batches.py"))["provider"]
 HALF = "It is \ud83d good."
 REFUSAL = {"role": "assistant", "content": None, "refusal": HALF}
+MARKED = "It is \N{REPLACEMENT CHARACTER} good."
 ODD = [
-    ("content", HALF),
     ("message", REFUSAL),
-    ("model", HALF),
     ("model", 7),
     ("prompt_tokens", -1),
     ("prompt_tokens", 10**30),
@@ -78,6 +77,13 @@ def test_an_answer_that_cannot_be_kept_is_a_failure_of_one_item(backend, server,
     assert first.reply == last.reply == "The answer is A."
 
 
+@pytest.mark.parametrize(("where", "kept"), [("content", "reply"), ("model", "served")])
+def test_a_text_that_cannot_be_kept_as_it_is_is_kept_with_a_mark(backend, server, where, kept):
+    server.odd = (where, HALF)
+    (odd,) = backend().complete([ask("odd")])
+    assert not odd.failure and getattr(odd, kept) == MARKED == stored(MARKED)
+
+
 def test_an_answer_that_is_nested_too_deep_is_a_failure_of_one_item(backend):
     first, odd, last = backend().complete([ask("well"), ask("deep"), ask("well")])
     assert odd.failure.startswith("the answer cannot be read") and odd.cost > 0.0
@@ -86,7 +92,7 @@ def test_an_answer_that_is_nested_too_deep_is_a_failure_of_one_item(backend):
 
 def test_a_complaint_that_no_file_can_hold_is_told_as_far_as_it_can_be(backend):
     (found,) = backend().complete([ask("half-refused")])
-    assert stored(found.failure) == found.failure == "HTTP 400: It is ? good."
+    assert stored(found.failure) == found.failure == f"HTTP 400: {MARKED}"
 
 
 @pytest.mark.parametrize("status", [402, 403, 404])

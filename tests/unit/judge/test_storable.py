@@ -16,9 +16,9 @@ from rewardkit.judge.judges import Judge
 from rewardkit.judge.reasoning import ReasonedV1
 from rewardkit.judge.running import judge_comparisons, judge_ratings
 from rewardkit.judge.span_critique import CritiqueSpansV1
-from rewardkit.judge.storable import storable
 from rewardkit.judge.structured import PairwiseJsonV1, RatingJsonV1
 from rewardkit.judge_config import JudgeConfig
+from rewardkit.storable import storable
 from rewardkit.store.rows import encode
 
 CONFIG = JudgeConfig(backend="fake", orders=("ab",), max_failure_rate=1.0)

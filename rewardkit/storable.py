@@ -1,6 +1,6 @@
-"""What databases hold: texts without the characters that judges may write and the store refuses.
+"""What databases hold: texts without the characters that models may write and the store refuses.
 
-Imports refuse a row with such a character; an answer that was paid for is kept with the character marked.
+Imports refuse a row with such a character; what a model said, and was paid for, is kept with the character marked.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ def storable(value: Any) -> Any:
             return value
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", MARK)
     if isinstance(value, Mapping):
-        return {storable(key): storable(item) for key, item in value.items()}
+        marked = {storable(key): storable(item) for key, item in value.items()}
+        return value if marked == value else marked
     if isinstance(value, (list, tuple)):
         return type(value)(map(storable, value))
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{each.name: storable(getattr(value, each.name)) for each in fields(value)})
+        marked = {each.name: storable(getattr(value, each.name)) for each in fields(value)}
+        # Nearly all are as they should be, and copies of millions would be felt.
+        changed = {name: item for name, item in marked.items() if item != getattr(value, name)}
+        return replace(value, **changed) if changed else value
     return value
 
 
