@@ -297,5 +297,6 @@ def tokens_of(request: Request) -> int:
 
 def tokens_in(text: str) -> int:
     """Return about how many tokens a text has: four letters of English are one, a sign of another script is one."""
-    others = sum(not sign.isascii() for sign in text)
+    # Sign by sign this took longer than all the rest of asking for an answer.
+    others = 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))
     return others + math.ceil((len(text) - others) / CHARACTERS_A_TOKEN)

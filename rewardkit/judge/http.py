@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from queue import SimpleQueue
@@ -110,18 +109,14 @@ class ServerBackend:
         if self._server.batch:
             yield from self._in_batches(requests)
             return
-        under_way: dict[int, Future[Completion]] = {}
-        answered: SimpleQueue[int] = SimpleQueue()
         with _loop() as loop, self._asking(loop) as asking:
+            line = _Line(loop, asking)
             try:
-                for number, request in _with_room(requests, under_way, AHEAD * self._server.concurrency):
+                for number, request in _with_room(requests, line, AHEAD * self._server.concurrency):
                     if request is not None:
-                        future = asyncio.run_coroutine_threadsafe(asking.answer(request), loop)
-                        under_way[number] = future
-                        future.add_done_callback(partial(_put, answered, number))
-                        continue
-                    done = answered.get()
-                    yield done, under_way.pop(done).result()
+                        line.ask(number, request)
+                    else:
+                        yield line.answer()
             finally:
                 asyncio.run_coroutine_threadsafe(asking.last_answers(), loop).result()
 
@@ -156,8 +151,47 @@ class ServerBackend:
         )
 
 
-def _put(answered: SimpleQueue[int], number: int, _: Future[Completion]) -> None:
-    answered.put(number)
+class _Line:
+    """Between the thread that asks and waits, and the event loop in which requests are under way.
+
+    Threads that wake each other for every request take turns instead of working: what is to be asked goes over
+    together, when nothing else is left to do.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, asking: Asking) -> None:
+        self._loop, self._asking = loop, asking
+        self._asked: list[tuple[int, Request]] = []
+        self._answered: SimpleQueue[tuple[int, asyncio.Task[Completion]]] = SimpleQueue()
+        self._under_way = 0
+
+    def __len__(self) -> int:
+        return self._under_way
+
+    def ask(self, number: int, request: Request) -> None:
+        """Have a request asked."""
+        self._asked.append((number, request))
+        self._under_way += 1
+
+    def answer(self) -> tuple[int, Completion]:
+        """Wait for an answer, and return it with its request's number.
+
+        Raises:
+            ModelError: No request can be answered like this.
+        """
+        if self._asked and self._answered.empty():
+            asked, self._asked = self._asked, []
+            self._loop.call_soon_threadsafe(self._begin, asked)
+        number, task = self._answered.get()
+        self._under_way -= 1
+        return number, task.result()
+
+    def _begin(self, asked: list[tuple[int, Request]]) -> None:
+        for number, request in asked:
+            task = self._loop.create_task(self._asking.answer(request))
+            task.add_done_callback(partial(self._ended, number))
+
+    def _ended(self, number: int, task: asyncio.Task[Completion]) -> None:
+        self._answered.put((number, task))
 
 
 def _with_room(requests: Iterable[Request | None], under_way: Sized, most: int) -> Iterator[tuple[int, Request | None]]:

@@ -74,8 +74,8 @@ class OpenAIDialect:
         return body
 
     async def send(self, client: Any, body: dict[str, Any]) -> Any:
-        """Send it."""
-        return await client.chat.completions.create(**body)
+        """Send it as it is: what the package would look for in it, files to upload, takes a quarter of its time."""
+        return await client.post("/chat/completions", cast_to=self.sdk.types.chat.ChatCompletion, body=body)
 
     def fix(self, request: Request, status: int, said: str) -> str:
         """Say what helps where a server knows no schema or no temperature; other refusals concern one request."""
