@@ -31,9 +31,9 @@ from pathlib import Path
 
 import numpy as np
 from machine import machine
-from scipy.special import expit
 
 from rewardkit.calibration.cascades import StageLabels, choose_stages, choose_together
+from rewardkit.calibration.opinions import fit_opinions
 from rewardkit.calibration.selective import choose_threshold
 from rewardkit.runs import write_json
 
@@ -107,25 +107,11 @@ class Population:
         return np.array([i for i, _ in items]), [unit for _, unit in items]
 
 
-def fit_logistic(features, people, ridge=5.0):
-    """Fit P(A) = sigmoid(features · w) by Newton's method."""
-    weights = np.zeros(features.shape[1])
-    for _ in range(25):
-        p = expit(features @ weights)
-        gradient = features.T @ (p - (people > 0)) + ridge * weights
-        hessian = (features * (p * (1 - p))[:, None]).T @ features + ridge * np.eye(len(weights))
-        step = np.linalg.solve(hessian, gradient)
-        weights -= step
-        if np.abs(step).max() < 1e-8:
-            break
-    return weights
-
-
 def opinions(population, columns, fitted_on):
     """Return confidence and agreement of one stage over the whole population, (items,) each."""
-    used = population.features[:, columns]
-    p = expit(used @ fit_logistic(used[fitted_on], population.people[fitted_on]))
-    return np.maximum(p, 1 - p), ((p > 0.5) == (population.people > 0)).astype(float)
+    used, prefers_a = population.features[:, columns], population.people > 0
+    p = fit_opinions(used[fitted_on], prefers_a[fitted_on]).p_a(used)
+    return np.maximum(p, 1 - p), ((p > 0.5) == prefers_a).astype(float)
 
 
 def stages_of(population, judges, options, fitted_on):

@@ -3,9 +3,9 @@
     python benchmarks/judge_throughput.py [--parts local exact http] [--pairs 64] [--peers /path/to/venv]
 
 local   SmolLM2-135M on a CPU, same weights, dtype, threads and pairs, each way in a process of its own, loading not
-        counted: rewardkit; rewardkit without sharing; inspect_ai's hf provider (batches of 32, one token, its 20
-        most probable); distilabel's TransformersLLM with UltraFeedback, which writes words. Two sets of pairs:
-        pandalm (short answers) and paragraphs of fiction of the length of lamp_quality, without a request
+        counted: rewardkit with and without sharing, three times in turns; inspect_ai's hf provider (batches of 32,
+        one token, its 20 most probable); distilabel's TransformersLLM with UltraFeedback, which writes words. Two sets
+        of pairs: pandalm (short answers) and paragraphs of fiction of the length of lamp_quality, without a request
 exact   the labels' probabilities against single forward passes without padding, in float32 and bfloat16
 http    a server on loopback in a process of its own that answers after --delay seconds, 64 requests at a time:
         rewardkit's backend against a bare asyncio loop with the same client (the openai package), and one with httpx
@@ -42,6 +42,7 @@ RESULTS = Path(__file__).parent / "results" / "judge_throughput.json"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MODEL = "smollm2-135m"
 SETS = {"pandalm": "hhh", "lamp": "fiction"}
+PEERS = ("inspect_ai", "distilabel")
 TARGETS = {"distilabel": 8.0, "inspect_ai": 2.0, "rewardkit, no sharing": 1.8}
 CONCURRENCY = 64
 ROUNDS = 5
@@ -51,6 +52,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=["local", "exact", "http"], default=["local", "exact", "http"])
     parser.add_argument("--pairs", type=int, default=64)
+    parser.add_argument("--turns", type=int, default=3, help="of rewardkit, with and without sharing")
     parser.add_argument("--written-pairs", type=int, default=4, help="of distilabel, which takes minutes for few")
     parser.add_argument("--exact-pairs", type=int, default=12)
     parser.add_argument("--requests", type=int, default=4000, help="to the server on loopback")
@@ -142,19 +144,20 @@ def judge_here(name: str, settings: dict) -> dict:
 
 
 def run_local(options) -> dict:
-    ways = ["rewardkit", "rewardkit, no sharing", *(["inspect_ai", "distilabel"] if options.peers else [])]
     results = {}
     for name in SETS:
-        for way in ways:
-            count = options.written_pairs if way == "distilabel" else options.pairs
-            found = in_child(options, way, settings_of(options, name, count))
-            found["pairs_per_second"] = found["pairs"] / found["seconds"]
-            found["cpu_seconds_per_pair"] = found["cpu_seconds"] / found["pairs"]
-            results.setdefault(name, {})[way] = found
+        runs: dict[str, list[dict]] = {}
+        # In turns, so that what else the machine does falls on all; peers, many times as slow, have one turn.
+        for turn in range(options.turns):
+            for way in ("rewardkit", "rewardkit, no sharing", *(PEERS if options.peers and not turn else ())):
+                count = options.written_pairs if way == "distilabel" else options.pairs
+                runs.setdefault(way, []).append(in_child(options, way, settings_of(options, name, count)))
+        results[name] = {way: middle(found) for way, found in runs.items()}
+        for way, found in results[name].items():
             print(
                 f"{name:8} {way:24} {found['pairs_per_second']:7.3f} pairs/s  "
                 f"{found['cpu_seconds_per_pair']:7.2f} CPU s a pair  {found['parsable']:4.0%} parsable  "
-                f"n {found['pairs']} pairs, both orders",
+                f"n {found['pairs']} pairs, both orders, median of {len(found['seconds'])}",
                 flush=True,
             )
         ours = results[name]["rewardkit"]["pairs_per_second"]
@@ -165,13 +168,25 @@ def run_local(options) -> dict:
     return {**results, "reached": all(r >= TARGETS[way] for s in SETS for way, r in results[s]["ratios"].items())}
 
 
+def middle(runs: list[dict]) -> dict:
+    """Return what one way did, with the seconds of each turn and the rates of the median one."""
+    seconds, pairs = [run["seconds"] for run in runs], runs[0]["pairs"]
+    return {
+        "pairs": pairs,
+        "parsable": runs[0]["parsable"],
+        "seconds": seconds,
+        "pairs_per_second": pairs / median(seconds),
+        "cpu_seconds_per_pair": median(run["cpu_seconds"] for run in runs) / pairs,
+    }
+
+
 def in_child(options, way: str, settings: dict) -> dict:
     """Measure one way in a process of its own: nothing of one is left in the memory of another."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings.json"
         file.write_text(json.dumps(settings))
         command = [sys.executable, __file__, "--child", way, str(file)]
-        if way in ("inspect_ai", "distilabel"):
+        if way in PEERS:
             peers = Path(__file__).with_name("judge_peers.py")
             command = [str(options.peers / "bin" / "python"), str(peers), way, str(file)]
         threads = {"OMP_NUM_THREADS": str(options.threads), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}

@@ -106,12 +106,6 @@ class Cascade:
     delta: float
     n: int
 
-    def answering_stage(self, confidences: Sequence[float | None]) -> int | None:
-        """Return which stage answers an item, given a confidence per stage (None: it gave none); None: people."""
-        row = np.array([[np.nan if each is None else each for each in confidences]], dtype=np.float64)
-        stage = int(self.route(row)[0])
-        return None if stage == PEOPLE else stage
-
     def route(self, confidences: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Return the stage that answers each item, (m,), −1 for people, given confidences (m, stages), NaN: none.
 

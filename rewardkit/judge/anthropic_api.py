@@ -46,12 +46,10 @@ class AnthropicDialect:
     def body(self, request: Request) -> dict[str, Any]:
         """Return what is sent; a seed is not, for there is none here."""
         temperature = self.server.temperature if request.temperature is None else request.temperature
-        said = [("user", request.user)]
-        said += [turn for reply, asked in request.turns for turn in (("assistant", reply), ("user", asked))]
         body: dict[str, Any] = {
             "model": self.model,
             "max_tokens": request.reply_tokens or 1,
-            "messages": [{"role": role, "content": content} for role, content in said],
+            "messages": [{"role": role, "content": said} for role, said in request.messages],
         }
         if request.system:
             body["system"] = request.system

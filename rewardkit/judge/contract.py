@@ -59,6 +59,12 @@ class Request:
         return replace(self, turns=(*self.turns, (reply, user)), **changes)
 
     @property
+    def messages(self) -> tuple[tuple[str, str], ...]:
+        """Who said what after the system message: the user, and then the assistant and the user in turns."""
+        turns = (said for reply, asked in self.turns for said in (("assistant", reply), ("user", asked)))
+        return (("user", self.user), *turns)
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """All that is said in it, in order."""
         return (self.system, self.user, *(text for turn in self.turns for text in turn), self.prefill)

@@ -158,9 +158,7 @@ class OpenAIBackend(ServerBackend):
 
 def _messages(request: Request) -> list[dict[str, str]]:
     """Return a request as chat messages; what a server's answer would begin with cannot be told it."""
-    said = [("system", request.system), ("user", request.user)]
-    said += [turn for reply, asked in request.turns for turn in (("assistant", reply), ("user", asked))]
-    return [{"role": role, "content": content} for role, content in said]
+    return [{"role": role, "content": said} for role, said in (("system", request.system), *request.messages)]
 
 
 def _logsumexp(one: float, other: float) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import runpy
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,6 @@ from rewardkit.judge.running import judge_comparisons, judge_ratings
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.models import resolve
 from rewardkit.rubric import load_rubric
-from rewardkit.types import Comparison, Message, Prompt, Response
 
 pytestmark = pytest.mark.slow
 
@@ -40,25 +40,7 @@ HOSTILE = [
 DELIMITERS = [f"<{slash}{name}>" for name in ("request", "response_a", "response_b") for slash in ("", "/")]
 
 
-@dataclass(frozen=True)
-class Texts:
-    """A pair with its texts."""
-
-    comparison: Comparison
-    prompt: Prompt
-    response_a: Response
-    response_b: Response
-
-    @property
-    def response(self):
-        return self.response_a
-
-
-def pair(a, b, prompt="Write the first sentence of a story about a lighthouse."):
-    asked = Prompt.of((Message(role="user", content=prompt),))
-    by_id = {r.id: r for r in (Response.of(asked.id, a), Response.of(asked.id, b))}
-    comparison = Comparison.of(asked.id, *by_id)
-    return Texts(comparison, asked, by_id[comparison.response_a], by_id[comparison.response_b])
+pair = runpy.run_path(str(Path(__file__).parents[1] / "paired.py"))["pair"]
 
 
 @pytest.fixture(scope="module")

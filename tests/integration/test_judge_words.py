@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -13,32 +14,11 @@ from rewardkit.judge.local import LocalBackend
 from rewardkit.judge.running import judge_comparisons, judge_ratings
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.models import resolve
-from rewardkit.types import Comparison, Message, Prompt, Response
 
 pytestmark = pytest.mark.slow
 
 
-@dataclass(frozen=True)
-class Texts:
-    """A pair with its texts."""
-
-    comparison: Comparison
-    prompt: Prompt
-    response_a: Response
-    response_b: Response
-
-    @property
-    def response(self):
-        return self.response_a
-
-
-def pair(a, b):
-    prompt = Prompt.of((Message(role="user", content="Write the first sentence of a story about a lighthouse."),))
-    by_id = {each.id: each for each in (Response.of(prompt.id, a), Response.of(prompt.id, b))}
-    comparison = Comparison.of(prompt.id, *by_id)
-    return Texts(comparison, prompt, by_id[comparison.response_a], by_id[comparison.response_b])
-
-
+pair = runpy.run_path(str(Path(__file__).parents[1] / "paired.py"))["pair"]
 ITEMS = [pair("Fog came.", "It was a light."), pair("The keeper had drowned, and was annoyed about it.", "Once.")]
 
 

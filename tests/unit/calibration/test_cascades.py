@@ -33,11 +33,8 @@ def test_together_by_hand():
 
 def test_the_route_of_an_item_by_hand():
     found = choose_together([CHEAP, STRONG], **PROMISE)
-    assert found.answering_stage([0.7, 0.99]) == 0
-    assert found.answering_stage([0.69, 0.99]) == 1
-    assert found.answering_stage([None, 0.7]) == 1
-    assert found.answering_stage([math.nan, 0.69]) is None
-    assert found.route([[0.9, 0.1], [0.1, 0.9], [0.1, 0.1]]).tolist() == [0, 1, -1]
+    items = [[0.7, 0.99], [0.69, 0.99], [math.nan, 0.7], [math.nan, 0.69]]
+    assert found.route(items).tolist() == [0, 1, 1, -1]
     assert found.cost_of(np.array([0, 1, -1]), people_cost=100.0).tolist() == [1.0, 31.0, 131.0]
     assert found.stages[0].answers(0.7) and not found.stages[0].answers(None)
 
@@ -99,7 +96,7 @@ def test_nothing_that_can_be_promised_goes_to_people():
         assert [stage.threshold for stage in found.stages] == [None, None]
         assert not any(stage.asked for stage in found.stages)
         assert (found.guaranteed_agreement, found.cost.value, found.agreement) == (1.0, 100.0, None)
-        assert found.answering_stage([1.0, 1.0]) is None
+        assert found.route([[1.0, 1.0]]).tolist() == [-1]
 
 
 def test_a_stage_that_answers_nothing_is_asked_only_for_what_it_tells_a_later_one():
@@ -132,7 +129,7 @@ def test_bad_input_is_named(choose, stages, promise, error, named):
 def test_confidences_of_another_number_of_stages_are_refused():
     found = choose_together([CHEAP, STRONG], **PROMISE)
     with pytest.raises(DataError, match=r"\(1, 3\)"):
-        found.answering_stage([0.9, 0.9, 0.9])
+        found.route([[0.9, 0.9, 0.9]])
 
 
 rows = st.lists(
