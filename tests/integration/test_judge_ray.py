@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,6 +19,7 @@ from rewardkit.jobs import pipeline
 from rewardkit.jobs.cluster import pool as module
 from rewardkit.jobs.cluster.pool import Pool
 from rewardkit.jobs.cluster.worker import ShardWork
+from rewardkit.judge.cache import FILE, AnswerCache, payer
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.store.store import Store
 
@@ -142,6 +145,18 @@ def test_failures_are_counted_over_all_shards(cluster, node, job, start, here):
     assert process.returncode == 1 and "judgements failed" in err and "longer than max_tokens (" in err, err
     failed = [each for each in said(here / "w/rewardkit.db").values() if each["status"] == "failed"]
     assert 0 < len(failed) < 120
+
+
+def test_what_a_run_here_paid_without_a_label_counts(cluster, node, job, start, here):
+    nobody = "http://127.0.0.1:9/v1"
+    with closing(AnswerCache(here / "w" / FILE)) as cache:
+        cache.pay("a question", payer("judge-xl", nobody), 0.5)
+    server = {"url": nobody, "key_variable": None, "price_in": 1.0, "price_out": 1.0}
+    changes = {"backend": "openai", "model": "judge-xl", "max_cost": 0.5, "server": server}
+    words = [word for key, value in changes.items() for word in ("--set", f"judge.{key}={json.dumps(value)}")]
+    process = start(*on(cluster, job, *words))
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 1 and "the budget is used up: 0.5000 of 0.5000 are spent" in err, err
 
 
 def test_a_judge_that_is_ready_waits_for_no_other(cluster, node, monkeypatch):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 from rewardkit import runs
 from rewardkit.errors import ConfigError
 from rewardkit.extras import require
-from rewardkit.jobs import guidance
+from rewardkit.jobs import guidance, paying
 from rewardkit.jobs.cluster.folder import ShardFolder
 from rewardkit.jobs.cluster.ledger import Bounds, Call, Ledger, State
 from rewardkit.jobs.cluster.pool import Pool
@@ -30,7 +30,7 @@ from rewardkit.jobs.judging import left, look_ahead, rated_there, there
 from rewardkit.jobs.keeping import Kept
 from rewardkit.jobs.stages import Job, given
 from rewardkit.judge.budget import Budget
-from rewardkit.judge.cache import FILE
+from rewardkit.judge.cache import FILE, AnswerCache
 from rewardkit.judge.estimating import estimate_ratings
 from rewardkit.judge.failures import FailureGuard
 from rewardkit.judge.judges import Judges, open_judges
@@ -73,21 +73,23 @@ def judge_on_ray(job: Job, folder: runs.StageFolder, others: Sequence[str] = ())
     """
     config, kept = given(job.config.judge), Kept()
     examples = guidance.examples_of(job)
-    judges = open_judges(config, examples=examples)
+    answers = job.config.workspace.resolve() / FILE
+    bought = AnswerCache(answers)
+    judges = open_judges(config, bought, examples=examples)
     annotators = [each.annotator.id for each in (judges.pairs, judges.ratings) if each]
     payers = (*others, *annotators)
     place = folder.path.resolve() / SHARDS
-    with _cluster(config), Store.open(job.config.database, create=False) as store:
+    with closing(bought), _cluster(config), Store.open(job.config.database, create=False) as store:
         ShardFolder(place, "labels", judges.pairs.annotator).add_what_was_said(store, kept)
         if judges.ratings is not None:
             ShardFolder(place, "ratings", judges.ratings.annotator).add_what_was_said(store, kept)
         bounds = Bounds(
             most=config.max_cost,
-            spent=sum(map(store.spent, payers)),
+            spent=paying.spent(store, judges.pairs, payers),
             payers=payers,
             max_failure_rate=config.max_failure_rate,
             folder=place,
-            answers=job.config.workspace.resolve() / FILE,
+            answers=answers,
         )
         ledger = _ledger(bounds)
         call = caller(ledger)
