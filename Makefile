@@ -26,7 +26,8 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/unit tests/contracts tests/architecture -m "not slow and not gpu and not postgres"
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit tests/contracts tests/architecture \
+	  -m "not slow and not gpu and not postgres" -n auto --maxprocesses=8 --dist worksteal
 
 setup: $(VENV)/installed
 

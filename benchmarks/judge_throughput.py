@@ -8,7 +8,8 @@ local   SmolLM2-135M on a CPU, same weights, dtype, threads and pairs, each way 
         of pairs: pandalm (short answers) and paragraphs of fiction of the length of lamp_quality, without a request
 exact   the labels' probabilities against single forward passes without padding, in float32 and bfloat16
 http    a server on loopback in a process of its own that answers after --delay seconds, 64 requests at a time:
-        rewardkit's backend against a bare asyncio loop with the same client (the openai package), and one with httpx
+        rewardkit's backend against a bare asyncio loop with the same client (the openai package) as its documentation
+        has it, one that sends as rewardkit does, and one with httpx
 
 Peers are not installed beside rewardkit. They need a virtualenv of their own, without which they are left out:
 
@@ -278,13 +279,18 @@ async def bare(send, count: int) -> None:
     await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
 
 
-async def bare_openai(url: str, request, count: int) -> None:
+async def bare_openai(url: str, request, count: int, *, post: bool = False) -> None:
+    """Ask as the package's documentation does, or as rewardkit does: without a look at each part of what is sent."""
     import openai
 
     messages = [{"role": "system", "content": request.system}, {"role": "user", "content": request.user}]
     how = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": 20}
     async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        await bare(lambda: client.chat.completions.create(model="m", messages=messages, **how), count)
+        if post:
+            body, kind = {"model": "m", "messages": messages, **how}, openai.types.chat.ChatCompletion
+            await bare(lambda: client.post("/chat/completions", cast_to=kind, body=body), count)
+        else:
+            await bare(lambda: client.chat.completions.create(model="m", messages=messages, **how), count)
 
 
 async def bare_httpx(url: str, request, count: int) -> None:
@@ -317,6 +323,7 @@ def run_http(options) -> dict:
             many = [requests[n % len(requests)] for n in range(options.requests)]
             ways = {
                 "bare openai": lambda: asyncio.run(bare_openai(url, requests[0], len(many))),
+                "bare openai, post": lambda: asyncio.run(bare_openai(url, requests[0], len(many), post=True)),
                 "rewardkit": lambda: [None for _ in backend.stream(many)],
                 "bare httpx": lambda: asyncio.run(bare_httpx(url, requests[0], len(many))),
             }

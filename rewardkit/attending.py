@@ -129,10 +129,11 @@ def attend(  # noqa: PLR0913 - transformers says which
     if not _on_segments(query.device):
         return sdpa_attention_forward(module, query, key, value, mask, **how)
     scaling = how.get("scaling") or query.shape[-1] ** -0.5
-    parts = []
+    parts, alone = [], len(attended.segments) == 1
     for segment in attended.segments:
         keys, values = (torch.cat([each[0, :, a:b] for a, b in segment.columns], dim=1) for each in (key, value))
-        parts += _blocks(query[0, :, slice(*segment.rows)], keys, values, scaling)
+        own, tokens = query[0, :, slice(*segment.rows)], keys.shape[1]
+        parts += _blocks(own, keys, values, scaling, tokens if alone else tokens - own.shape[1])
     return torch.cat([part.transpose(0, 1) for part in parts])[None], None
 
 
@@ -141,7 +142,7 @@ def _on_segments(device: Any) -> bool:
     return bool(device.type == "cpu")
 
 
-def _blocks(query: Any, key: Any, value: Any, scaling: float) -> list[Any]:
+def _blocks(query: Any, key: Any, value: Any, scaling: float, shared: int) -> list[Any]:
     """Attend block by block, so that little is computed of what must not be seen.
 
     Args:
@@ -149,6 +150,7 @@ def _blocks(query: Any, key: Any, value: Any, scaling: float) -> list[Any]:
         key: `(key heads, tokens, width)`, all of its tokens.
         value: The same.
         scaling: Of the scores.
+        shared: By how many of the keys, the first ones, the others may be rounded.
 
     Returns:
         Blocks of `(heads, rows, width)`.
@@ -160,8 +162,7 @@ def _blocks(query: Any, key: Any, value: Any, scaling: float) -> list[Any]:
     # torch's own attention computes bfloat16 no faster than float32 on a CPU; matrix products are three times as fast.
     if query.dtype == torch.bfloat16 and not torch.is_grad_enabled():
         size = max(16, SCORES // (heads * tokens))
-        # What is the same for all keys changes no weight, and smaller scores are rounded less.
-        key = ((key.float() - key.mean(1, keepdim=True, dtype=torch.float32)) * scaling).to(key.dtype)
+        key = _centred(key, shared, scaling)
         attention: Callable[..., Any] = _by_products
     else:
         size, attention = ROWS, partial(_by_torch, scaling=scaling)
@@ -171,6 +172,18 @@ def _blocks(query: Any, key: Any, value: Any, scaling: float) -> list[Any]:
         end = tokens - rows + stop
         found.append(attention(query[:, start:stop], key[:, :end], value[:, :end]))
     return found
+
+
+def _centred(key: Any, shared: int, scaling: float) -> Any:
+    """Return scaled keys without what they have in common: it changes no weight, and scores are rounded less.
+
+    Tokens that follow those that several sequences share would change how these are rounded: the mean is that of the
+    first ones only.
+    """
+    import torch
+
+    common = key[:, :shared].mean(1, keepdim=True, dtype=torch.float32) if shared else 0.0
+    return ((key.float() - common) * scaling).to(key.dtype)
 
 
 def _by_products(query: Any, key: Any, value: Any) -> Any:
@@ -183,7 +196,7 @@ def _by_products(query: Any, key: Any, value: Any) -> Any:
     weights = torch.softmax(scores, dim=-1)
     # Each is rounded, so that they do not add up to 1: on texts of 800 tokens that is half of all rounding's harm.
     found = torch.bmm(weights, value).float() / weights.sum(-1, keepdim=True, dtype=torch.float32)
-    return found.to(value.dtype).view(heads, rows, width)
+    return found.to(value.dtype).view(heads, rows, value.shape[-1])
 
 
 def _by_torch(query: Any, key: Any, value: Any, *, scaling: float) -> Any:
@@ -272,7 +285,7 @@ def _disagreement(model: Any, vocabulary: int) -> str:
     """Say how a model reads packs differently from single sequences; only a large difference is more than rounding."""
     import torch
 
-    probes, altered = ([[token % vocabulary for token in each] for each in _probes(own)] for own in (11, 13))
+    probes, altered = (_probes(own, vocabulary) for own in (11, 13))
     with torch.inference_mode():
         alone = torch.stack([model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1] for ids in probes])
         try:
@@ -288,14 +301,12 @@ def _disagreement(model: Any, vocabulary: int) -> str:
     return "" if apart <= allowed and leak <= LEAK else f"it reads packs differently (by {max(apart, leak):.1g})"
 
 
-def _probes(own: int) -> list[list[int]]:
+def _probes(own: int, vocabulary: int) -> list[list[int]]:
     """Return sequences that share beginnings; the last shares half of it, and does not depend on `own`."""
-    shared = [101 + 37 * i * i for i in range(24)]
-    return [
-        [*shared, *(own + 17 * i for i in range(8))],
-        [*shared, *(own + 29 * i for i in range(12))],
-        shared[:12] + [900],
-    ]
+    shared = [(101 + 37 * i * i) % (vocabulary - 1) for i in range(24)]
+    tails = [[(own + step * i) % vocabulary for i in range(count)] for step, count in ((17, 8), (29, 12))]
+    # It comes last in a pack, too: there others stand before it.
+    return [*(shared + tail for tail in tails), [*shared[:12], shared[12] + 1]]
 
 
 def _apart(one: Any, other: Any) -> float:

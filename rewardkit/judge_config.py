@@ -119,7 +119,10 @@ class JudgeConfig(Section):
     orders: tuple[Literal["ab", "ba"], ...] = Field(("ab", "ba"), min_length=1, description="orders shown")
     limit: Count | None = Field(None, description="label at most this many comparisons")
     max_tokens: Count = Field(2048, description="longest request; a longer one is a failed label, never cut")
-    batch_tokens: Count = Field(4096, description="tokens in one forward pass, padding included")
+    batch_tokens: Count = Field(
+        4096,
+        description="tokens in one forward pass, padding included; on a CPU labels are read 2048 at a time at most",
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     max_cost: Positive | None = Field(
         None,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from rewardkit.errors import ModelError
 from rewardkit.judge.batch_posts import Post
-from rewardkit.judge.cache import AnswerCache, answer_key, payer
+from rewardkit.judge.cache import AnswerCache, Bill, answer_key, payer
 from rewardkit.judge.contract import Completion, Request
 from rewardkit.judge.keepable import sane
 from rewardkit.judge_config import ServerConfig
@@ -217,6 +217,12 @@ class Question:
             self.terms.cache.pay(self.key, self.terms.payer, price)
             self._noted += price
 
+    def billed(self, found: Completion) -> Bill:
+        """Return what an answer costs, for the cache to note together with the answer."""
+        cost = cost_of(self.terms.server, found.tokens, found.reply_tokens) or 0.0
+        self._noted += cost
+        return self.key, self.terms.payer, cost
+
     def answered(self, found: Completion, *, kept: bool = False, paid: bool = True) -> Completion:
         """Return an answer with what it took, and keep it.
 
@@ -240,6 +246,10 @@ class Question:
             self._paid_again += again
         if again:
             self._lost += cost or 0.0
+            if price and not wrong.paid and self.terms.cache:
+                # Whoever is stopped before the next attempt does not come to say so.
+                self.terms.cache.pay(self.key, self.terms.payer, -price)
+                self._noted -= price
             return None
         tried = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
         return self._ended(Completion(tokens=self.tokens, failure=self.terms.safe(wrong.what) + tried), cost)

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from rewardkit.errors import StoreError
 from rewardkit.judge.contract import Completion, Request
@@ -36,8 +36,12 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS unlabelled (key TEXT PRIMARY KEY, payer TEXT NOT NULL, cost REAL NOT NULL)"
     " WITHOUT ROWID",
 )
+NOTE = "INSERT INTO unlabelled VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET cost = cost + excluded.cost"
 NOTHING = 1e-12
 """What is left of a cost that was taken away again is no money."""
+
+Bill: TypeAlias = tuple[str, str, float]
+"""Key of a question, who pays, and how much."""
 
 
 @runtime_checkable
@@ -137,17 +141,22 @@ class AnswerCache:
             row = connection.execute("SELECT batch FROM batches WHERE key = ? LIMIT 1", (key,)).fetchone()
             return None if row is None else str(row[0])
 
-    def taken(self, batch: str, keys: Iterable[str], answers: Mapping[str, Completion]) -> None:
-        """Write a batch's answers and forget that these questions wait for it, both or neither.
+    def taken(
+        self, batch: str, keys: Iterable[str], answers: Mapping[str, Completion], bills: Sequence[Bill] = ()
+    ) -> None:
+        """Write a batch's answers and what they cost, and forget that these questions wait for it: all or nothing.
 
         Args:
             batch: Its id.
             keys: Of the questions that have an answer now, or failed; others may still be asked about.
             answers: By key.
+            bills: What was paid for them.
         """
         rows = [(key, _plain(answer)) for key, answer in answers.items() if not answer.failure]
         with self._connection() as connection, connection:
             connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
+            connection.executemany(NOTE, [bill for bill in bills if bill[-1]])
+            self._told.update(key for key, *_ in bills)
             connection.executemany("DELETE FROM batches WHERE key = ? AND batch = ?", [(key, batch) for key in keys])
 
     def forget(self, batch: str) -> None:
@@ -157,10 +166,9 @@ class AnswerCache:
 
     def pay(self, key: str, payer: str, amount: float) -> None:
         """Note what is paid for a question, or was noted too much of it (below 0), before a label tells of it."""
-        note = "INSERT INTO unlabelled VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET cost = cost + excluded.cost"
         with self._connection() as connection, connection:
             self._told.add(key)
-            connection.execute(note, (key, payer, amount))
+            connection.execute(NOTE, (key, payer, amount))
             connection.execute("DELETE FROM unlabelled WHERE key = ? AND cost < ?", (key, NOTHING))
 
     def unlabelled(self, payer: str) -> float:

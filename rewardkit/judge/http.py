@@ -21,6 +21,8 @@ from rewardkit.judge_config import JudgeConfig, ServerConfig
 
 AHEAD = 4
 """Requests that are read ahead, for each that may be under way."""
+HANDED_OVER = 8
+"""Requests that go to the event loop together, at most."""
 LONG_SECONDS = 600.0
 """For files of requests and answers."""
 
@@ -154,8 +156,8 @@ class ServerBackend:
 class _Line:
     """Between the thread that asks and waits, and the event loop in which requests are under way.
 
-    Threads that wake each other for every request take turns instead of working: what is to be asked goes over
-    together, when nothing else is left to do.
+    Threads that wake each other for every request take turns instead of working: some requests go over together, or as
+    many as there are where nothing else is left to do.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, asking: Asking) -> None:
@@ -171,6 +173,8 @@ class _Line:
         """Have a request asked."""
         self._asked.append((number, request))
         self._under_way += 1
+        if len(self._asked) == HANDED_OVER:
+            self._hand_over()
 
     def answer(self) -> tuple[int, Completion]:
         """Wait for an answer, and return it with its request's number.
@@ -178,12 +182,16 @@ class _Line:
         Raises:
             ModelError: No request can be answered like this.
         """
-        if self._asked and self._answered.empty():
-            asked, self._asked = self._asked, []
-            self._loop.call_soon_threadsafe(self._begin, asked)
+        if self._answered.empty():
+            self._hand_over()
         number, task = self._answered.get()
         self._under_way -= 1
         return number, task.result()
+
+    def _hand_over(self) -> None:
+        if self._asked:
+            asked, self._asked = self._asked, []
+            self._loop.call_soon_threadsafe(self._begin, asked)
 
     def _begin(self, asked: list[tuple[int, Request]]) -> None:
         for number, request in asked:
@@ -191,6 +199,9 @@ class _Line:
             task.add_done_callback(partial(self._ended, number))
 
     def _ended(self, number: int, task: asyncio.Task[Completion]) -> None:
+        if not task.cancelled():
+            # Looked at: asyncio prints those that nobody looks at, with all that a server said.
+            task.exception()
         self._answered.put((number, task))
 
 

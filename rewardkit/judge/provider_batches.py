@@ -180,14 +180,17 @@ class Batches:
         order = sorted(waiting, key=lambda key: key not in results or results[key].answer is None)
         read = {key: self._read(results.get(key), waiting[key][0].question.request) for key in order}
         good = {key: found for key, found in read.items() if isinstance(found, Completion)}
-        self.cache.taken(batch, waiting, good)
+        self.cache.taken(batch, waiting, good, [waiting[key][0].question.billed(found) for key, found in good.items()])
         self.room.refused = 0
         del self.under_way[batch]
         told: Answers = []
+        # All of them, before an error ends it: what was paid is noted as they are told.
         for key, who in waiting.items():
-            if isinstance(found := read[key], ModelError):
+            if not isinstance(found := read[key], ModelError):
+                told += self._told_to(who, found)
+        for found in read.values():
+            if isinstance(found, ModelError):
                 raise found
-            told += self._told_to(who, found)
         return told
 
     async def _results(self, batch: str) -> list[Result]:

@@ -20,6 +20,8 @@ from rewardkit.judge.questions import OneRatingQuestion
 from rewardkit.rubric import Criterion, Rubric
 
 LEAST_MASS = 0.01
+NOT_APPLICABLE = "0"
+"""A digit like the others: most tokenizers split a number from the space before it, and a letter not."""
 
 
 class RatingV1(OneRatingQuestion):
@@ -56,17 +58,17 @@ class RatingV1(OneRatingQuestion):
 
 
 class RatingV2(RatingV1):
-    """`rating.v2`: as `rating.v1`, and N where the criterion does not apply; then nothing is rated."""
+    """`rating.v2`: as `rating.v1`, and 0 where the criterion does not apply; then nothing is rated."""
 
     name = "rating.v2"
-    labels = (*RatingV1.labels, "N")
+    labels = (*RatingV1.labels, NOT_APPLICABLE)
 
     def parse_rating(self, completion: Completion) -> RatingVerdict | Failure:
-        """Read the expected place among the numbers; no place where N is more probable than all of them together."""
+        """Read the expected place among the numbers; no place where 0 is more probable than all of them together."""
         found = distribution(completion, self.labels, LEAST_MASS)
         if isinstance(found, Failure):
             return found
-        numbers = {label: share for label, share in found.probabilities.items() if label != "N"}
+        numbers = {label: share for label, share in found.probabilities.items() if label != NOT_APPLICABLE}
         whole = sum(numbers.values())
         if whole <= 0.5:
             return RatingVerdict(None, found.mass_outside)

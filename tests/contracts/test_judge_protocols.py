@@ -44,7 +44,7 @@ PUBLISHED = {
     "pairwise-criteria.v1": "c1f024300f40a97dcd74b36e79d4ed71",
     "pairwise-reference.v1": "45e767fa97c22cab6aefcc0109d338e0",
     "pairwise-text.v1": "f3ecccfa58cf37b2c2168e91a046bd9a",
-    "rating.v2": "c8057e024e28d7ab3d7c7d8a116f2df3",
+    "rating.v2": "f92e8e9a0b56308bc7c12fe7ac0987b6",
     "rating.v1": "67f1a44a5a78819435c31c797ce6d058",
     "critique-spans.v1": "4450042cff2deaf04160e8687f90714d",
     "process.v1": "182eb3874d0cc140811a43c7048ce492",

@@ -80,6 +80,20 @@ def test_what_is_under_way_when_nobody_reads_on_is_kept(server):
     assert len(server.asked) == asked and cache.hits == asked
 
 
+def test_attempts_that_cost_nothing_are_not_noted_as_paid(server):
+    cache = AnswerCache()
+    server_config = {"url": server.url, "key_variable": None, "price_in": 1000.0, "price_out": 1000.0}
+    backend = open_backend(JudgeConfig(backend="openai", model="m", server=server_config), cache)
+    dead = [Request("", f"{number}? dead", "", ("A", "B")) for number in range(4)]
+    stream = backend.stream([Request("", "Which? well", "", ("A", "B")), *dead])
+    _, found = next(stream)
+    while server.times["dead"] < len(dead):
+        time.sleep(0.01)
+    stream.close()
+    assert found.cost > 0.0
+    assert cache.unlabelled(payer("m", server.url)) == pytest.approx(found.cost)
+
+
 def test_votes_are_drawn_one_by_one_and_each_is_kept(server):
     server.reset()
     cache = AnswerCache()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import runpy
@@ -96,11 +97,17 @@ def test_a_request_that_fails_is_named_and_the_others_are_answered(backend, serv
     assert not first.failure and first.logprobs == last.logprobs
 
 
-@pytest.mark.parametrize(("said", "problem"), [("key", "no such key"), ("silent", "gives no log-probabilities")])
-def test_what_concerns_all_requests_ends_the_job(backend, server, said, problem):
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [("key", "no such key"), ("echo-key", "no such key"), ("silent", "gives no log-probabilities")],
+)
+def test_what_concerns_all_requests_ends_the_job(backend, server, caplog, said, problem):
     with pytest.raises(ModelError, match=problem) as raised:
         backend().complete([ask(said)] * 500)
     assert KEY not in str(raised.value) and raised.value.fix
+    # Nor is anything printed of the others that failed, with what the server said of the key.
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
     # Those that were under way are given up, and no more are sent.
     assert len(server.asked) < 200
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -17,7 +17,7 @@ from typing import Any
 from rewardkit.errors import JobFailed
 from rewardkit.jobs.cluster.unrecorded import Unrecorded
 from rewardkit.judge.budget import Budget
-from rewardkit.judge.cache import AnswerCache
+from rewardkit.judge.cache import AnswerCache, Bill
 from rewardkit.judge.contract import Completion
 from rewardkit.judge.failures import FailureGuard
 
@@ -291,7 +291,9 @@ class SharedAnswers(AnswerCache):
         found: str | None = self._call("answers", "batch_of", key)
         return found
 
-    def taken(self, batch: str, keys: Iterable[str], answers: Mapping[str, Completion]) -> None:
+    def taken(
+        self, batch: str, keys: Iterable[str], answers: Mapping[str, Completion], bills: Sequence[Bill] = ()
+    ) -> None:
         """Write a batch's answers and forget it, as far as these questions go."""
         self._call("answers", "taken", batch, list(keys), answers)
 

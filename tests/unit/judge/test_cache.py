@@ -106,6 +106,16 @@ def test_batches_are_known_by_their_questions_until_their_answers_are_taken(tmp_
     assert cache.batch_of("two") is None and cache.find("two") is None
 
 
+def test_what_a_batch_cost_is_noted_with_its_answers(tmp_path):
+    cache = AnswerCache(tmp_path / "c.db")
+    cache.sent("batch-1", ["one", "two"])
+    bills = [("one", "m at home", 0.5), ("two", "m at home", 0.0)]
+    cache.taken("batch-1", ["one", "two"], {"one": Completion(reply="x"), "two": Completion(reply="y")}, bills)
+    later = AnswerCache(tmp_path / "c.db")
+    assert later.unlabelled("m at home") == 0.5
+    assert (later.find("one").cost, later.find("two").cost) == (0.5, 0.0)
+
+
 def test_a_file_that_is_no_database_is_said(tmp_path):
     place = tmp_path / "c.db"
     place.write_text("these are notes, and no database at all" * 40)

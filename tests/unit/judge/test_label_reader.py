@@ -173,6 +173,22 @@ def test_bfloat16_is_as_near_to_float32_as_a_plain_pass_is():
     assert 0 < packed < 2 * plain
 
 
+def test_others_in_a_pack_change_nothing_of_a_sequence_in_bfloat16():
+    import random
+
+    model = build("Llama", torch.bfloat16, **HEADS)
+    assert prepare(model).longest == UNLIMITED
+    shared, own, draw = [7 * n % 299 for n in range(60)], [250, 3, 5], random.Random(0)
+    with torch.inference_mode():
+        found = set()
+        for _ in range(6):
+            other = [*shared, 1, *(draw.randrange(300) for _ in range(20))]
+            packed = pack([other, [*shared, *own]])
+            row = inputs(packed, Memory(), torch.device("cpu"))
+            found.add(tuple(model(**row).logits[0, packed.ends[1], :20].tolist()))
+    assert len(found) == 1
+
+
 def test_logits_are_computed_in_float32():
     model = build("Llama", torch.bfloat16, **HEADS)
     (row,) = LabelReader(model).read([texts()[0]], [range(300)])

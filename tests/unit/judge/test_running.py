@@ -239,14 +239,14 @@ def test_what_code_decides_is_rated_without_a_question(rubric, texts):
 
 def test_a_criterion_that_does_not_apply_is_no_rating(rubric, texts):
     judge = Judge(
-        FakeBackend(always(**{"1": 0.1, "2": 0.1, "3": 0.1, "4": 0.05, "5": 0.05, "N": 0.5})), RatingV2(), rubric
+        FakeBackend(always(**{"1": 0.1, "2": 0.1, "3": 0.1, "4": 0.05, "5": 0.05, "0": 0.5})), RatingV2(), rubric
     )
     _, *ratings = judge_ratings([texts()], judge, CONFIG)
     assert [(each.status, each.value, each.reason) for each in ratings] == [
         ("abstained", None, "the criterion does not apply")
     ] * 2
     sure = Judge(
-        FakeBackend(always(**{"1": 0.0001, "2": 0.0001, "3": 0.1, "4": 0.3, "5": 0.2, "N": 0.3})), RatingV2(), rubric
+        FakeBackend(always(**{"1": 0.0001, "2": 0.0001, "3": 0.1, "4": 0.3, "5": 0.2, "0": 0.3})), RatingV2(), rubric
     )
     _, *ratings = judge_ratings([texts()], sure, CONFIG)
     assert ratings[0].value == pytest.approx(10 * ((0.1 * 3 + 0.3 * 4 + 0.2 * 5) / 0.6 - 1) / 4, abs=0.02)
