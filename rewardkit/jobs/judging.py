@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LOCAL = "transformers"
 IN_PROCESS = (LOCAL, "vllm")
+SERVERS = ("openai", "anthropic")
 """Backends whose model is a folder here, and has a revision."""
 SAMPLED = 256
 """Comparisons by which tokens and costs are estimated."""
@@ -242,6 +243,33 @@ def size(job: Job) -> str:
     who = config.model if named else f"the backend {config.backend}"
     lists = f" (groups by {config.list_protocol})" if config.list_protocol else ""
     return f"{asked} of {comparisons} comparisons in {len(config.orders)} orders{lists}{ratings}, with {who}"
+
+
+def bill(job: Job) -> str:
+    """Say what the questions that are left would take of a server; nothing where no server is asked.
+
+    Raises:
+        UserError: The server cannot be asked: its key is missing, or what the config names.
+    """
+    config = given(job.config.judge)
+    if config.backend not in SERVERS:
+        return ""
+    from rewardkit.judge.cache import FILE, AnswerCache
+    from rewardkit.judge.estimating import estimate_groups, estimate_ratings
+    from rewardkit.judge.judges import open_judges
+
+    known = job.config.workspace / FILE
+    # Looking writes nothing: there is no file where nothing was bought yet.
+    with closing(AnswerCache(known if known.exists() else None)) as cache:
+        opened = open_judges(config, cache, examples=examples_of(job))
+        with Store.open(job.config.database, create=False) as store:
+            parts = [f"{look_ahead(store, opened.pairs, config).estimate}"]
+            if opened.lists is not None:
+                parts.append(f"groups: {estimate_groups(groups_left(store, opened.lists, config), opened.lists)}")
+            if opened.ratings is not None:
+                rated = rated_there(store, opened.ratings)
+                parts.append(f"ratings: {estimate_ratings(_texts(store), opened.ratings, config, already=rated)}")
+    return "; ".join(parts)
 
 
 def work_ahead(job: Job) -> Work | None:

@@ -178,5 +178,6 @@ JUDGE = Stage(
     panels.judge,
     panels.size,
     panels.work_ahead,
+    bill=panels.bill,
     fills_store=True,
 )

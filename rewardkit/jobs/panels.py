@@ -15,6 +15,7 @@ from rewardkit import runs
 from rewardkit.errors import JobFailed
 from rewardkit.families import family_of
 from rewardkit.jobs.costs import Work
+from rewardkit.jobs.judging import bill as bill_of_one
 from rewardkit.jobs.judging import inputs as inputs_of_one
 from rewardkit.jobs.judging import judge as judge_alone
 from rewardkit.jobs.judging import size as size_of_one
@@ -70,6 +71,16 @@ def size(job: Job) -> str:
     """Say how much there is to label, without labelling it."""
     sizes = {name: size_of_one(member) for name, member in _members(job).items()}
     return "; ".join(f"{name}: {said}".lstrip(": ") for name, said in sizes.items())
+
+
+def bill(job: Job) -> str:
+    """Say what the questions that are left would take of servers; nothing where none is asked.
+
+    Raises:
+        UserError: One of them cannot be asked.
+    """
+    bills = {name: said for name, member in _members(job).items() if (said := bill_of_one(member))}
+    return "; ".join(f"{name}: {said}".lstrip(": ") for name, said in bills.items())
 
 
 def work_ahead(job: Job) -> Work | None:

@@ -68,20 +68,20 @@ def plan(config: JobConfig) -> list[Planned]:
         if rerun and state == "complete":
             state = "stale"
         rerun = rerun or state != "complete"
-        manifest = job.folder(stage.name).manifest()
-        size, expected = _ahead(stage, job, state)
-        planned.append(Planned(stage.name, state, size, manifest.seconds if manifest else None, expected))
+        planned.append(_planned(stage, job, state))
     return planned
 
 
 def plan_one(name: str, config: JobConfig) -> list[Planned]:
-    """Say whether one stage would run.
+    """Say whether one stage would run by itself, without those before it.
 
     Raises:
         ConfigError: The config has no section for it.
     """
-    STAGES[name].config(Job(config))
-    return [planned for planned in plan(config) if planned.stage == name]
+    stage, job = STAGES[name], Job(config)
+    stage.config(job)
+    _check_names(job)
+    return [_planned(stage, job, stage.state(job))]
 
 
 def run(config: JobConfig) -> list[Manifest]:
@@ -110,15 +110,31 @@ def _check_names(job: Job) -> None:
     check_names(job.config, skip=("train",) if trained else ())
 
 
+def _planned(stage: Stage, job: Job, state: State) -> Planned:
+    manifest = job.folder(stage.name).manifest()
+    size, expected = _ahead(stage, job, state)
+    return Planned(stage.name, state, size, manifest.seconds if manifest else None, expected)
+
+
+def _bill(stage: Stage, job: Job) -> str:
+    try:
+        return f"; {said}" if stage.bill and (said := stage.bill(job)) else ""
+    except UserError as error:
+        return f"; what it costs is known later ({error.what})"
+
+
 def _ahead(stage: Stage, job: Job, state: State) -> tuple[str, float | None]:
     """Return how much there is to do and, where it is not done yet, roughly how long that takes."""
     if stage.name == IMPORT.name:
         # What cannot be read is refused now, and not when the run begins.
         return stage.size(job), None
     try:
-        return stage.size(job), None if state == "complete" else stage.expected_seconds(job)
-    except NoDatabaseError:
-        return "known after import", None
+        if state == "complete":
+            return stage.size(job), None
+        return f"{stage.size(job)}{_bill(stage, job)}", stage.expected_seconds(job)
+    except NoDatabaseError as error:
+        imports = getattr(job.config, IMPORT.section) is not None
+        return "known after import" if imports else f"known later ({error.what})", None
     except NotFinishedError as error:
         return f"known after {error.stage}", None
     except UserError as error:

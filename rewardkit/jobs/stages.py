@@ -97,6 +97,7 @@ class Stage:
         work: Does it; returns what is worth telling.
         size: Says how much there is to do, without doing it.
         work_ahead: How much text it sends through which model; None for a stage that uses none.
+        bill: Says what is asked of servers and paid for, where there is any; None for a stage that asks none.
         outputs: The files without which it is not complete.
         extra: The extra whose packages it needs.
         fills_store: Whether its result is in the database.
@@ -109,6 +110,7 @@ class Stage:
     work: Callable[[Job, runs.StageFolder], Summary]
     size: Callable[[Job], str]
     work_ahead: Callable[[Job], Work | None] | None = None
+    bill: Callable[[Job], str] | None = None
     outputs: Callable[[Job], Sequence[Path]] = lambda job: ()
     extra: str | None = None
     fills_store: bool = False

@@ -58,7 +58,8 @@ class Estimate:
         return replace(self, items=items, records=records, requests=requests, tokens=tokens, cost=self.cost * share)
 
     def __str__(self) -> str:
-        cost = f", at most about {self.cost:.2f} to pay" if self.cost else ""
+        cost = f", at most about {self.cost:.2f} to pay" if self.cost >= 0.01 else ", less than 0.01 to pay"
+        cost = cost if self.cost else ""
         return f"{self.items:,} items, {self.requests:,} requests, about {self.tokens:,} tokens{cost}"
 
 

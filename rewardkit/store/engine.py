@@ -145,7 +145,7 @@ def _prepare_file(path: Path, *, create: bool) -> None:
 def no_database(where: str) -> NoDatabaseError:
     """Return the error for a place at which nothing has been stored yet."""
     looked = "" if "://" in where else looked_in(where)
-    fix = f"import something first: rewardkit import{looked}"
+    fix = f"import something first: rewardkit import, or rewardkit run where the config imports{looked}"
     return NoDatabaseError("there is no database here", where=where, fix=fix)
 
 

@@ -204,7 +204,7 @@ def verdict_of(entry: dict[str, Any], words: Mapping[str, Choice] = WORDS) -> tu
         return words[value.strip().lower()], None
     p_a = number_of(value, "preference")
     if not 0.0 <= p_a <= 1.0:
-        raise RowError(f"preference {p_a:g} is not between 0 and 1")
+        raise RowError(f"preference {p_a:g} is not between 0 and 1 (1 for A and 2 for B are a field winner)")
     if p_a == 0.5:
         return "tie", None
     return "a" if p_a > 0.5 else "b", None if p_a in (0.0, 1.0) else p_a
