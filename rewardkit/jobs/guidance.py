@@ -18,6 +18,7 @@ from rewardkit.aggregation.splits import place
 from rewardkit.aggregation.votes import Tally, count_votes
 from rewardkit.config import JobConfig, SplitConfig
 from rewardkit.errors import ConfigError
+from rewardkit.jobs import paying
 from rewardkit.jobs.stages import Job, Summary, given
 from rewardkit.store.rows import ComparisonTexts
 from rewardkit.store.store import Store
@@ -105,6 +106,7 @@ class _Plan:
     cases: Sequence[Case]
     asked: Sequence[Request]
     cost: float
+    spent: float
 
     def size(self) -> Summary:
         """Say how much it is."""
@@ -127,23 +129,32 @@ def _planned(job: Job, judged: JudgeConfig, most: int, cache: AnswerCache | None
     notes = _begun(path)
     # A file that is not there yet has no approved note either.
     known = judged if path.exists() else judged.model_copy(update={"notes": None})
-    judge = open_judges(known, cache, examples=examples_of(job)).pairs
+    opened = open_judges(known, cache, examples=examples_of(job))
+    judge = opened.pairs
+    with Store.open(job.config.database, create=False) as store:
+        spent = paying.spent(store, judge, opened.annotators)
     labelled, wrong = _wrong(job, judge.annotator.id)
     asked = questions(judge.rubric, notes, wrong[:most])
     cost = sum(price_of(judge.backend, request) for request in asked)
-    return _Plan(path, notes, judge.backend, labelled, len(wrong), wrong[:most], asked, cost)
+    return _Plan(path, notes, judge.backend, labelled, len(wrong), wrong[:most], asked, cost, spent)
 
 
 def _proposed(plan: _Plan, judged: JudgeConfig) -> Summary:
     """Ask, and write the proposals beside the notes that are there."""
+    from rewardkit.judge.budget import Budget
+    from rewardkit.judge.contract import Priced
     from rewardkit.judge.distilling import distil
 
-    if judged.max_cost is not None and plan.cost > judged.max_cost:
-        what = f"it may cost {plan.cost:.2f}, and judge.max_cost is {judged.max_cost:g}"
+    budget = Budget(judged.max_cost, judged.warn_cost, plan.spent)
+    if not budget.reserve(plan.cost):
+        before = f", {plan.spent:.2f} are spent" if plan.spent else ""
+        what = f"it may cost {plan.cost:.2f}{before}, and judge.max_cost is {judged.max_cost:g}"
         raise ConfigError(what, where="judge", fix="raise judge.max_cost, or look at fewer with --most")
     if not plan.labelled:
         _write(plan.file, plan.notes)
         return {**plan.size(), "next": "rewardkit judge CONFIG: there is no label of this judge yet to learn from"}
+    if isinstance(plan.backend, Priced):
+        plan.backend.allow = budget.reserve
     distilled = distil(plan.backend, plan.asked, plan.cases, datetime.now(UTC))
     joined = plan.notes.joined(distilled.proposals)
     _write(plan.file, joined)

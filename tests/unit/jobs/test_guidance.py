@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from rewardkit.errors import ConfigError, DataError
 from rewardkit.jobs import guidance
 from rewardkit.jobs.labels import JUDGE
 from rewardkit.jobs.stages import Job
+from rewardkit.judge.cache import FILE, AnswerCache, payer
 from rewardkit.judge.judges import open_judges
 from rewardkit.store.store import Store
 from rewardkit.types import Annotator, Label
@@ -218,6 +220,13 @@ def test_what_may_cost_too_much_is_not_asked(study, tmp_path):
     assert planned["cost at most about"] > 0.01
     with pytest.raises(ConfigError, match="judge.max_cost is 0.01"):
         guidance.propose(job.config)
+    # What the judge's labels and what became of none have cost counts.
+    most = planned["cost at most about"] + 1.0
+    with closing(AnswerCache(job.config.workspace / FILE)) as cache:
+        cache.pay("a question", payer("m", server["url"]), 1.5)
+    enough = job.config.model_copy(update={"judge": job.config.judge.model_copy(update={"max_cost": most})})
+    with pytest.raises(ConfigError, match=r"1.50 are spent, and judge.max_cost is"):
+        guidance.propose(enough)
     assert not (tmp_path / "n.yaml").exists()
 
 
