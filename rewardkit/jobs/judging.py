@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rewardkit import runs
 from rewardkit.jobs import guidance, paying
+from rewardkit.jobs.cluster.unrecorded import SHARDS, Unrecorded
 from rewardkit.jobs.costs import JUDGING, Work
 from rewardkit.jobs.guidance import examples_of
 from rewardkit.jobs.judging_groups import groups_left, pair_ids, say_too_large
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 LOCAL = "transformers"
 IN_PROCESS = (LOCAL, "vllm")
 SERVERS = ("openai", "anthropic")
+Spent: TypeAlias = Callable[[Store, "Judge[Any]"], float]
+"""What a judge has cost so far."""
 """Backends whose model is a folder here, and has a revision."""
 SAMPLED = 256
 """Comparisons by which tokens and costs are estimated."""
@@ -57,12 +61,14 @@ def judge(job: Job, folder: runs.StageFolder, others: Sequence[str] = ()) -> Sum
     with _answers(job, kept) as cache:
         opened = judges.open_judges(config, cache, examples=examples_of(job))
         payers = [*others, *opened.annotators]
+        # What judges on a cluster paid without a label is paid here, too.
+        spent = partial(paying.spent, payers=payers, lost=Unrecorded(folder.path / SHARDS).of(payers))
         with Store.open(job.config.database, create=False) as store:
-            _label(store, opened.pairs, config, kept, payers)
+            _label(store, opened.pairs, config, kept, spent)
             if opened.lists is not None:
-                _rank(store, opened.lists, config, kept, payers)
+                _rank(store, opened.lists, config, kept, spent)
             if opened.ratings is not None:
-                _rate(store, opened.ratings, config, kept, payers)
+                _rate(store, opened.ratings, config, kept, spent)
     return dict(kept.counts)
 
 
@@ -81,7 +87,7 @@ def _answers(job: Job, kept: Kept) -> Iterator[AnswerCache]:
             kept.counts["answers from the cache"] = cache.hits
 
 
-def _label(store: Store, judge: Judge[PairProtocol], config: JudgeConfig, kept: Kept, payers: list[str]) -> None:
+def _label(store: Store, judge: Judge[PairProtocol], config: JudgeConfig, kept: Kept, spent: Spent) -> None:
     from rewardkit.judge.running import judge_comparisons
 
     ahead = look_ahead(store, judge, config)
@@ -92,12 +98,12 @@ def _label(store: Store, judge: Judge[PairProtocol], config: JudgeConfig, kept: 
         config,
         already=there(store, judge),
         total=store.counts().get("comparisons", 0),
-        spent=paying.spent(store, judge, payers),
+        spent=spent(store, judge),
     )
     _keep(store, stream, ("judge", ahead.estimate.records), kept, judge)
 
 
-def _rank(store: Store, judge: Judge[ListProtocol], config: JudgeConfig, kept: Kept, payers: list[str]) -> None:
+def _rank(store: Store, judge: Judge[ListProtocol], config: JudgeConfig, kept: Kept, spent: Spent) -> None:
     from rewardkit.judge.estimating import estimate_groups
     from rewardkit.judge.running import judge_groups
 
@@ -109,20 +115,20 @@ def _rank(store: Store, judge: Judge[ListProtocol], config: JudgeConfig, kept: K
         judge,
         config,
         total=store.counts().get("comparisons", 0),
-        spent=paying.spent(store, judge, payers),
+        spent=spent(store, judge),
     )
     _keep(store, stream, ("judge: groups", estimate.records), kept, judge)
 
 
-def _rate(store: Store, judge: Judge[RatingProtocol], config: JudgeConfig, kept: Kept, payers: list[str]) -> None:
+def _rate(store: Store, judge: Judge[RatingProtocol], config: JudgeConfig, kept: Kept, spent: Spent) -> None:
     from rewardkit.judge.estimating import estimate_ratings
     from rewardkit.judge.running import judge_ratings
 
     rated = rated_there(store, judge)
     estimate = estimate_ratings(_texts(store), judge, config, already=rated)
     log(f"judge: ratings: {estimate}, {rated.count} are there already")
-    again, spent = rated_there(store, judge), paying.spent(store, judge, payers)
-    stream = judge_ratings(_texts(store), judge, config, already=again, spent=spent)
+    again = rated_there(store, judge)
+    stream = judge_ratings(_texts(store), judge, config, already=again, spent=spent(store, judge))
     _keep(store, stream, ("judge: ratings", estimate.records + estimate.checked), kept, judge)
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rewardkit.judge.judges import Judge
 
 
-def spent(store: Store, judge: Judge[Any], payers: Iterable[str]) -> float:
+def spent(store: Store, judge: Judge[Any], payers: Iterable[str], lost: float = 0.0) -> float:
     """Return what labels and ratings cost, and what was paid for answers that became none.
 
     Those of one model at one place are told apart by nobody: what another judge paid there for nothing counts too.
@@ -21,11 +21,12 @@ def spent(store: Store, judge: Judge[Any], payers: Iterable[str]) -> float:
         store: Where labels and ratings are.
         judge: Whose answers are kept.
         payers: Ids of the annotators who share a budget, its own among them.
+        lost: What is known from elsewhere to be paid without a label.
     """
     from rewardkit.judge.cache import payer
 
     ids, known = list(payers), store.annotators()
-    paid = sum(map(store.spent, ids))
+    paid = lost + sum(map(store.spent, ids))
     if (cache := _cache_of(judge)) is None:
         return paid
     who = [judge.annotator, *(known[each] for each in ids if each in known)]

@@ -25,6 +25,7 @@ from rewardkit.jobs import guidance, paying
 from rewardkit.jobs.cluster.folder import ShardFolder
 from rewardkit.jobs.cluster.ledger import Bounds, Call, Ledger, State
 from rewardkit.jobs.cluster.pool import Pool
+from rewardkit.jobs.cluster.unrecorded import SHARDS
 from rewardkit.jobs.cluster.worker import Orders, ShardWork, caller
 from rewardkit.jobs.judging import left, look_ahead, rated_there, there
 from rewardkit.jobs.keeping import Kept
@@ -41,7 +42,6 @@ from rewardkit.progress import Advance, log, progress
 from rewardkit.store.rows import ComparisonTexts, RatedTexts
 from rewardkit.store.store import Store
 
-SHARDS = "shards"
 CONNECT_SECONDS = 10.0
 
 

@@ -15,6 +15,8 @@ import orjson
 
 from rewardkit.runs import write_json
 
+SHARDS = "shards"
+"""Folder of a job's stage, in which all of this stands."""
 FILE = "unrecorded.json"
 
 
