@@ -194,7 +194,7 @@ def _by_products(query: Any, key: Any, value: Any) -> Any:
     unseen = torch.ones(rows, rows, dtype=torch.bool).triu_(1)
     scores.view(heads, rows, tokens)[..., tokens - rows :].masked_fill_(unseen, float("-inf"))
     weights = torch.softmax(scores, dim=-1)
-    # Each is rounded, so that they do not add up to 1: on texts of 800 tokens that is half of all rounding's harm.
+    # Each is rounded, so that they do not add up to 1.
     found = torch.bmm(weights, value).float() / weights.sum(-1, keepdim=True, dtype=torch.float32)
     return found.to(value.dtype).view(heads, rows, value.shape[-1])
 
