@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from rewardkit.hardware import quiet_loading
@@ -129,11 +128,10 @@ def attend(  # noqa: PLR0913 - transformers says which
     if not _on_segments(query.device):
         return sdpa_attention_forward(module, query, key, value, mask, **how)
     scaling = how.get("scaling") or query.shape[-1] ** -0.5
-    parts, alone = [], len(attended.segments) == 1
+    parts = []
     for segment in attended.segments:
         keys, values = (torch.cat([each[0, :, a:b] for a, b in segment.columns], dim=1) for each in (key, value))
-        own, tokens = query[0, :, slice(*segment.rows)], keys.shape[1]
-        parts += _blocks(own, keys, values, scaling, tokens if alone else tokens - own.shape[1])
+        parts += _blocks(query[0, :, slice(*segment.rows)], keys, values, scaling)
     return torch.cat([part.transpose(0, 1) for part in parts])[None], None
 
 
@@ -142,7 +140,7 @@ def _on_segments(device: Any) -> bool:
     return bool(device.type == "cpu")
 
 
-def _blocks(query: Any, key: Any, value: Any, scaling: float, shared: int) -> list[Any]:
+def _blocks(query: Any, key: Any, value: Any, scaling: float) -> list[Any]:
     """Attend block by block, so that little is computed of what must not be seen.
 
     Args:
@@ -150,7 +148,6 @@ def _blocks(query: Any, key: Any, value: Any, scaling: float, shared: int) -> li
         key: `(key heads, tokens, width)`, all of its tokens.
         value: The same.
         scaling: Of the scores.
-        shared: By how many of the keys, the first ones, the others may be rounded.
 
     Returns:
         Blocks of `(heads, rows, width)`.
@@ -162,35 +159,23 @@ def _blocks(query: Any, key: Any, value: Any, scaling: float, shared: int) -> li
     # torch's own attention computes bfloat16 no faster than float32 on a CPU; matrix products are three times as fast.
     if query.dtype == torch.bfloat16 and not torch.is_grad_enabled():
         size = max(16, SCORES // (heads * tokens))
-        key = _centred(key, shared, scaling)
         attention: Callable[..., Any] = _by_products
     else:
-        size, attention = ROWS, partial(_by_torch, scaling=scaling)
+        size, attention = ROWS, _by_torch
     found = []
     for start in range(0, rows, size):
         stop = min(rows, start + size)
         end = tokens - rows + stop
-        found.append(attention(query[:, start:stop], key[:, :end], value[:, :end]))
+        found.append(attention(query[:, start:stop], key[:, :end], value[:, :end], scaling))
     return found
 
 
-def _centred(key: Any, shared: int, scaling: float) -> Any:
-    """Return scaled keys without what they have in common: it changes no weight, and scores are rounded less.
-
-    Tokens that follow those that several sequences share would change how these are rounded: the mean is that of the
-    first ones only.
-    """
-    import torch
-
-    common = key[:, :shared].mean(1, keepdim=True, dtype=torch.float32) if shared else 0.0
-    return ((key.float() - common) * scaling).to(key.dtype)
-
-
-def _by_products(query: Any, key: Any, value: Any) -> Any:
+def _by_products(query: Any, key: Any, value: Any, scaling: float) -> Any:
     import torch
 
     (heads, rows, width), (groups, tokens, _) = query.shape, key.shape
-    scores = torch.bmm(query.reshape(groups, heads // groups * rows, width), key.transpose(1, 2))
+    grouped = query.reshape(groups, heads // groups * rows, width)
+    scores = torch.baddbmm(grouped.new_empty(()), grouped, key.transpose(1, 2), beta=0, alpha=scaling)
     unseen = torch.ones(rows, rows, dtype=torch.bool).triu_(1)
     scores.view(heads, rows, tokens)[..., tokens - rows :].masked_fill_(unseen, float("-inf"))
     weights = torch.softmax(scores, dim=-1)
@@ -199,7 +184,7 @@ def _by_products(query: Any, key: Any, value: Any) -> Any:
     return found.to(value.dtype).view(heads, rows, value.shape[-1])
 
 
-def _by_torch(query: Any, key: Any, value: Any, *, scaling: float) -> Any:
+def _by_torch(query: Any, key: Any, value: Any, scaling: float) -> Any:
     import torch
 
     rows, tokens = query.shape[1], key.shape[1]

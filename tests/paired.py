@@ -20,6 +20,10 @@ class Texts:
     def response(self):
         return self.response_a
 
+    @property
+    def responses(self):
+        return (self.response_a, self.response_b)
+
 
 def pair(a, b, prompt="Write the first sentence of a story about a lighthouse."):
     asked = Prompt.of((Message(role="user", content=prompt),))

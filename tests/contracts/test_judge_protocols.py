@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 from dataclasses import dataclass
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -84,22 +86,7 @@ completions = st.builds(
 )
 
 
-@dataclass(frozen=True)
-class Texts:
-    """A pair in an order that the test decides."""
-
-    comparison: Comparison
-    prompt: Prompt
-    response_a: Response
-    response_b: Response
-
-    @property
-    def response(self):
-        return self.response_a
-
-    @property
-    def responses(self):
-        return (self.response_a, self.response_b)
+Texts = runpy.run_path(str(Path(__file__).parents[1] / "paired.py"))["Texts"]
 
 
 @dataclass(frozen=True)
