@@ -73,11 +73,12 @@ def test_what_is_under_way_when_nobody_reads_on_is_kept(server):
     stream = backend(server, cache, concurrency=8).stream(ask(f"well-{n}") for n in range(1000))
     next(stream)
     stream.close()
-    asked = len(server.asked)
-    assert 8 < asked < 32
+    # Requests may pass each other on their way: which of them were sent is the server's to say.
+    asked = [body["messages"][-1]["content"] for _, _, body in server.asked]
+    assert 8 < len(asked) < 32
     server.delay = 0.0
-    backend(server, cache).complete([ask(f"well-{n}") for n in range(asked)])
-    assert len(server.asked) == asked and cache.hits == asked
+    backend(server, cache).complete([ask(text.removeprefix("Which? ")) for text in asked])
+    assert len(server.asked) == len(asked) and cache.hits == len(asked)
 
 
 def test_attempts_that_cost_nothing_are_not_noted_as_paid(server):
