@@ -1,13 +1,13 @@
 """Quality of the reward model against TRL's RewardTrainer, on real labels.
 
 Both train SmolLM2-135M-Instruct with the same LoRA settings, learning rate, schedule, batch size, epochs
-and seed on the same training comparisons of configs/lamp.yaml, and are measured on the same held-out
+and seed on the same training comparisons of benchmarks/lamp.yaml, and are measured on the same held-out
 comparisons (pairs of paragraphs whose ratings differ by two or more; no text stands on two sides). A seed
 decides the split too. Each in its own way: rewardkit learns from soft labels, computes each text of a
 batch once, keeps the best of its checkpoints on the validation comparisons and is calibrated on others;
 TRL learns from hard labels, keeps the last step and answers with the sigmoid of its margins.
 
-    python benchmarks/reward_quality.py [--config configs/lamp.yaml] [--seeds 0 1 2] [--examples 240]
+    python benchmarks/reward_quality.py [--config benchmarks/lamp.yaml] [--seeds 0 1 2] [--examples 240]
 
 Needs trl (pip install "rewardkit[rl,train]") and the data that the config names. Prints a table, says
 whether accuracy is at least TRL's and the calibration error at most 0.05 and within its band (exit code
@@ -40,7 +40,7 @@ RESULTS = Path(__file__).parent / "results" / "reward_quality.json"
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path("configs/lamp.yaml"))
+    parser.add_argument("--config", type=Path, default=Path("benchmarks/lamp.yaml"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--examples", type=int, default=240, help="comparisons to train on")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

@@ -222,9 +222,18 @@ def _override(data: dict[str, Any], item: str) -> None:
     if not separator or not key:
         raise ConfigError(f"cannot read {item!r}", where="--set", expected="a.b=value")
     *parents, last = key.split(".")
+    inner: Any = data
     for parent in parents:
-        inner = data.setdefault(parent, {})
-        if not isinstance(inner, dict):
+        inner = inner.setdefault(parent, {}) if isinstance(inner, dict) else inner[_place(inner, parent, item)]
+        if not isinstance(inner, dict | list):
             raise ConfigError(f"{parent!r} is not a section", where=f"--set {item}", fix="set the key itself")
-        data = inner
-    data[last] = parse_yaml(value, where=f"--set {item}", fix="put the value into quotes")
+    place = last if isinstance(inner, dict) else _place(inner, last, item)
+    inner[place] = parse_yaml(value, where=f"--set {item}", fix="put the value into quotes")
+
+
+def _place(members: list[Any], number: str, item: str) -> int:
+    """Read the number of a list's member, from 0."""
+    if not number.isdecimal() or int(number) >= len(members):
+        expected = f"a number from 0 to {len(members) - 1}" if members else "no number: the list is empty"
+        raise ConfigError(f"there is no member {number!r}", where=f"--set {item}", expected=expected)
+    return int(number)

@@ -25,17 +25,22 @@ def registered(group: str, builtin: Mapping[str, T]) -> dict[str, T]:
     return {**found, **builtin}
 
 
-def lookup(group: str, builtin: Mapping[str, T], name: str) -> T:
+def lookup(group: str, builtin: Mapping[str, T], name: str, *, where: str = "") -> T:
     """Return what is registered under a name.
+
+    Args:
+        group: The extension point.
+        builtin: Its names here.
+        name: The one that is asked for.
+        where: The key of a config that names it.
 
     Raises:
         ConfigError: Nothing is; the nearest name is suggested.
     """
     names = registered(group, builtin)
     if name not in names:
-        raise ConfigError(
-            f"unknown name {name!r} among {group}", expected=", ".join(sorted(names)), fix=suggestion(name, names)
-        )
+        what, expected = f"unknown name {name!r} among {group}", ", ".join(sorted(names))
+        raise ConfigError(what, where=where, expected=expected, fix=suggestion(name, names))
     return names[name]
 
 

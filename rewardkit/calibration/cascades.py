@@ -155,7 +155,7 @@ def choose_stages(  # noqa: PLR0913 - keyword-only past the first
     found: list[tuple[float | None, str]] = []
     for k in range(len(stages)):
         own = np.flatnonzero(passed_on & (part == k))
-        threshold, note = None, "no labelled unit was left to test it on"
+        threshold, note = None, "no labelled comparison was left to test it on"
         if len(own):
             fresh = [names[i] for i in own.tolist()]
             chosen = choose_threshold(

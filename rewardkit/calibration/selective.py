@@ -229,9 +229,10 @@ def describe(
     """Say what the sequence of tests found."""
     promise = f"agreement of {1 - alpha:.3g} or more at confidence {1 - delta:.3g}"
     if last is not None:
-        return f"{promise}: {counts[last] - disagreed[last]} of {counts[last]} selected units agree"
+        return f"{promise}: {counts[last] - disagreed[last]} of {counts[last]} independent comparisons agree"
     most = int(counts.max(initial=0))
     least = math.ceil(math.log(delta) / math.log1p(-alpha))
+    known = f"{most} independent labelled comparisons"
     if most < least:
-        return f"{promise} cannot be shown: {most} labelled units, where {least} are needed even if all agree"
-    return f"{promise} cannot be shown on {most} labelled units, and nothing is answered"
+        return f"{promise} cannot be shown: {known}, where {least} are needed even if all agree"
+    return f"{promise} cannot be shown on {known}, and nothing is answered"

@@ -137,7 +137,7 @@ def _work(job: Job, folder: runs.StageFolder) -> Summary:
 
 def _told(judge: JudgeAudit) -> dict[str, Any]:
     """Return what is worth telling of a judge at once: one number with its interval and n for each thing it does."""
-    found = {}
+    found = {"answers that say something": judge.answered}
     if judge.pairs is not None:
         found["accuracy"] = judge.pairs.overall.accuracy
     found |= {f"rank correlation on {rating.criterion}": rating.ranks[0].judge for rating in judge.ratings}

@@ -200,7 +200,12 @@ def _keep(job: Job, ladder: Ladder, decided: Decided, *, divided: Divided, answe
         store.add(label for label in labels if label is not None)
     told = Counter(names[number] for item, (number, _) in answered.items() if item in divided.others)
     left = divided.others - divided.voted - answered.keys()
-    return {**{f"answered by {name}": told[name] for name in names}, "left to people": len(left)}
+    return {
+        "comparisons": len(divided.others | divided.voted),
+        "labelled by people already": len(divided.voted - (divided.others & answered.keys())),
+        **{f"answered by {name}": told[name] for name in names},
+        "left to people": len(left),
+    }
 
 
 def _annotator(job: Job, ladder: Ladder, decided: Decided) -> Annotator:

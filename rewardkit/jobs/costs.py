@@ -21,7 +21,7 @@ from rewardkit.types import PreferenceExample
 CHARACTERS_PER_TOKEN = 4.0
 # Shares of a large matrix product's speed that were reached by SmolLM2-135M on two cores, with the demo: a judge
 # reads long requests, scoring reads single short texts, training also pays for the optimiser and the loss.
-JUDGING, SCORING, LEARNING = 0.5, 0.2, 0.11
+JUDGING, SCORING, LEARNING, WRITING = 0.5, 0.2, 0.11, 0.02
 # Operations a token and parameter: a forward pass, and a forward and a backward pass of which LoRA needs
 # the gradients of the activations and nearly none of the weights (Kaplan et al. 2020, section 2.1).
 FORWARD, TRAINING = 2, 4
@@ -38,6 +38,7 @@ class Work:
         dtype: The dtype that it computes in, or "auto".
         read: Characters in forward passes only.
         learnt: Characters in forward and backward passes.
+        written: Characters of replies, token by token.
         share: Share of the machine's speed at which text is read.
     """
 
@@ -45,6 +46,7 @@ class Work:
     dtype: str
     read: float = 0
     learnt: float = 0
+    written: float = 0
     share: float = SCORING
 
     def seconds(self) -> float | None:
@@ -57,7 +59,8 @@ class Work:
         if not parameters:
             return None
         per_character = parameters / CHARACTERS_PER_TOKEN / speed
-        return per_character * (FORWARD * self.read / self.share + TRAINING * self.learnt / LEARNING)
+        read, written = FORWARD * self.read / self.share, FORWARD * self.written / WRITING
+        return per_character * (read + written + TRAINING * self.learnt / LEARNING)
 
 
 def characters(examples: Iterable[PreferenceExample]) -> int:

@@ -164,6 +164,7 @@ JUDGE = Stage(
         ),
         *(
             "jobs/judging",
+            "jobs/judging_ahead",
             "jobs/judging_groups",
             "jobs/keeping",
             "jobs/paying",

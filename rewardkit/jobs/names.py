@@ -38,7 +38,7 @@ def _judge(config: Any) -> None:
     from rewardkit.judge import backends, protocols, votes
     from rewardkit.judge.notes import guided_rubric
 
-    lookup(backends.GROUP, backends.BACKENDS, config.backend)
+    lookup(backends.GROUP, backends.BACKENDS, config.backend, where="judge.backend")
     guided_rubric(config)
     compares = protocols.pair_protocol(config.protocol, config.protocol_options)
     if config.votes is not None:
@@ -57,7 +57,7 @@ def _cascade(config: Any) -> None:
 def _aggregate(config: Any) -> None:
     from rewardkit.aggregation.aggregators import AGGREGATORS
 
-    lookup("aggregators", AGGREGATORS, config.method)
+    lookup("aggregators", AGGREGATORS, config.method, where="aggregate.method")
 
 
 def _train(config: Any) -> None:
@@ -65,13 +65,13 @@ def _train(config: Any) -> None:
         return
     from rewardkit.reward_model.losses import LOSSES
 
-    lookup("losses", LOSSES, config.loss)
+    lookup("losses", LOSSES, config.loss, where="train.loss")
 
 
 def _calibrate(config: Any) -> None:
     from rewardkit.calibration.calibrators import CALIBRATORS
 
-    lookup("calibrators", CALIBRATORS, config.method)
+    lookup("calibrators", CALIBRATORS, config.method, where="calibrate.method")
 
 
 def _stress(config: Any) -> None:

@@ -15,11 +15,11 @@ from rewardkit import runs
 from rewardkit.errors import JobFailed
 from rewardkit.families import family_of
 from rewardkit.jobs.costs import Work
-from rewardkit.jobs.judging import bill as bill_of_one
 from rewardkit.jobs.judging import inputs as inputs_of_one
 from rewardkit.jobs.judging import judge as judge_alone
-from rewardkit.jobs.judging import size as size_of_one
-from rewardkit.jobs.judging import work_ahead as work_of_one
+from rewardkit.jobs.judging_ahead import bill as bill_of_one
+from rewardkit.jobs.judging_ahead import size as size_of_one
+from rewardkit.jobs.judging_ahead import work_ahead as work_of_one
 from rewardkit.jobs.stages import Job, Summary, given
 from rewardkit.progress import log
 
@@ -84,12 +84,13 @@ def bill(job: Job) -> str:
 
 
 def work_ahead(job: Job) -> Work | None:
-    """Return how much text local models would read; None where no such model is asked.
+    """Return how much text local models would read and write; None where no such model is asked.
 
     Of several models the first is named: a rough figure of judges of about one size.
     """
     works = [work for member in _members(job).values() if (work := work_of_one(member))]
-    return replace(works[0], read=sum(work.read for work in works)) if works else None
+    read, written = sum(work.read for work in works), sum(work.written for work in works)
+    return replace(works[0], read=read, written=written) if works else None
 
 
 def _members(job: Job) -> dict[str, Job]:

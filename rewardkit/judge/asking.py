@@ -25,6 +25,7 @@ class Asking:
         asked: Requests that have no answer yet.
         sent: Those of them that the server works on.
         ending: Whether nothing is sent any more.
+        complained: Whether it was said that the server cannot be reached.
     """
 
     client: Any
@@ -35,6 +36,7 @@ class Asking:
     asked: set[asyncio.Task[Any]] = field(default_factory=set)
     sent: set[asyncio.Task[Any]] = field(default_factory=set)
     ending: bool = False
+    complained: bool = False
 
     def __post_init__(self) -> None:
         server = self.terms.server
@@ -109,11 +111,18 @@ class Asking:
             raise Wrong(f"no answer within {seconds:g} s", overloaded=True, paid=not _unsent(error)) from error
         except sdk.APIConnectionError as error:
             said = f"the server cannot be reached: {error.__cause__ or error}"
+            self._complain(said)
             raise Wrong(said, paid=not _unsent(error)) from error
         # What the package makes of an answer that is no JSON, or JSON of another shape.
         except (sdk.APIError, *UNREADABLE) as error:
             raise unreadable(error) from error
         return terms.read(request, answer)
+
+    def _complain(self, said: str) -> None:
+        """Say it once and at once: it takes minutes until all attempts were made."""
+        if not self.complained:
+            self.complained = True
+            log(f"judge: {self.terms.safe(said)}; each request is tried {self.terms.server.attempts} times")
 
 
 def _this_task() -> asyncio.Task[Any]:

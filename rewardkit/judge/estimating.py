@@ -38,6 +38,7 @@ class Estimate:
         records: Labels or ratings that are to be made by asking.
         requests: Requests to the backend, at most, about: a judge may need fewer of them.
         tokens: Tokens of all requests and of the longest replies, from a sample of them.
+        written: Those of the replies.
         cost: At most, about, if no request is sent twice; 0 where nobody knows the prices.
         checked: Ratings that code gives, without a request.
     """
@@ -46,6 +47,7 @@ class Estimate:
     records: int
     requests: int
     tokens: int
+    written: int = 0
     cost: float = 0.0
     checked: int = 0
 
@@ -54,8 +56,9 @@ class Estimate:
         if records == self.records:
             return self
         share = records / self.records
-        requests, tokens = round(self.requests * share), round(self.tokens * share)
-        return replace(self, items=items, records=records, requests=requests, tokens=tokens, cost=self.cost * share)
+        requests, tokens, written = (round(each * share) for each in (self.requests, self.tokens, self.written))
+        cost = self.cost * share
+        return replace(self, items=items, records=records, requests=requests, tokens=tokens, written=written, cost=cost)
 
     def __str__(self) -> str:
         cost = f", at most about {self.cost:.2f} to pay" if self.cost >= 0.01 else ", less than 0.01 to pay"
@@ -125,9 +128,11 @@ def _estimate(tasks: Iterable[Task[R]], backend: Backend) -> Estimate:
         return Estimate(items, records, 0, 0)
     asked = [request for task in sample for request in _asked(task)]
     share = records / len(sample)
-    tokens = sum(backend.count_tokens(request) + request.reply_tokens for request in asked)
+    read = sum(map(backend.count_tokens, asked))
+    written = sum(request.reply_tokens for request in asked)
     cost = sum(price_of(backend, request) for request in asked) * share
-    return Estimate(items, records, round(len(asked) * share), round(tokens * share), cost)
+    requests, tokens, written = (round(each * share) for each in (len(asked), read + written, written))
+    return Estimate(items, records, requests, tokens, written, cost)
 
 
 def _asked(task: Task[R]) -> list[Request]:

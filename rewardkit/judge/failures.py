@@ -9,6 +9,7 @@ from rewardkit.errors import JobFailed
 from rewardkit.types import Label, Rating
 
 EARLIEST = 20
+ATTEMPTS = re.compile(r" \([0-9]+ attempts\)$")
 VARYING = re.compile(r"(HTTP [0-9]{3})\b|\b(?=[a-z_-]*[0-9])[\w-]{8,}|[0-9]+(?:[.,:][0-9]+)*", re.IGNORECASE)
 """What differs between failures for the same reason: ids with a digit in them, and numbers. That of HTTP does not."""
 
@@ -56,4 +57,4 @@ class FailureGuard:
 
 def reason_of(record: Label | Rating) -> str:
     """Return why a record failed, without what differs from one failure to the next; the record itself keeps all."""
-    return VARYING.sub(lambda found: found[1] or "…", record.reason)
+    return VARYING.sub(lambda found: found[1] or "…", ATTEMPTS.sub("", record.reason))

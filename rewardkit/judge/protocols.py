@@ -98,7 +98,7 @@ def settings_of(protocol: PairProtocol | RatingProtocol | ListProtocol) -> Mappi
 
 
 def _protocol(name: str, method: str, key: str, options: Mapping[str, Any]) -> Any:
-    make = lookup(GROUP, PROTOCOLS, name)
+    make = lookup(GROUP, PROTOCOLS, name, where=f"judge.{key}")
     accepts = getattr(make, "options_type", None)
     protocol = make() if accepts is None else make(_options(accepts, key, options))
     if not hasattr(protocol, method):

@@ -122,6 +122,9 @@ class ReplayBackend:
         item, _, order = about.partition(" ")
         if item in self._recorded.without_order:
             return f"{NOT_RECORDED} in the order {order}: the order is unknown (judge.replay.order says it)"
+        other = "ba" if order == "ab" else "ab"
+        if f"{item} {other}" in self._recorded.said:
+            return f"{NOT_RECORDED} in the order {order}, only in the other (judge.orders: [{other}] asks for that one)"
         return NOT_RECORDED
 
 

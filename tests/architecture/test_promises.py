@@ -17,7 +17,7 @@ from rewardkit.jobs.pipeline import STAGES, stages_of
 from rewardkit.rubric import load_rubric
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+CONFIGS = sorted([*(ROOT / "configs").glob("*.yaml"), *(ROOT / "benchmarks").glob("*.yaml")])
 MODULES = sorted((ROOT / "rewardkit").rglob("*.py"))
 POINTS = {
     "aggregators": "AGGREGATORS",

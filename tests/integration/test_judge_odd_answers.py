@@ -115,7 +115,7 @@ def test_what_is_never_sent_has_no_price(backend, server):
     assert found.failure == "the request is longer than max_tokens (2048)" and not server.asked
 
 
-def test_a_line_that_breaks_is_paid_and_one_that_never_was_is_not(backend, server):
+def test_a_line_that_breaks_is_paid_and_one_that_never_was_is_not(backend, server, capsys):
     asked, judge = [], backend(attempts=3)
     judge.allow = lambda price: asked.append(price) or len(asked) < 2
     (broken,) = judge.complete([ask("away")])
@@ -128,6 +128,9 @@ def test_a_line_that_breaks_is_paid_and_one_that_never_was_is_not(backend, serve
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         (unsent,) = backend(attempts=2, url=url).complete([ask("well")])
     assert unsent.failure.startswith("the server cannot be reached") and (unsent.attempts, unsent.cost) == (2, 0.0)
+    # It takes a while until all attempts were made: what is wrong is said before, and once.
+    (first, second) = capsys.readouterr().err.splitlines()
+    assert first.endswith("each request is tried 3 times") and second.endswith("each request is tried 2 times")
 
 
 def test_odd_answers_of_a_batch_are_failures_too(provider):

@@ -55,6 +55,16 @@ def test_an_override_makes_the_sections_it_needs(save):
     assert load_config(save("train: {epochs: 2}"), ["train=null"]).train is None
 
 
+def test_an_override_reaches_a_lists_members(save):
+    path = save("judge: {rubric: joke, panel: [{name: one, model: x}, {name: two, model: y}]}\nimport: {files: [a, b]}")
+    config = load_config(path, ["judge.panel.1.model=z", "import.files.0=c"])
+    assert [each.model for each in config.judge.members()] == ["x", "z"] and config.import_.files == ("c", "b")
+    assert "there is no member '2'\n  expected: a number from 0 to 1" in refusal(path, "judge.panel.2.model=z")
+    assert "there is no member 'model'" in refusal(path, "judge.panel.model=z")
+    assert "'0' is not a section" in refusal(path, "import.files.0.x=z")
+    assert "the list is empty" in refusal(save("import: {files: []}"), "import.files.0=z")
+
+
 def test_one_file_needs_no_list(save):
     assert load_config(save("import: {files: a.jsonl}")).import_.files == ("a.jsonl",)
 

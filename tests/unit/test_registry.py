@@ -28,6 +28,8 @@ def test_an_unknown_name_gets_the_nearest_one():
     assert str(caught.value) == (
         "unknown name 'plian' among things\n  expected: plain, plainer\n  fix: did you mean 'plain'?"
     )
+    with pytest.raises(ConfigError, match=r"^judge\.thing: unknown name"):
+        lookup("things", BUILTIN, "zebra", where="judge.thing")
     assert suggestion("zebra", BUILTIN) == ""
 
 

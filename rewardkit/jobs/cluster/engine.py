@@ -27,7 +27,7 @@ from rewardkit.jobs.cluster.ledger import Bounds, Call, Ledger, State
 from rewardkit.jobs.cluster.pool import Pool
 from rewardkit.jobs.cluster.unrecorded import SHARDS
 from rewardkit.jobs.cluster.worker import Orders, ShardWork, caller
-from rewardkit.jobs.judging import left, look_ahead, rated_there, there
+from rewardkit.jobs.judging_ahead import left, look_ahead, rated_there, there
 from rewardkit.jobs.keeping import Kept
 from rewardkit.jobs.stages import Job, given
 from rewardkit.judge.budget import Budget

@@ -67,7 +67,7 @@ def test_delta_is_shared_by_the_stages():
         found = choose_stages([right, right], alpha=0.5, delta=0.1)
         assert "at confidence 0.95" in found.stages[0].note
         assert [stage.threshold for stage in found.stages] == [0.9, None]
-        assert "no labelled unit was left" in found.stages[1].note
+        assert "no labelled comparison was left" in found.stages[1].note
 
 
 def test_a_stage_is_tested_on_units_of_its_own():

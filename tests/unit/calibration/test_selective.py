@@ -21,7 +21,7 @@ def test_the_sequence_stops_at_the_first_failure_by_hand():
     assert (found.threshold, found.n_selected, found.n) == (0.6, 4, 9)
     assert found.coverage.value == pytest.approx(4 / 9)
     assert found.agreement.value == 1.0
-    assert "4 of 4 selected units agree" in found.note
+    assert "4 of 4 independent comparisons agree" in found.note
 
 
 def test_a_second_start_has_half_of_delta_by_hand():
@@ -45,7 +45,7 @@ def test_none_passes_means_nothing_is_answered():
     assert found.threshold is None and found.n_selected == 0 and found.agreement is None
     assert found.coverage.value == 0.0
     assert not found.answers([0.9, 1.0, math.inf]).any()
-    assert "cannot be shown on 60 labelled units" in found.note
+    assert "cannot be shown on 60 independent labelled comparisons" in found.note
 
 
 @pytest.mark.parametrize(("n", "enough"), [(21, False), (22, True)])
@@ -53,7 +53,7 @@ def test_too_few_labels_are_said_to_be(n, enough):
     # .9 to the 21 is .109 and to the 22 .098: the fewest units that can show .9 at confidence .9.
     found = choose_threshold([0.9] * n, [1.0] * n, alpha=0.1, delta=0.1)
     assert (found.threshold is not None) is enough
-    assert enough or "21 labelled units, where 22 are needed even if all agree" in found.note
+    assert enough or "21 independent labelled comparisons, where 22 are needed even if all agree" in found.note
 
 
 def test_the_first_start_is_the_fewest_units_that_pass_with_half_the_risk():

@@ -112,6 +112,8 @@ def test_the_dear_judge_is_asked_only_what_the_cheap_one_passed_on(job, asked):
     assert by == {"cheap": told["answered by cheap"], "dear": told["answered by dear"]}
     assert min(by.values()) > 0
     assert sum(label.status == "abstained" for label in labels) == told["left to people"]
+    already = told["labelled by people already"]
+    assert already + sum(by.values()) + told["left to people"] == told["comparisons"] == len(texts)
     # Both orders each: the dear one is not asked what the cheap one answered.
     assert len(asked["cheap"]) == 2 * len(texts)
     assert len(asked["dear"]) == 2 * (len(texts) - by["cheap"])

@@ -21,7 +21,7 @@ def guard_of(*reasons):
     [
         (
             "HTTP 500: an error (request ID req_0000{:02x}) (8 attempts)",
-            "HTTP 500: an error (request ID …) (… attempts)",
+            "HTTP 500: an error (request ID …)",
         ),
         ("HTTP 529: Overloaded: 6f1d2b3c-aaaa-4b4b-8c8c-0123456789{:02x}", "HTTP 529: Overloaded: …"),
         ("the request is longer than max_tokens ({})", "the request is longer than max_tokens (…)"),
