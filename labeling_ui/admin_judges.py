@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from statistics import mean
 from typing import Any
@@ -248,28 +248,31 @@ def _watching(office: Office, wiring: Wiring) -> tuple[list[Any], Any, Callable[
                 yield [*about, words_view(watch), *deeds], _ended(watch)
                 case = watch.case
 
-    async def watched(asking: Asking, *chosen: Any) -> Shown:
+    async def begin(asking: Asking, *chosen: Any) -> None:
         office.watching.start(await run_in_threadpool(watch_of, office, asking, *chosen))
-        async with aclosing(looking(asking)) as coming:
-            async for each in coming:
-                yield each
 
-    async def stopped(asking: Asking) -> Shown:
+    async def end(asking: Asking) -> None:
         await office.watching.stop(asking.person.id)
-        async with aclosing(looking(asking)) as coming:
-            async for each in coming:
-                yield each
 
-    async def keeping(asking: Asking) -> Shown:
+    async def keep_it(asking: Asking) -> None:
         await run_in_threadpool(keep_watched, office, asking)
+
+    for pressed, deed, inputs in ((button, begin, [judge, which, named]), (stop, end, []), (kept, keep_it, [])):
+        wiring.stream(pressed.click, _then(deed, looking), inputs=inputs, outputs=outputs, message=message)
+    return outputs, message, looking
+
+
+def _then(deed: Callable[..., Awaitable[None]], looking: Callable[[Asking], Shown]) -> Callable[..., Shown]:
+    """Return a handler that does something, and then shows how it goes."""
+
+    async def done(asking: Asking, *chosen: Any) -> Shown:
+        await deed(asking, *chosen)
         async with aclosing(looking(asking)) as coming:
             async for each in coming:
                 yield each
 
-    wiring.stream(button.click, watched, inputs=[judge, which, named], outputs=outputs, message=message)
-    wiring.stream(stop.click, stopped, outputs=outputs, message=message)
-    wiring.stream(kept.click, keeping, outputs=outputs, message=message)
-    return outputs, message, looking
+    done.__name__ = deed.__name__
+    return done
 
 
 def _ended(watch: Watch) -> str:

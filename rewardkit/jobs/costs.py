@@ -19,9 +19,10 @@ from rewardkit.models import resolve
 from rewardkit.types import PreferenceExample
 
 CHARACTERS_PER_TOKEN = 4.0
-# Shares of a large matrix product's speed that were reached by SmolLM2-135M on two cores, with the demo: a judge
-# reads long requests, scoring reads single short texts, training also pays for the optimiser and the loss.
-JUDGING, SCORING, LEARNING, WRITING = 0.5, 0.2, 0.11, 0.02
+# Shares of a large matrix product's speed that were reached by SmolLM2-135M on two cores: a judge reads long requests,
+# and what they share once (160 of pandalm's); it writes token by token, many replies at a time (24 thoughts); scoring
+# reads single short texts, and training also pays for the optimiser and the loss (the demo).
+JUDGING, SCORING, LEARNING, WRITING = 0.9, 0.2, 0.11, 0.035
 # Operations a token and parameter: a forward pass, and a forward and a backward pass of which LoRA needs
 # the gradients of the activations and nearly none of the weights (Kaplan et al. 2020, section 2.1).
 FORWARD, TRAINING = 2, 4

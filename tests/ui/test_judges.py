@@ -211,7 +211,8 @@ def test_a_second_researcher_waits_and_a_reload_goes_on(opened, site, script, mo
 def test_a_judge_at_which_nobody_looks_is_stopped(opened, script, model):
     page = opened()
     script["Write a short"] = ["A has rhythm "] + [0.3, "and so on "] * 200
-    watch(page)
+    # Not the words that an earlier watch left: a page that closes before the judge begins stops nothing.
+    watch(page, until="and so on")
     page.close()
     # While it would still write for a minute.
     assert model.left.acquire(timeout=45)

@@ -38,6 +38,8 @@ def test_time_follows_the_text_the_model_and_the_machine(tiny_model, monkeypatch
     # Twice the operations, at the share of training.
     learnt = Work(model, "auto", learnt=1000).seconds()
     assert learnt == pytest.approx(2 * once * costs.SCORING / costs.LEARNING)
+    written = Work(model, "auto", read=1000, written=500).seconds()
+    assert written == pytest.approx(once * (1 + 0.5 * costs.SCORING / costs.WRITING))
     assert Work(model, "float32", read=1000).seconds() == pytest.approx(2 * once)
     assert Work(str(tiny_model(layers=3)), "auto", read=1000).seconds() > 2 * once
 

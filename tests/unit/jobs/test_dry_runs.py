@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rewardkit.config import JobConfig
+from rewardkit.jobs.costs import CHARACTERS_PER_TOKEN
+from rewardkit.jobs.panels import work_ahead
 from rewardkit.jobs.pipeline import plan_one, run_one
+from rewardkit.jobs.stages import Job
 from rewardkit.store.store import Store
 
 SERVER = {"backend": "openai", "model": "judge-xl"}
@@ -55,6 +58,17 @@ def test_each_judge_of_a_panel_has_its_bill(config):
     panel = [{"name": "one", "orders": ["ab"]}, {"name": "two"}]
     said = size(config(judge={**SERVER, "server": server, "panel": panel}))
     assert f"one: {MANY} items, {MANY} requests" in said and f"two: {MANY} items, {2 * MANY} requests" in said
+
+
+def test_a_model_here_is_told_by_what_it_reads_and_what_it_writes(config, tiny_model):
+    judge = {"model": str(tiny_model()), "protocol": "pairwise.v1"}
+    read = config(judge=judge)
+    said = size(read)
+    assert f"{MANY} items, {2 * MANY} requests, about " in said and "to pay" not in said
+    thinking = config(judge={**judge, "protocol": "reasoned.v1"})
+    plain, wordy = work_ahead(Job(read)), work_ahead(Job(thinking))
+    assert plain.written == 0 < plain.read and wordy.written >= 2 * MANY * CHARACTERS_PER_TOKEN
+    assert work_ahead(Job(config(judge={"model": str(tiny_model() / "gone")}))) is None
 
 
 def test_a_stage_that_is_complete_is_complete_whatever_comes_before_it(config, tmp_path):
