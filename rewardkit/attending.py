@@ -7,7 +7,6 @@ keys of a sequence are gathered instead, which costs little beside what is atten
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,15 +14,11 @@ from rewardkit.hardware import quiet_loading
 from rewardkit.packing import Pack, Segment, pack
 
 PACKED = "rewardkit_packed"
-SCORES = 1 << 19
-"""Scores of attention that are computed together on a CPU: they and their exponentials stay in its caches."""
-ROWS = 64
-"""Queries that are computed together by torch's own attention: what they must not see is computed too."""
 UNLIMITED = 1 << 31
 ATTENDING = {"full_attention", "sliding_attention"}
 APART, ROUNDED_APART = 1e-4, 0.5
-"""How far a pack's logits may be from those of single passes, as a share of their spread: in float32, and below it,
-where two of torch's own ways to attend were 0.13 apart on nonsense."""
+"""How far a pack's hidden states may be from those of single passes, as a share of their spread: in float32, and below
+it, where two of torch's own ways to attend were 0.13 apart on nonsense."""
 LEAK = 1e-3
 """The same between two packs in which only other sequences differ, and every product has the same shape."""
 
@@ -119,7 +114,6 @@ def attend(  # noqa: PLR0913 - transformers says which
     Returns:
         `(1, rows, heads, width)`, and no weights.
     """
-    import torch
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if attended is None:
@@ -127,70 +121,15 @@ def attend(  # noqa: PLR0913 - transformers says which
     key, value = attended.joined(module.layer_idx, key, value)
     if not _on_segments(query.device):
         return sdpa_attention_forward(module, query, key, value, mask, **how)
+    from rewardkit.products import SegmentAttention
+
     scaling = how.get("scaling") or query.shape[-1] ** -0.5
-    parts = []
-    for segment in attended.segments:
-        keys, values = (torch.cat([each[0, :, a:b] for a, b in segment.columns], dim=1) for each in (key, value))
-        parts += _blocks(query[0, :, slice(*segment.rows)], keys, values, scaling)
-    return torch.cat([part.transpose(0, 1) for part in parts])[None], None
+    return SegmentAttention.apply(query[0], key[0], value[0], attended.segments, scaling)[None], None  # type: ignore[no-untyped-call]
 
 
 def _on_segments(device: Any) -> bool:
     """Say whether segments are attended to one after the other, which only a CPU does well."""
     return bool(device.type == "cpu")
-
-
-def _blocks(query: Any, key: Any, value: Any, scaling: float) -> list[Any]:
-    """Attend block by block, so that little is computed of what must not be seen.
-
-    Args:
-        query: `(heads, rows, width)`, the last tokens of the sequence.
-        key: `(key heads, tokens, width)`, all of its tokens.
-        value: The same.
-        scaling: Of the scores.
-
-    Returns:
-        Blocks of `(heads, rows, width)`.
-    """
-    import torch
-
-    heads, rows, _ = query.shape
-    tokens = key.shape[1]
-    # torch's own attention computes bfloat16 no faster than float32 on a CPU; matrix products are three times as fast.
-    if query.dtype == torch.bfloat16 and not torch.is_grad_enabled():
-        size = max(16, SCORES // (heads * tokens))
-        attention: Callable[..., Any] = _by_products
-    else:
-        size, attention = ROWS, _by_torch
-    found = []
-    for start in range(0, rows, size):
-        stop = min(rows, start + size)
-        end = tokens - rows + stop
-        found.append(attention(query[:, start:stop], key[:, :end], value[:, :end], scaling))
-    return found
-
-
-def _by_products(query: Any, key: Any, value: Any, scaling: float) -> Any:
-    import torch
-
-    (heads, rows, width), (groups, tokens, _) = query.shape, key.shape
-    grouped = query.reshape(groups, heads // groups * rows, width)
-    scores = torch.baddbmm(grouped.new_empty(()), grouped, key.transpose(1, 2), beta=0, alpha=scaling)
-    unseen = torch.ones(rows, rows, dtype=torch.bool).triu_(1)
-    scores.view(heads, rows, tokens)[..., tokens - rows :].masked_fill_(unseen, float("-inf"))
-    weights = torch.softmax(scores, dim=-1)
-    # Each is rounded, so that they do not add up to 1.
-    found = torch.bmm(weights, value).float() / weights.sum(-1, keepdim=True, dtype=torch.float32)
-    return found.to(value.dtype).view(heads, rows, value.shape[-1])
-
-
-def _by_torch(query: Any, key: Any, value: Any, scaling: float) -> Any:
-    import torch
-
-    rows, tokens = query.shape[1], key.shape[1]
-    seen = torch.ones(rows, tokens, dtype=torch.bool).tril_(tokens - rows)
-    attention = torch.nn.functional.scaled_dot_product_attention
-    return attention(query[None], key[None], value[None], attn_mask=seen, scale=scaling, enable_gqa=True)[0]
 
 
 @dataclass(frozen=True)
@@ -213,7 +152,7 @@ def prepare(model: Any) -> Packable:
     its own, is left as it was.
 
     Args:
-        model: Of transformers, with logits, in evaluation mode.
+        model: Of transformers, in evaluation mode.
     """
     config = model.config.get_text_config()
     if model._is_stateful or set(getattr(config, "layer_types", None) or ()) - ATTENDING:
@@ -271,12 +210,12 @@ def _disagreement(model: Any, vocabulary: int) -> str:
     import torch
 
     probes, altered = (_probes(own, vocabulary) for own in (11, 13))
+    body, device = model.base_model, model.device
     with torch.inference_mode():
-        alone = torch.stack([model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1] for ids in probes])
+        alone = torch.stack([body(input_ids=torch.tensor([ids], device=device))[0][0, -1] for ids in probes])
         try:
             found, other = (
-                model(**inputs(packed, Memory(), model.device)).logits[0, packed.ends]
-                for packed in (pack(probes), pack(altered))
+                body(**inputs(packed, Memory(), device))[0][0, packed.ends] for packed in (pack(probes), pack(altered))
             )
         except (TypeError, ValueError, RuntimeError) as error:
             # It takes no such arguments, or stumbles over them; as it is it can still be asked.

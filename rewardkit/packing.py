@@ -22,10 +22,12 @@ class Segment:
         rows: First row and the one after the last.
         columns: Where the tokens of its sequence stand, from the first to its own last, as spans: first what is
             kept, then the row. Spans that follow each other are one.
+        sequence: Which one it is.
     """
 
     rows: Span
     columns: tuple[Span, ...]
+    sequence: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def pack(sequences: Sequence[list[int]], kept: int = 0) -> Pack:
         if own := sequence[shared:]:
             stop = start + len(own)
             path = _path(_cut(path, shared), (kept + start, kept + stop))
-            found.segments.append(Segment((start, stop), tuple(path)))
+            found.segments.append(Segment((start, stop), tuple(path), index))
             found.ids.extend(own)
             found.positions.extend(range(shared, len(sequence)))
         found.ends[index] = path[-1][1] - 1 - kept

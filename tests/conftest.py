@@ -91,6 +91,21 @@ def tiny_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def padded():
+    """Pad sequences on the right, as others do: token ids and attention mask, both (sequences, longest)."""
+
+    def pad(sequences, pad_id):
+        import torch
+
+        longest = max(map(len, sequences))
+        ids = torch.tensor([[*each, *[pad_id] * (longest - len(each))] for each in sequences])
+        mask = torch.tensor([[1] * len(each) + [0] * (longest - len(each)) for each in sequences])
+        return ids, mask
+
+    return pad
+
+
+@pytest.fixture(scope="session")
 def byte_tokenizer():
     """Build a tokenizer whose tokens are bytes, with a chat template: `byte_tokenizer(template, unk_token=…)`."""
 

@@ -156,6 +156,7 @@ JUDGE = Stage(
             "batching",
             "packing",
             "attending",
+            "products",
             "hardware",
             "models",
             "store",

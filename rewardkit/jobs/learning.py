@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MODEL = "model"
 HISTORY = "history.json"
 # What the room of the reward model stands on.
-MODEL_ROOMS = ("chat", "batching", "hardware", "models", "types")
+MODEL_ROOMS = ("chat", "batching", "packing", "attending", "products", "hardware", "models", "types")
 # What decides a reward: the calibration that is written beside it does not.
 WEIGHTS = ("adapter_model.safetensors", "rewardkit.json", "tokenizer.json")
 

@@ -1,87 +1,120 @@
 """The network: a causal language model, LoRA adapters, and a float32 scalar head read at the last token.
 
 `RewardNetwork` holds a peft model over `AutoModelForSequenceClassification`, so that what it saves is
-what plain transformers + peft load. It pools by the attention mask; the library's own pooling looks for
-the pad id, which is wrong wherever the pad token also ends a turn.
+what plain transformers + peft load. It reads the reward at a sequence's own last token; the library's own
+pooling looks for the pad id, which is wrong wherever the pad token also ends a turn.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rewardkit.attending import Memory, inputs, prepare, turns
 from rewardkit.batching import token_budget_batches
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
-from rewardkit.hardware import dtype_of, quiet_loading
+from rewardkit.hardware import device, dtype_of, quiet_loading
 from rewardkit.models import ModelFolder
+from rewardkit.packing import pack, packs
+from rewardkit.progress import log
+from rewardkit.reward_model.adapters import fuse
 
-# Tokens of rows that are computed together on a CPU; more gains nothing there, and pads more.
-CPU_GROUP_TOKENS = 1024
+CPU_TOKENS, DEVICE_TOKENS = 2048, 16384
+"""Tokens of a forward pass, at most: more gain nothing, and take memory."""
 
 
 class RewardNetwork(nn.Module):
     """Token ids to rewards.
 
+    What sequences begin with stands once in a row, and nothing is padded (see `packing`). A model that cannot read such
+    rows gets one row a sequence, padded to the longest.
+
     Args:
-        model: A (peft-wrapped) sequence-classification model with one label and a `score` head.
+        model: A (peft-wrapped) sequence-classification model with one label and a `score` head, where it is to compute.
     """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        fuse(model)
+        self._packable = prepare(self.classifier.eval())
+        if self._packable.why:
+            whole = f"texts of more than {n:,} tokens" if (n := self._packable.longest) else "texts"
+            log(f"reward model: {whole} are run whole and padded, which takes longer: {self._packable.why}")
 
     @property
     def classifier(self) -> Any:
         """The sequence-classification model inside the adapters."""
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Return the reward of each sequence.
-
-        Args:
-            input_ids: (batch, length), padded on either side.
-            attention_mask: (batch, length), 1 for tokens and 0 for padding.
-
-        Returns:
-            Rewards in float32, (batch,).
-        """
-        lengths = attention_mask.sum(-1).tolist()
-        groups = token_budget_batches(lengths, CPU_GROUP_TOKENS) if input_ids.device.type == "cpu" else [[*lengths]]
-        if len(groups) == 1:
-            return self._rewards(input_ids, attention_mask)
-        # Padding is computed like text: rows of like length go together, trimmed to their own longest.
-        parts = [self._rewards(*_trimmed(input_ids[rows], attention_mask[rows])) for rows in groups]
-        order = torch.tensor([row for rows in groups for row in rows])
-        return torch.cat(parts)[order.argsort()]
-
-    def _rewards(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        classifier = self.classifier
-        positions = (attention_mask.cumsum(-1) - 1).clamp_min(0)
-        hidden = classifier.base_model(
-            input_ids=input_ids, attention_mask=attention_mask, position_ids=positions, use_cache=False
-        ).last_hidden_state
-        columns = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-        last = (attention_mask * columns).argmax(-1)
-        pooled = hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
-        reward: Tensor = classifier.score(pooled.float()).squeeze(-1)
-        return reward
-
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens go through it at a time, at most."""
+        return CPU_TOKENS if self.device.type == "cpu" else DEVICE_TOKENS
 
-def _trimmed(input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Cut off the columns that are padding in every row."""
-    used = attention_mask.any(0).nonzero()
-    columns = slice(int(used.min()), int(used.max()) + 1)
-    return input_ids[:, columns], attention_mask[:, columns]
+    def forward(self, sequences: Sequence[list[int]]) -> Tensor:
+        """Return the reward of each sequence, read at its last token.
+
+        Args:
+            sequences: (sequences,) token ids.
+
+        Returns:
+            Rewards in float32, (sequences,).
+        """
+        parts, places = [], []
+        for group in self.batches(sequences, self.tokens):
+            chosen = [sequences[place] for place in group]
+            hidden = self._packed(chosen) if self._packs(chosen) else self._padded(chosen)
+            parts.append(hidden)
+            places += group
+        rewards: Tensor = self.classifier.score(torch.cat(parts).float()).squeeze(-1)
+        return rewards[torch.tensor(places, device=rewards.device).argsort()]
+
+    def batches(self, sequences: Sequence[list[int]], budget: int) -> list[list[int]]:
+        """Group sequences that are best read together.
+
+        Args:
+            sequences: (sequences,) token ids.
+            budget: Tokens of a group, padding included.
+
+        Returns:
+            Groups of places in `sequences`.
+        """
+        longest = self._packable.longest
+        short = [place for place, each in enumerate(sequences) if len(each) <= longest]
+        rest = [place for place, each in enumerate(sequences) if len(each) > longest]
+        packed = packs([sequences[place] for place in short], budget)
+        padded = token_budget_batches([len(sequences[place]) for place in rest], budget, turns(self.classifier))
+        return [*([short[i] for i in group] for group in packed), *([rest[i] for i in group] for group in padded)]
+
+    def _packs(self, sequences: Sequence[list[int]]) -> bool:
+        return max(map(len, sequences)) <= self._packable.longest
+
+    def _packed(self, sequences: Sequence[list[int]]) -> Tensor:
+        """Return the last hidden state of each sequence, (sequences, width)."""
+        packed = pack(sequences)
+        hidden = self.classifier.base_model(**inputs(packed, Memory(), self.device)).last_hidden_state
+        found: Tensor = hidden[0, torch.tensor(packed.ends, device=self.device)]
+        return found
+
+    def _padded(self, sequences: Sequence[list[int]]) -> Tensor:
+        width, device = max(map(len, sequences)), self.device
+        ids = torch.tensor([row + [row[-1]] * (width - len(row)) for row in sequences], device=device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in sequences], device=device)
+        hidden = self.classifier.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        found: Tensor = hidden[torch.arange(len(ids), device=device), mask.sum(-1) - 1]
+        return found
 
 
 def load_tokenizer(path: Path, pad_token: str | None = None) -> Any:
@@ -149,7 +182,8 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
     )
     model.config.use_cache = False
     with quiet_loading():
-        return RewardNetwork(peft.get_peft_model(model, adapters))
+        wrapped = peft.get_peft_model(model, adapters)
+    return RewardNetwork(wrapped.to(device()))
 
 
 def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype) -> Any:

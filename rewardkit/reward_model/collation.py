@@ -1,4 +1,4 @@
-"""Preference examples to padded batches of token ids."""
+"""Preference examples to batches of token ids."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from rewardkit.packing import alike
 from rewardkit.reward_model.rendering import Renderer, Unrendered
 from rewardkit.types import PreferenceExample
 
@@ -75,51 +76,75 @@ def unit_mean_weights(items: Sequence[Encoded]) -> list[Encoded]:
     return [replace(item, sample_weight=item.sample_weight * factor) for item in items]
 
 
-def pad(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Pad on the right.
+@dataclass(frozen=True)
+class Group:
+    """Comparisons that are computed together, each different text of which stands in it once.
 
-    Returns:
-        Token ids and attention mask, both (batch, longest).
-    """
-    longest = max(len(s) for s in sequences)
-    ids = torch.full((len(sequences), longest), pad_id, dtype=torch.long)
-    mask = torch.zeros((len(sequences), longest), dtype=torch.long)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = torch.tensor(sequence, dtype=torch.long)
-        mask[row, : len(sequence)] = 1
-    return ids, mask
-
-
-class PairCollator:
-    """Puts each different text of a batch into one row, however many comparisons it stands in.
-
-    All comparisons of a ranking of N responses so cost N rows and not N·(N − 1) (Ouyang et al. 2022,
-    arXiv:2203.02155, section 3.5, train on all pairs of a prompt in one batch for this reason, and
-    because it overfits less than pairs spread over batches).
+    Attributes:
+        sequences: (texts,) token ids.
+        row_a: Where the first responses stand among them, (comparisons,).
+        row_b: Where the second ones do, (comparisons,).
+        p_a: Soft targets, (comparisons,).
+        sample_weight: (comparisons,).
     """
 
-    def __init__(self, pad_id: int) -> None:
-        self.pad_id = pad_id
+    sequences: list[list[int]]
+    row_a: Tensor
+    row_b: Tensor
+    p_a: Tensor
+    sample_weight: Tensor
 
-    def __call__(self, items: Sequence[Encoded]) -> dict[str, Tensor]:
-        """Collate comparisons.
+    @classmethod
+    def of(cls, items: Sequence[Encoded]) -> Group:
+        """Put comparisons together.
 
-        Returns:
-            `input_ids` and `attention_mask` of the different texts, (texts, length); `row_a` and `row_b`,
-            where the responses of each comparison stand among them, and `p_a` and `sample_weight`,
-            each (batch,).
+        All comparisons of a ranking of N responses so cost N texts and not N·(N − 1) (Ouyang et al. 2022,
+        arXiv:2203.02155, section 3.5, train on all pairs of a prompt in one batch for this reason, and because it
+        overfits less than pairs spread over batches).
         """
-        rows = list(dict.fromkeys(tuple(ids) for item in items for ids in (item.ids_a, item.ids_b)))
-        place = {ids: row for row, ids in enumerate(rows)}
-        ids, mask = pad(rows, self.pad_id)
-        return {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "row_a": torch.tensor([place[tuple(i.ids_a)] for i in items]),
-            "row_b": torch.tensor([place[tuple(i.ids_b)] for i in items]),
-            "p_a": torch.tensor([i.p_a for i in items], dtype=torch.float32),
-            "sample_weight": torch.tensor([i.sample_weight for i in items], dtype=torch.float32),
-        }
+        place: dict[tuple[int, ...], int] = {}
+        for item in items:
+            for ids in (item.ids_a, item.ids_b):
+                place.setdefault(tuple(ids), len(place))
+        return cls(
+            [list(ids) for ids in place],
+            torch.tensor([place[tuple(item.ids_a)] for item in items]),
+            torch.tensor([place[tuple(item.ids_b)] for item in items]),
+            torch.tensor([item.p_a for item in items], dtype=torch.float32),
+            torch.tensor([item.sample_weight for item in items], dtype=torch.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.p_a)
+
+
+class GroupCollator:
+    """Cuts a batch into groups that fit a budget of tokens: what a large batch takes is a group's memory.
+
+    Args:
+        budget: Tokens of a group; what texts begin with in common counts once.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+
+    def __call__(self, items: Sequence[Encoded]) -> dict[str, list[Group]]:
+        """Return the groups of a batch; those of one unit stand together as far as the budget lets them."""
+        groups: list[list[Encoded]] = []
+        tokens, before = 0, list[int]()
+        for item in items:
+            more = _own(before, item.ids_a) + _own(item.ids_a, item.ids_b)
+            if not groups or tokens + more > self.budget:
+                groups.append([])
+                tokens, more = 0, _own([], item.ids_a) + _own(item.ids_a, item.ids_b)
+            groups[-1].append(item)
+            tokens, before = tokens + more, item.ids_b
+        return {"groups": [Group.of(group) for group in groups]}
+
+
+def _own(before: list[int], ids: list[int]) -> int:
+    """Return how many tokens a text has that the one before it does not begin with."""
+    return len(ids) - alike(before, ids)
 
 
 class UnitSampler(Sampler[int]):

@@ -93,7 +93,7 @@ def create(config: TrainConfig, *, seed: int) -> LoadedModel:
         seed=seed,
         versions=versions(),
     )
-    return LoadedModel(network.to(device()), tokenizer, renderer, card)
+    return LoadedModel(network, tokenizer, renderer, card)
 
 
 def save(model: LoadedModel, path: Path) -> None:
@@ -134,8 +134,8 @@ def load(path: str | Path) -> LoadedModel:
             fix="restore the tokenizer's chat template, or train again with this version",
         )
     classifier = load_classifier(base.path, tokenizer, dtype=dtype_of(card.config.dtype))
-    network = RewardNetwork(_with_adapters(classifier, path))
-    return LoadedModel(network.to(device()).eval(), tokenizer, renderer, card)
+    network = RewardNetwork(_with_adapters(classifier, path).to(device()))
+    return LoadedModel(network.eval(), tokenizer, renderer, card)
 
 
 def _with_adapters(classifier: Any, path: Path) -> Any:

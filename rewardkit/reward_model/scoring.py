@@ -1,4 +1,4 @@
-"""Rewards for prompts and responses: length-sorted, batched by a token budget, in the order asked."""
+"""Rewards for prompts and responses: what they share is computed once, by a token budget, in the order asked."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rewardkit.batching import token_budget_batches
 from rewardkit.progress import Advance
-from rewardkit.reward_model.collation import pad
 from rewardkit.reward_model.folder import LoadedModel
 from rewardkit.reward_model.rendering import Rendered, Unrendered
 from rewardkit.types import Message
-
-BATCH_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ def reward(
     model: LoadedModel,
     conversations: Sequence[tuple[Sequence[Message], str]],
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     advance: Advance | None = None,
 ) -> Rewards:
     """Compute the reward of each (prompt, response).
@@ -51,7 +47,7 @@ def reward(
     Args:
         model: A loaded reward model.
         conversations: Prompts and responses.
-        batch_tokens: Most tokens in one forward pass, padding included.
+        batch_tokens: Most tokens in one forward pass; as many as are fast there if absent.
         advance: Called with the number of conversations done.
     """
     rendered = [model.renderer.render(prompt, response) for prompt, response in conversations]
@@ -59,7 +55,7 @@ def reward(
     places = [i for i, r in enumerate(rendered) if isinstance(r, Rendered)]
     sequences = [r.ids for r in rendered if isinstance(r, Rendered)]
     model.network.eval()
-    for batch in token_budget_batches([len(ids) for ids in sequences], batch_tokens):
+    for batch in model.network.batches(sequences, batch_tokens or model.network.tokens):
         values[[places[i] for i in batch]] = _forward(model, [sequences[i] for i in batch])
         if advance:
             advance(len(batch))
@@ -71,8 +67,6 @@ def reward(
 
 
 @torch.inference_mode()
-def _forward(model: LoadedModel, sequences: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    ids, mask = pad(sequences, model.tokenizer.pad_token_id)
-    device = model.network.device
-    values: NDArray[np.float64] = model.network(ids.to(device), mask.to(device)).double().cpu().numpy()
+def _forward(model: LoadedModel, sequences: Sequence[list[int]]) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = model.network(sequences).double().cpu().numpy()
     return values

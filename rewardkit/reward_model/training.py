@@ -11,7 +11,7 @@ import shutil
 import signal
 import types
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,14 @@ from rewardkit.errors import DataError
 from rewardkit.progress import Advance, log, progress
 from rewardkit.registry import lookup
 from rewardkit.reward_model.backbone import RewardNetwork
-from rewardkit.reward_model.collation import EncodedSet, PairCollator, UnitSampler, encode_examples, unit_mean_weights
+from rewardkit.reward_model.collation import (
+    EncodedSet,
+    Group,
+    GroupCollator,
+    UnitSampler,
+    encode_examples,
+    unit_mean_weights,
+)
 from rewardkit.reward_model.folder import LoadedModel
 from rewardkit.reward_model.losses import LOSSES, Loss
 from rewardkit.types import PreferenceExample
@@ -91,7 +98,7 @@ def train(
         args=arguments,
         train_dataset=unit_mean_weights(training.items),
         eval_dataset=unit_mean_weights(validation.items),
-        data_collator=PairCollator(model.tokenizer.pad_token_id),
+        data_collator=GroupCollator(model.network.tokens),
         loss=lookup("losses", LOSSES, config.loss),
     )
     trainer.remove_callback(PrinterCallback)
@@ -120,18 +127,30 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         self._loss = loss
         self.can_return_loss = True
 
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        """Return the mean loss of a batch of comparisons."""
-        rewards = model(inputs["input_ids"], inputs["attention_mask"])
-        reward_a, reward_b = rewards[inputs["row_a"]], rewards[inputs["row_b"]]
-        loss = self._loss(reward_a, reward_b, inputs["p_a"], inputs["sample_weight"]).mean()
-        return (loss, {"margins": reward_a - reward_b}) if return_outputs else loss
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, list[Group]], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Add the gradients of a batch of comparisons, group by group, and return its mean loss."""
+        model.train()
+        groups = inputs["groups"]
+        share = 1.0 / (sum(map(len, groups)) * self.current_gradient_accumulation_steps)
+        total = torch.zeros((), device=self.args.device)
+        for number, group in enumerate(groups, start=1):
+            # Several processes add up their gradients once.
+            with nullcontext() if number == len(groups) else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    loss = self._losses(model, group).sum() * share
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
+    def _losses(self, model: torch.nn.Module, group: Group) -> Tensor:
+        """Return the loss of each comparison."""
+        rewards = model(group.sequences)
+        row_a, row_b, p_a, weight = (
+            each.to(rewards.device) for each in (group.row_a, group.row_b, group.p_a, group.sample_weight)
+        )
+        return self._loss(rewards[row_a], rewards[row_b], p_a, weight)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> UnitSampler:
         return UnitSampler([item.unit for item in train_dataset or self.train_dataset], self.args.data_seed)
@@ -139,14 +158,14 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
     def prediction_step(
         self,
         model: torch.nn.Module,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, list[Group]],
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor, None, None]:
         """Return the loss of a batch; Trainer's own looks for label columns that comparisons lack."""
-        with torch.no_grad():
-            loss = self.compute_loss(model, self._prepare_inputs(inputs))
-        return loss.detach(), None, None
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss = torch.cat([self._losses(model, group) for group in inputs["groups"]]).mean()
+        return loss, None, None
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         network: RewardNetwork = self.accelerator.unwrap_model(self.model)

@@ -10,7 +10,6 @@ import pytest
 
 from rewardkit.config import TrainConfig
 from rewardkit.reward_model import folder
-from rewardkit.reward_model.collation import pad
 from rewardkit.reward_model.scoring import reward
 from rewardkit.types import Message
 
@@ -48,7 +47,7 @@ def test_a_batch_of_one_equals_a_batch_of_many(model):
     np.testing.assert_allclose(rewards(model), alone, atol=1e-5)
 
 
-def test_saved_plainly_loaded_and_merged_give_equal_rewards(model, tmp_path):
+def test_saved_plainly_loaded_and_merged_give_equal_rewards(model, tmp_path, padded):
     import torch
 
     before = rewards(model)
@@ -56,7 +55,7 @@ def test_saved_plainly_loaded_and_merged_give_equal_rewards(model, tmp_path):
     block = (tmp_path / "README.md").read_text().split("```python")[1].split("```")[0]
     made = {}
     exec(block.replace("THIS_FOLDER", str(tmp_path)), made)
-    ids, mask = pad([model.renderer.render(ASK, text).ids for text in TEXTS], made["tokenizer"].pad_token_id)
+    ids, mask = padded([model.renderer.render(ASK, text).ids for text in TEXTS], made["tokenizer"].pad_token_id)
     with torch.inference_mode():
         plain = made["model"](input_ids=ids, attention_mask=mask).logits[:, 0].numpy()
     np.testing.assert_allclose(plain, before, atol=1e-5)

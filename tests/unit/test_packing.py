@@ -16,9 +16,9 @@ def test_what_sequences_share_stands_once():
     assert found.positions == [0, 1, 2, 3, 2, 1, 2]
     assert found.ends == [4, 6, 3]
     assert found.segments == [
-        Segment((0, 4), ((0, 4),)),
-        Segment((4, 5), ((0, 2), (4, 5))),
-        Segment((5, 7), ((0, 1), (5, 7))),
+        Segment((0, 4), ((0, 4),), 2),
+        Segment((4, 5), ((0, 2), (4, 5)), 0),
+        Segment((5, 7), ((0, 1), (5, 7)), 1),
     ]
 
 
@@ -26,7 +26,7 @@ def test_what_is_kept_stands_before_the_row():
     # Columns count what is kept (7 7), and what follows it at once is one span with it.
     found = pack([[7, 7, 2], [7, 7, 1], [7, 7, 1]], kept=2)
     assert (found.ids, found.positions, found.ends) == ([1, 2], [2, 2], [1, 0, 0])
-    assert found.segments == [Segment((0, 1), ((0, 3),)), Segment((1, 2), ((0, 2), (3, 4)))]
+    assert found.segments == [Segment((0, 1), ((0, 3),), 1), Segment((1, 2), ((0, 2), (3, 4)), 0)]
 
 
 @given(SEQUENCES, st.integers(0, 1))

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewardkit.config import TrainConfig
+from rewardkit.packing import pack
 from rewardkit.reward_model import folder
-from rewardkit.reward_model.collation import Encoded, PairCollator, UnitSampler, encode_examples, pad, unit_mean_weights
+from rewardkit.reward_model.collation import Encoded, GroupCollator, UnitSampler, encode_examples, unit_mean_weights
 from rewardkit.reward_model.losses import bradley_terry
 from rewardkit.types import PreferenceExample, SoftPreference
 
@@ -19,34 +20,51 @@ def example(a, b, p_a=0.8, weight=1.0, unit="u", split="train"):
     return PreferenceExample(preference=preference, prompt=(), response_a=a, response_b=b)
 
 
-def test_each_text_of_a_batch_is_one_row():
+def test_each_text_of_a_group_stands_in_it_once():
     x, y, z = [1, 2, 3], [4, 5], [6]
     items = [Encoded(x, y, 1.0, 1.0, "u"), Encoded(z, x, 0.25, 2.0, "u"), Encoded(y, z, 0.5, 1.0, "u")]
-    batch = PairCollator(pad_id=0)(items)
-    assert batch["input_ids"].tolist() == [[1, 2, 3], [4, 5, 0], [6, 0, 0]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0], [1, 0, 0]]
-    assert batch["row_a"].tolist() == [0, 2, 1]
-    assert batch["row_b"].tolist() == [1, 0, 2]
-    assert batch["p_a"].tolist() == [1.0, 0.25, 0.5]
+    (group,) = GroupCollator(100)(items)["groups"]
+    assert group.sequences == [[1, 2, 3], [4, 5], [6]] and len(group) == 3
+    assert (group.row_a.tolist(), group.row_b.tolist()) == ([0, 2, 1], [1, 0, 2])
+    assert group.p_a.tolist() == [1.0, 0.25, 0.5] and group.sample_weight.tolist() == [1.0, 2.0, 1.0]
 
 
-def test_loss_and_gradients_equal_those_of_padded_pairs(tiny_folder):
-    """The oracle is what others do: A above B, every comparison with rows of its own."""
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=6)), st.data())
+def test_groups_hold_every_comparison_in_order_within_the_budget(texts, data):
+    items = [Encoded([9, *a], [9, *b], 0.5, 1.0, "u") for a, b in zip(texts, texts[1:], strict=False)]
+    budget = data.draw(st.integers(1, 30))
+    groups = GroupCollator(budget)(items)["groups"]
+    found = [(g.sequences[a], g.sequences[b]) for g in groups for a, b in zip(g.row_a, g.row_b, strict=True)]
+    assert found == [(item.ids_a, item.ids_b) for item in items]
+    for group in groups:
+        assert len(group) == 1 or len(pack(group.sequences).ids) <= budget
+
+
+def test_loss_and_gradients_equal_those_of_padded_pairs(tiny_folder, padded):
+    """The oracle is what others do: plain peft, A above B, every comparison with rows of its own."""
     model = folder.create(TrainConfig(model=str(tiny_folder), max_length=200), seed=3)
     texts = ["one", "another one", "a third, which is longer", "four"]
     pairs, targets = [(0, 1), (1, 2), (3, 0), (2, 3)], [0.9, 0.4, 0.5, 0.0]
     examples = [example(texts[a], texts[b], p) for (a, b), p in zip(pairs, targets, strict=True)]
     encoded = encode_examples(examples, model.renderer).items
-    batch = PairCollator(model.tokenizer.pad_token_id)(encoded)
-    rewards = model.network(batch["input_ids"], batch["attention_mask"])
-    ours = bradley_terry(rewards[batch["row_a"]], rewards[batch["row_b"]], batch["p_a"], batch["sample_weight"]).mean()
-    ids, mask = pad([e.ids_a for e in encoded] + [e.ids_b for e in encoded], model.tokenizer.pad_token_id)
-    reward_a, reward_b = model.network(ids, mask).chunk(2)
-    theirs = bradley_terry(reward_a, reward_b, batch["p_a"], batch["sample_weight"]).mean()
+    (group,) = GroupCollator(10_000)(encoded)["groups"]
+    rewards = model.network(group.sequences)
+    ours = bradley_terry(rewards[group.row_a], rewards[group.row_b], group.p_a, group.sample_weight).mean()
+    weights = {name: each for name, each in model.network.named_parameters() if each.requires_grad}
+    mine = torch.autograd.grad(ours, list(weights.values()))
+    plain = folder.create(TrainConfig(model=str(tiny_folder), max_length=200), seed=3).network
+    for module in plain.modules():
+        # What was fused, and nothing else, has a forward pass of its own.
+        module.__dict__.pop("forward", None)
+    plain.classifier.set_attn_implementation("eager")
+    ids, mask = padded([e.ids_a for e in encoded] + [e.ids_b for e in encoded], model.tokenizer.pad_token_id)
+    hidden = plain.classifier.model(input_ids=ids, attention_mask=mask).last_hidden_state
+    reward_a, reward_b = plain.classifier.score(hidden[range(len(ids)), mask.sum(-1) - 1])[:, 0].chunk(2)
+    theirs = bradley_terry(reward_a, reward_b, group.p_a, group.sample_weight).mean()
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
-    weights = [p for p in model.network.parameters() if p.requires_grad]
-    for mine, yours in zip(torch.autograd.grad(ours, weights), torch.autograd.grad(theirs, weights), strict=True):
-        torch.testing.assert_close(mine, yours, atol=1e-5, rtol=0)
+    own = dict(plain.named_parameters())
+    for found, expected in zip(mine, torch.autograd.grad(theirs, [own[name] for name in weights]), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def test_what_has_no_weight_or_no_room_is_counted(tiny_folder):

@@ -10,7 +10,6 @@ from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.reward_model import folder
 from rewardkit.reward_model.backbone import load_tokenizer
-from rewardkit.reward_model.collation import pad
 from rewardkit.reward_model.scoring import reward
 from rewardkit.types import Message
 
@@ -44,17 +43,13 @@ def test_a_batch_of_one_equals_a_batch_of_many(trained):
     np.testing.assert_allclose(rewards(trained, batch_tokens=1), alone, atol=1e-5)
 
 
-def test_the_reward_is_read_by_the_mask_whatever_side_is_padded(trained):
-    ids = [trained.renderer.render(ASK, text).ids for text in TEXTS[:2]]
-    right, mask = pad(ids, trained.tokenizer.pad_token_id)
-    left, left_mask = torch.full_like(right, 5), mask.flip(1)
-    left[left_mask.bool()] = right[mask.bool()]
-    # A pad id that also stands in the text must not move the place either.
-    busy = torch.where(mask.bool(), right, torch.tensor(trained.tokenizer.eos_token_id))
+def test_the_reward_is_read_at_the_last_token_even_where_a_pad_id_stands_before_it(trained):
+    ids = trained.renderer.render(ASK, TEXTS[1]).ids
+    busy = [*ids[:-3], trained.tokenizer.pad_token_id, trained.tokenizer.pad_token_id, ids[-1]]
     with torch.inference_mode():
-        expected = trained.network(right, mask)
-        torch.testing.assert_close(trained.network(left, left_mask), expected, atol=1e-5, rtol=0)
-        torch.testing.assert_close(trained.network(busy, mask), expected, atol=1e-5, rtol=0)
+        hidden = trained.network.classifier.model(torch.tensor([busy])).last_hidden_state
+        expected = trained.network.classifier.score(hidden[0, -1])
+        torch.testing.assert_close(trained.network([busy]), expected, atol=1e-5, rtol=0)
 
 
 def test_saved_loaded_and_merged_give_equal_rewards(trained, tmp_path):
@@ -66,12 +61,12 @@ def test_saved_loaded_and_merged_give_equal_rewards(trained, tmp_path):
     np.testing.assert_allclose(rewards(loaded), before, atol=1e-5)
 
 
-def test_plain_transformers_and_peft_load_the_folder_as_its_readme_says(trained, tmp_path):
+def test_plain_transformers_and_peft_load_the_folder_as_its_readme_says(trained, tmp_path, padded):
     folder.save(trained, tmp_path)
     block = (tmp_path / "README.md").read_text().split("```python")[1].split("```")[0]
     made = {}
     exec(block.replace("THIS_FOLDER", str(tmp_path)), made)
-    ids, mask = pad([trained.renderer.render(ASK, text).ids for text in TEXTS], made["tokenizer"].pad_token_id)
+    ids, mask = padded([trained.renderer.render(ASK, text).ids for text in TEXTS], made["tokenizer"].pad_token_id)
     with torch.inference_mode():
         plain = made["model"](input_ids=ids, attention_mask=mask).logits[:, 0]
     np.testing.assert_allclose(plain.numpy(), rewards(trained), atol=1e-5)

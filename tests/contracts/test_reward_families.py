@@ -1,0 +1,88 @@
+"""Every family of models: rewards and gradients of rows without padding equal those of a plain padded forward pass."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+
+from rewardkit.reward_model.backbone import RewardNetwork
+
+VOCABULARY, PAD = 120, 119
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+    "pad_token_id": PAD,
+    "num_labels": 1,
+}
+FAMILIES = {
+    "Llama": {},
+    "Mistral": {"sliding_window": None},
+    "Qwen2": {},
+    "Qwen3": {},
+    "Gemma": {},
+    "Gemma2": {"sliding_window": 64, "query_pre_attn_scalar": 8},
+    "Gemma3Text": {"sliding_window": 64, "query_pre_attn_scalar": 8},
+}
+WHOLE = {"Gemma2"}
+"""Families that attend in a way of their own, and are read in padded rows."""
+ASKED = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38]
+SEQUENCES = [
+    [*ASKED, 46, 26, 43],
+    [*ASKED, 46, 26, 43, 38, 32, 79, 50, 28, 84],
+    [*ASKED[:6], 19, 71],
+    [88, 41, 97, 16, 93, 99, 37, 51],
+    ASKED,
+]
+
+
+def plain_model(family, dtype=torch.float32):
+    """Build a tiny random model with adapters that already do something."""
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(**{**SIZES, **FAMILIES[family]})
+    name = {"Gemma3Text": "Gemma3TextForSequenceClassification"}.get(family, f"{family}ForSequenceClassification")
+    model = getattr(transformers, name)(config).to(dtype).eval()
+    model.score.float()
+    adapted = get_peft_model(
+        model, LoraConfig(task_type="SEQ_CLS", r=4, target_modules="all-linear", modules_to_save=["score"])
+    )
+    with torch.no_grad():
+        for each, weight in adapted.named_parameters():
+            if "lora_B" in each:
+                weight.normal_(std=0.1)
+    return adapted
+
+
+def padded_rewards(model, sequences, pad):
+    """Return rewards as others compute them: a row for each sequence, padded on the right."""
+    ids, mask = pad(sequences, PAD)
+    return model(input_ids=ids, attention_mask=mask).logits[:, 0]
+
+
+def gradients(model, rewards):
+    """Return the gradients of something that depends on every reward differently."""
+    weights = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    found = torch.autograd.grad((rewards * torch.arange(1, len(rewards) + 1)).sum(), list(weights.values()))
+    return dict(zip(weights, found, strict=True))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rewards_and_gradients_are_those_of_padded_rows(family, padded):
+    plain = plain_model(family)
+    expected = padded_rewards(plain, SEQUENCES, padded)
+    slopes = gradients(plain, expected)
+    assert min(float(each.abs().max()) for each in slopes.values()) > 1e-4
+    network = RewardNetwork(plain_model(family))
+    assert (network._packable.longest > max(map(len, SEQUENCES))) == (family not in WHOLE)
+    rewards = network(SEQUENCES)
+    torch.testing.assert_close(rewards, expected, atol=1e-5, rtol=1e-5)
+    found = gradients(network.model, rewards)
+    for name, each in slopes.items():
+        torch.testing.assert_close(found[name], each, atol=1e-5, rtol=1e-4, msg=lambda said, at=name: f"{at}: {said}")
