@@ -272,6 +272,8 @@ def score(settings: dict, way: str) -> dict:
         values = reward(model, texts).values.tolist()
         return {"texts_a_second": len(texts) / (time.perf_counter() - started), "rewards": values}
     plain = folder.merged(model).model
+    # Plain models have a head of the base's dtype.
+    plain.score.to(plain.dtype)
     if way == "pipeline":
         return _by_pipeline(plain, model, texts)
     return _by_sorted_batches(torch, plain, model, texts)

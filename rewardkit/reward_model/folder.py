@@ -43,7 +43,8 @@ tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER")
 base = AutoModelForSequenceClassification.from_pretrained(
     "{path}", num_labels=1, pad_token_id=tokenizer.pad_token_id, dtype="{dtype}"
 )
-base.score.float()
+# The head is float32, whatever the base is.
+base.score.float().register_forward_pre_hook(lambda _, states: (states[0].float(),))
 model = PeftModel.from_pretrained(base, "THIS_FOLDER").eval()
 ```
 

@@ -12,6 +12,8 @@ from rewardkit.reward_model.collation import Encoded, GroupCollator, UnitSampler
 from rewardkit.reward_model.losses import bradley_terry
 from rewardkit.types import PreferenceExample, SoftPreference
 
+from .test_network import stirred
+
 
 def example(a, b, p_a=0.8, weight=1.0, unit="u", split="train"):
     preference = SoftPreference(
@@ -48,11 +50,13 @@ def test_loss_and_gradients_equal_those_of_padded_pairs(tiny_folder, padded):
     examples = [example(texts[a], texts[b], p) for (a, b), p in zip(pairs, targets, strict=True)]
     encoded = encode_examples(examples, model.renderer).items
     (group,) = GroupCollator(10_000)(encoded)["groups"]
+    stirred(model)
     rewards = model.network(group.sequences)
     ours = bradley_terry(rewards[group.row_a], rewards[group.row_b], group.p_a, group.sample_weight).mean()
     weights = {name: each for name, each in model.network.named_parameters() if each.requires_grad}
     mine = torch.autograd.grad(ours, list(weights.values()))
     plain = folder.create(TrainConfig(model=str(tiny_folder), max_length=200), seed=3).network
+    plain.load_state_dict(model.network.state_dict())
     for module in plain.modules():
         # What was fused, and nothing else, has a forward pass of its own.
         module.__dict__.pop("forward", None)

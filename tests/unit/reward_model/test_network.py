@@ -23,14 +23,18 @@ def config(tiny_folder, **fields):
     return TrainConfig(model=str(tiny_folder), max_length=200, **fields)
 
 
-@pytest.fixture
-def trained(tiny_folder):
-    model = folder.create(config(tiny_folder), seed=1)
+def stirred(model):
+    """Give adapters something to do; fresh ones do nothing."""
     with torch.no_grad():
         for name, weight in model.network.named_parameters():
             if "lora_B" in name:
                 weight.normal_(std=0.1)
     return model
+
+
+@pytest.fixture
+def trained(tiny_folder):
+    return stirred(folder.create(config(tiny_folder), seed=1))
 
 
 def rewards(model, texts=TEXTS, **fields):
@@ -61,7 +65,9 @@ def test_saved_loaded_and_merged_give_equal_rewards(trained, tmp_path):
     np.testing.assert_allclose(rewards(loaded), before, atol=1e-5)
 
 
-def test_plain_transformers_and_peft_load_the_folder_as_its_readme_says(trained, tmp_path, padded):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_plain_transformers_and_peft_load_the_folder_as_its_readme_says(tiny_folder, tmp_path, padded, dtype):
+    trained = stirred(folder.create(config(tiny_folder, dtype=dtype), seed=1))
     folder.save(trained, tmp_path)
     block = (tmp_path / "README.md").read_text().split("```python")[1].split("```")[0]
     made = {}
@@ -69,7 +75,8 @@ def test_plain_transformers_and_peft_load_the_folder_as_its_readme_says(trained,
     ids, mask = padded([trained.renderer.render(ASK, text).ids for text in TEXTS], made["tokenizer"].pad_token_id)
     with torch.inference_mode():
         plain = made["model"](input_ids=ids, attention_mask=mask).logits[:, 0]
-    np.testing.assert_allclose(plain.numpy(), rewards(trained), atol=1e-5)
+    # In bfloat16 both round, each in its way.
+    np.testing.assert_allclose(plain.numpy(), rewards(trained), atol=1e-5 if dtype == "float32" else 0.05)
 
 
 def test_another_base_than_in_training_is_refused(trained, tmp_path, tiny_folder):
