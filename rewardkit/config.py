@@ -103,6 +103,10 @@ class TrainConfig(Section):
     pad_token: str | None = Field(None, description="an existing token to pad with; the tokenizer's own if absent")
     loss: str = Field("bradley_terry", description="a registered loss")
     lora: LoraSettings = LoraSettings()
+    train_layers: Count | None = Field(
+        None,
+        description="adapters on the last so many layers only; those below are run once for a text, not in every epoch",
+    )
     max_length: Count = Field(1024, description="tokens of prompt and response together")
     too_long: Literal["truncate_prompt", "truncate_response", "drop"] = Field(
         "truncate_prompt", description="what happens to a longer one; counted in the log"

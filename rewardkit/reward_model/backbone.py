@@ -7,6 +7,7 @@ pooling looks for the pad id, which is wrong wherever the pad token also ends a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from rewardkit.models import ModelFolder
 from rewardkit.packing import pack, packs
 from rewardkit.progress import log
 from rewardkit.reward_model.adapters import fuse
+from rewardkit.reward_model.trunk import Trunk
 
 CPU_TOKENS, DEVICE_TOKENS = 2048, 16384
 """Tokens of a forward pass, at most: more gain nothing, and take memory."""
@@ -37,11 +39,13 @@ class RewardNetwork(nn.Module):
 
     Args:
         model: A (peft-wrapped) sequence-classification model with one label and a `score` head, where it is to compute.
+        frozen: How many of its layers, from the first, never change: what they make of a text is kept.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, frozen: int = 0) -> None:
         super().__init__()
         self.model = model
+        self._trunk = Trunk(self.classifier.base_model.layers[:frozen]) if frozen else None
         fuse(model)
         self._packable = prepare(self.classifier.eval())
         if self._packable.why:
@@ -103,8 +107,13 @@ class RewardNetwork(nn.Module):
 
     def _packed(self, sequences: Sequence[list[int]]) -> Tensor:
         """Return the last hidden state of each sequence, (sequences, width)."""
-        packed = pack(sequences)
-        hidden = self.classifier.base_model(**inputs(packed, Memory(), self.device)).last_hidden_state
+        packed, body = pack(sequences), self.classifier.base_model
+        told = inputs(packed, Memory(), self.device)
+        if self._trunk is None:
+            hidden = body(**told).last_hidden_state
+        else:
+            with self._trunk.standing_for(self._trunk.states(packed, sequences, lambda: body(**told))):
+                hidden = body(**told).last_hidden_state
         found: Tensor = hidden[0, torch.tensor(packed.ends, device=self.device)]
         return found
 
@@ -170,8 +179,10 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
     peft = require("peft", "train")
     torch.manual_seed(seed)
     model = load_classifier(folder.path, tokenizer, dtype=dtype_of(config.dtype))
-    lora = config.lora
+    lora, frozen = config.lora, _frozen(model, config)
     modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
+    if frozen:
+        modules = _modules_above(model, frozen, modules)
     adapters = peft.LoraConfig(
         task_type="SEQ_CLS",
         r=lora.r,
@@ -183,7 +194,49 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
     model.config.use_cache = False
     with quiet_loading():
         wrapped = peft.get_peft_model(model, adapters)
-    return RewardNetwork(wrapped.to(device()))
+    return RewardNetwork(wrapped.to(device()), frozen=frozen)
+
+
+def _frozen(model: Any, config: TrainConfig) -> int:
+    """Return how many layers, from the first, get no adapters.
+
+    Raises:
+        ModelError: The model has no such layers, or too few.
+    """
+    if config.train_layers is None:
+        return 0
+    layers = getattr(model.base_model, "layers", None)
+    if not isinstance(layers, nn.ModuleList) or config.train_layers > len(layers):
+        raise ModelError(
+            f"the last {config.train_layers} layers cannot be trained alone",
+            where=config.model,
+            expected=f"at most {len(layers)}" if isinstance(layers, nn.ModuleList) else "a model that has `layers`",
+            fix="lower train.train_layers, or leave it out",
+        )
+    return len(layers) - config.train_layers
+
+
+def _modules_above(model: Any, frozen: int, wanted: str | list[str]) -> list[str]:
+    """Return the names of linear layers above the frozen ones.
+
+    Args:
+        model: Without adapters.
+        frozen: How many layers are, from the first.
+        wanted: As peft takes it: "all-linear", a pattern of whole names, or ends of names.
+    """
+    prefix = f"{model.base_model_prefix}.layers."
+    named = (name for name, module in model.named_modules() if isinstance(module, nn.Linear))
+    above = [name for name in named if name.startswith(prefix) and int(name[len(prefix) :].split(".")[0]) >= frozen]
+    found = [name for name in above if _is_wanted(name, wanted)]
+    if not found:
+        raise ModelError("no layer of this name is trained", where="train.lora.target_modules", expected="all-linear")
+    return found
+
+
+def _is_wanted(name: str, wanted: str | list[str]) -> bool:
+    if isinstance(wanted, str):
+        return wanted == "all-linear" or re.fullmatch(wanted, name) is not None
+    return any(f".{name}".endswith(f".{end}") for end in wanted)
 
 
 def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype) -> Any:

@@ -43,15 +43,15 @@ SEQUENCES = [
 ]
 
 
-def plain_model(family, dtype=torch.float32):
+def plain_model(family, modules="all-linear"):
     """Build a tiny random model with adapters that already do something."""
     torch.manual_seed(0)
     config = getattr(transformers, f"{family}Config")(**{**SIZES, **FAMILIES[family]})
     name = {"Gemma3Text": "Gemma3TextForSequenceClassification"}.get(family, f"{family}ForSequenceClassification")
-    model = getattr(transformers, name)(config).to(dtype).eval()
+    model = getattr(transformers, name)(config).eval()
     model.score.float()
     adapted = get_peft_model(
-        model, LoraConfig(task_type="SEQ_CLS", r=4, target_modules="all-linear", modules_to_save=["score"])
+        model, LoraConfig(task_type="SEQ_CLS", r=4, target_modules=modules, modules_to_save=["score"])
     )
     with torch.no_grad():
         for each, weight in adapted.named_parameters():
@@ -84,5 +84,24 @@ def test_rewards_and_gradients_are_those_of_padded_rows(family, padded):
     rewards = network(SEQUENCES)
     torch.testing.assert_close(rewards, expected, atol=1e-5, rtol=1e-5)
     found = gradients(network.model, rewards)
+    for name, each in slopes.items():
+        torch.testing.assert_close(found[name], each, atol=1e-5, rtol=1e-4, msg=lambda said, at=name: f"{at}: {said}")
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - WHOLE))
+def test_frozen_layers_are_run_once_and_nothing_else_changes(family, padded):
+    upper = r".*layers\.1\..*_proj"
+    plain = plain_model(family, upper)
+    expected = padded_rewards(plain, SEQUENCES, padded)
+    slopes = gradients(plain, expected)
+    network, ran = RewardNetwork(plain_model(family, upper), frozen=1), []
+    network.classifier.base_model.layers[0].mlp.register_forward_hook(lambda *_: ran.append(1))
+    # Rows of texts that stood in another row are not run again; one that is new is.
+    for sequences, runs in ((SEQUENCES, 1), (SEQUENCES, 1), (SEQUENCES[1:4], 1), ([*SEQUENCES[:2], [1, 2, 3]], 2)):
+        rewards = network(sequences)
+        assert len(ran) == runs
+        known = [SEQUENCES.index(each) for each in sequences if each in SEQUENCES]
+        torch.testing.assert_close(rewards[: len(known)], expected[known], atol=1e-5, rtol=1e-5)
+    found = gradients(network.model, network(SEQUENCES))
     for name, each in slopes.items():
         torch.testing.assert_close(found[name], each, atol=1e-5, rtol=1e-4, msg=lambda said, at=name: f"{at}: {said}")
