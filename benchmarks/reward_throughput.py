@@ -392,7 +392,12 @@ def main() -> None:
                 runs[way].append(measure(options, part, way))
                 print(f"{part}: {way}: {runs[way][-1][unit]:.3f} {unit.replace('_', ' ')}", flush=True)
         speed = {way: median(run[unit] for run in each) for way, each in runs.items()}
+        rewards = {way: each[0].pop("rewards") for way, each in runs.items() if part == "scoring"}
         found[part] = {way: {unit: speed[way], "runs": runs[way]} for way in ways}
+        if len(rewards) == len(WAYS["scoring"]):
+            apart = max(abs(a - b) for a, b in zip(rewards["rewardkit"], rewards["sorted"], strict=True))
+            print(f"scoring: rewards at most {apart:.2g} from the padded ones in bfloat16")
+            found[part]["apart"] = apart
         for (where, ours, peer), target in TARGETS.items():
             if where == part and {ours, peer} <= speed.keys():
                 ratio, verdict = (

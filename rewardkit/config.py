@@ -112,7 +112,7 @@ class TrainConfig(Section):
         "truncate_prompt", description="what happens to a longer one; counted in the log"
     )
     epochs: Positive = 1.0
-    batch_size: Count = Field(8, description="comparisons in one forward pass and device")
+    batch_size: Count = Field(8, description="comparisons of a step on one device; as many as fit go together")
     gradient_accumulation: Count = 1
     learning_rate: Positive = 2e-4
     warmup_ratio: Fraction = 0.05

@@ -21,8 +21,8 @@ from rewardkit.types import PreferenceExample
 CHARACTERS_PER_TOKEN = 4.0
 # Shares of a large matrix product's speed that were reached by SmolLM2-135M on two cores: a judge reads long requests,
 # and what they share once (160 of pandalm's); it writes token by token, many replies at a time (24 thoughts); scoring
-# reads single short texts, and training also pays for the optimiser and the loss (the demo).
-JUDGING, SCORING, LEARNING, WRITING = 0.9, 0.2, 0.11, 0.035
+# and training go through short texts (benchmarks/reward_throughput.py).
+JUDGING, SCORING, LEARNING, WRITING = 0.9, 0.45, 0.35, 0.035
 # Operations a token and parameter: a forward pass, and a forward and a backward pass of which LoRA needs
 # the gradients of the activations and nearly none of the weights (Kaplan et al. 2020, section 2.1).
 FORWARD, TRAINING = 2, 4
@@ -65,9 +65,10 @@ class Work:
 
 
 def characters(examples: Iterable[PreferenceExample]) -> int:
-    """Count the characters of the different texts of some comparisons, prompts included."""
+    """Count the characters of the different texts of some comparisons: a prompt is run once for all its responses."""
     texts = {(e.prompt, response) for e in examples for response in (e.response_a, e.response_b)}
-    return sum(len(response) + sum(len(m.content) for m in prompt) for prompt, response in texts)
+    prompts = {prompt for prompt, _ in texts}
+    return sum(len(response) for _, response in texts) + sum(len(m.content) for p in prompts for m in p)
 
 
 def _parameters(model: Path) -> int:

@@ -23,9 +23,9 @@ def example(prompt, response_a, response_b):
 
 
 def test_a_text_that_stands_in_several_comparisons_counts_once():
-    assert characters([example("12", "345", "6")]) == 5 + 3
-    assert characters([example("12", "345", "6"), example("12", "6", "789")]) == 5 + 3 + 5
-    assert characters([example("12", "345", "6"), example("99", "345", "6")]) == 2 * (5 + 3)
+    assert characters([example("12", "345", "6")]) == 2 + 3 + 1
+    assert characters([example("12", "345", "6"), example("12", "6", "789")]) == 2 + 3 + 1 + 3
+    assert characters([example("12", "345", "6"), example("99", "345", "6")]) == 2 * (2 + 3 + 1)
 
 
 def test_time_follows_the_text_the_model_and_the_machine(tiny_model, monkeypatch):
