@@ -102,6 +102,11 @@ class TrainConfig(Section):
     model: str = Field("smollm2-135m", description="alias, folder, hub id or GGUF file")
     pad_token: str | None = Field(None, description="an existing token to pad with; the tokenizer's own if absent")
     loss: str = Field("bradley_terry", description="a registered loss")
+    loss_options: dict[str, float] = Field({}, description="its own, such as {rate: 0.1} of label_smoothing")
+    centring: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="how strongly the rewards of a comparison are drawn to a mean of 0; their margin is not changed",
+    )
     lora: LoraSettings = LoraSettings()
     train_layers: Count | None = Field(
         None,

@@ -63,9 +63,9 @@ def _aggregate(config: Any) -> None:
 def _train(config: Any) -> None:
     if missing("train"):
         return
-    from rewardkit.reward_model.losses import LOSSES
+    from rewardkit.reward_model.losses import loss_of
 
-    lookup("losses", LOSSES, config.loss, where="train.loss")
+    loss_of(config.loss, config.loss_options)
 
 
 def _calibrate(config: Any) -> None:

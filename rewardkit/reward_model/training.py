@@ -28,7 +28,6 @@ from transformers.trainer import TRAINER_STATE_NAME
 from rewardkit.config import TrainConfig
 from rewardkit.errors import DataError
 from rewardkit.progress import Advance, log, progress
-from rewardkit.registry import lookup
 from rewardkit.reward_model.backbone import RewardNetwork
 from rewardkit.reward_model.collation import (
     EncodedSet,
@@ -39,7 +38,7 @@ from rewardkit.reward_model.collation import (
     unit_mean_weights,
 )
 from rewardkit.reward_model.folder import LoadedModel
-from rewardkit.reward_model.losses import LOSSES, Loss
+from rewardkit.reward_model.losses import Loss, loss_of
 from rewardkit.types import PreferenceExample
 
 TENSORBOARD = "tensorboard"
@@ -99,7 +98,8 @@ def train(
         train_dataset=unit_mean_weights(training.items),
         eval_dataset=unit_mean_weights(validation.items),
         data_collator=GroupCollator(model.network.tokens),
-        loss=lookup("losses", LOSSES, config.loss),
+        loss=loss_of(config.loss, config.loss_options),
+        centring=config.centring,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder.parent / TENSORBOARD))))
@@ -122,9 +122,9 @@ def train(
 class PreferenceTrainer(Trainer):  # type: ignore[misc]
     """A Trainer for comparisons whose checkpoints hold the adapters and the head only."""
 
-    def __init__(self, *, loss: Loss, **arguments: Any) -> None:
+    def __init__(self, *, loss: Loss, centring: float = 0.0, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._loss = loss
+        self._loss, self._centring = loss, centring
         self.can_return_loss = True
 
     def training_step(
@@ -150,7 +150,10 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         row_a, row_b, p_a, weight = (
             each.to(rewards.device) for each in (group.row_a, group.row_b, group.p_a, group.sample_weight)
         )
-        return self._loss(rewards[row_a], rewards[row_b], p_a, weight)
+        a, b = rewards[row_a], rewards[row_b]
+        loss = self._loss(a, b, p_a, weight)
+        # Eisenstein et al. 2023 (arXiv:2312.09244): a comparison says nothing of the rewards' sum.
+        return loss + self._centring * weight * (a + b).square() if self._centring else loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> UnitSampler:
         return UnitSampler([item.unit for item in train_dataset or self.train_dataset], self.args.data_seed)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewardkit.reward_model.losses import bradley_terry
+from rewardkit.errors import ConfigError
+from rewardkit.reward_model.losses import LOSSES, bradley_terry, loss_of
 
 
 def test_by_hand():
@@ -21,3 +23,44 @@ def test_agrees_with_torch_and_never_overflows(margin, p_a):
     m, p = torch.tensor([margin], dtype=torch.float64), torch.tensor([p_a], dtype=torch.float64)
     loss = bradley_terry(m, torch.zeros_like(m), p, torch.ones_like(m))
     torch.testing.assert_close(loss, torch.nn.functional.binary_cross_entropy_with_logits(m, p, reduction="none"))
+
+
+def columns(count=200):
+    generator = torch.Generator().manual_seed(0)
+    a, b, p = (torch.randn(count, generator=generator, dtype=torch.float64) for _ in range(3))
+    return a, b, p.sigmoid(), torch.ones(count, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("name", "off"), [("label_smoothing", {"rate": 0}), ("robust", {"rate": 0}), ("margin", {"size": 0})]
+)
+def test_a_loss_whose_option_is_zero_is_bradley_terry(name, off):
+    torch.testing.assert_close(loss_of(name, off)(*columns()), bradley_terry(*columns()))
+
+
+def test_a_robust_loss_of_flipped_labels_is_on_average_that_of_true_ones():
+    a, b, p, w = columns()
+    robust = loss_of("robust", {"rate": 0.2})
+    torch.testing.assert_close(0.8 * robust(a, b, p, w) + 0.2 * robust(a, b, 1 - p, w), bradley_terry(a, b, p, w))
+
+
+def test_a_margin_and_smoothing_by_hand():
+    a, b, sure, one = (torch.tensor([each]).double() for each in (1.5, 0.0, 1.0, 1.0))
+    assert loss_of("margin", {"size": 0.5})(a, b, sure, one).item() == pytest.approx(math.log1p(math.exp(-1.0)))
+    expected = 0.9 * math.log1p(math.exp(-1.5)) + 0.1 * math.log1p(math.exp(1.5))
+    assert loss_of("label_smoothing", {})(a, b, sure, one).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "what"),
+    [
+        ("bradley_terry", {"rate": 0.1}, "has no option 'rate'"),
+        ("margin", {"sise": 1.0}, "did you mean 'size'"),
+        ("robust", {"rate": 0.5}, "from 0 to below 0.5"),
+        ("plain", {}, "unknown name 'plain'"),
+    ],
+)
+def test_options_that_a_loss_does_not_take_are_refused(name, options, what):
+    with pytest.raises(ConfigError, match=what):
+        loss_of(name, options)
+    assert name == "plain" or name in LOSSES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from rewardkit.config import TrainConfig
 from rewardkit.errors import DataError
@@ -77,6 +78,20 @@ def test_what_weighs_nothing_does_not_use_up_the_limit(settings, tmp_path):
     model = folder.create(few, seed=0)
     result = train(model, weightless + toy(8, "train") + toy(4, "validation"), few, folder=tmp_path, seed=0)
     assert (result.n_train, result.dropped) == (6, 0)
+
+
+def test_centring_draws_rewards_to_a_mean_of_zero(settings, tmp_path):
+    found = {}
+    for centring in (0.0, 0.1):
+        centred = settings.model_copy(update={"centring": centring})
+        model = folder.create(centred, seed=0)
+        with torch.no_grad():
+            model.network.classifier.score.weight.add_(0.5)
+        train(model, toy(16, "train") + toy(8, "validation"), centred, folder=tmp_path / str(centring), seed=0)
+        values = reward(model, [((), f"{word} {i}") for word in ("yes", "no") for i in range(8)]).values
+        found[centring] = abs(values.mean())
+        assert values[:8].min() > values[8:].max()
+    assert found[0.1] < 0.5 * found[0.0]
 
 
 def test_nothing_to_train_on_is_one_clear_error(settings, tmp_path):
