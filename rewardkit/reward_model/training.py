@@ -91,7 +91,8 @@ def train(
     """
     training = _encode(examples, "train", model, config.max_examples)
     validation = _encode(examples, "validation", model, None)
-    arguments = _arguments(config, folder, n_train=len(training.items), seed=seed)
+    sizes = len(training.items), len(validation.items)
+    arguments = _arguments(config, folder, sizes=sizes, seed=seed)
     trainer = PreferenceTrainer(
         model=model.network,
         args=arguments,
@@ -214,14 +215,16 @@ def _most_frequent(encoded: EncodedSet) -> str:
     return "".join(f", {count} left out: {reason}" for reason, count in encoded.reasons.most_common(1))
 
 
-def _arguments(config: TrainConfig, folder: Path, *, n_train: int, seed: int) -> TrainingArguments:
+def _arguments(config: TrainConfig, folder: Path, *, sizes: tuple[int, int], seed: int) -> TrainingArguments:
+    n_train, n_validation = sizes
     steps_per_epoch = math.ceil(math.ceil(n_train / config.batch_size) / config.gradient_accumulation)
     total = max(1, math.ceil(steps_per_epoch * config.epochs))
     every = max(1, total // config.evaluations)
     return TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size,
+        # In one batch, cut into groups: texts of several comparisons are run once, and the mean is that of all of them.
+        per_device_eval_batch_size=n_validation,
         gradient_accumulation_steps=config.gradient_accumulation,
         num_train_epochs=config.epochs,
         learning_rate=config.learning_rate,

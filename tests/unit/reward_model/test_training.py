@@ -57,12 +57,12 @@ def test_the_same_seed_gives_the_same_model(settings, tmp_path):
 
 def test_the_best_step_is_kept_and_not_the_last(settings, tmp_path):
     wild = settings.model_copy(update={"learning_rate": 0.5, "scheduler": "constant", "epochs": 3, "evaluations": 6})
-    examples = toy(16, "train") + toy(8, "validation")
+    examples = toy(16, "train") + toy(7, "validation")
     model = folder.create(wild, seed=1)
     result = train(model, examples, wild, folder=tmp_path, seed=1)
     losses = {row["step"]: row["validation_loss"] for row in result.history if "validation_loss" in row}
     assert result.best_step == min(losses, key=losses.get) != max(losses)
-    held_out = toy(8, "validation")
+    held_out = toy(7, "validation")
     margins = [float(np.subtract(*reward(model, [((), e.response_a), ((), e.response_b)]).values)) for e in held_out]
     targets = np.array([e.preference.p_a for e in held_out])
     loss = np.logaddexp(0, -np.array(margins)) * targets + np.logaddexp(0, margins) * (1 - targets)
