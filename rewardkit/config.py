@@ -90,6 +90,10 @@ class AggregateConfig(Section):
 class LoraSettings(Section):
     """Low-rank adapters (Hu et al. 2021)."""
 
+    variant: Literal["lora", "rslora", "dora"] = Field(
+        "lora",
+        description="scaled by alpha / r, by alpha / √r (Kalajdzievski 2023), or with a magnitude (Liu et al. 2024)",
+    )
     r: Count = 16
     alpha: Count = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -111,6 +115,9 @@ class TrainConfig(Section):
     train_layers: Count | None = Field(
         None,
         description="adapters on the last so many layers only; those below are run once for a text, not in every epoch",
+    )
+    checkpointing: bool = Field(
+        False, description="layers are computed once more on the way back: slower, in a fraction of the memory"
     )
     max_length: Count = Field(1024, description="tokens of prompt and response together")
     too_long: Literal["truncate_prompt", "truncate_response", "drop"] = Field(

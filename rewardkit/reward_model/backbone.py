@@ -188,12 +188,18 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
+        use_rslora=lora.variant == "rslora",
+        use_dora=lora.variant == "dora",
         target_modules=modules,
         modules_to_save=["score"],
     )
     model.config.use_cache = False
     with quiet_loading():
         wrapped = peft.get_peft_model(model, adapters)
+    if config.checkpointing:
+        # The name of before is deprecated where the new one is.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     return RewardNetwork(wrapped.to(device()), frozen=frozen)
 
 

@@ -65,9 +65,11 @@ def test_saved_loaded_and_merged_give_equal_rewards(trained, tmp_path):
     np.testing.assert_allclose(rewards(loaded), before, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_plain_transformers_and_peft_load_the_folder_as_its_readme_says(tiny_folder, tmp_path, padded, dtype):
-    trained = stirred(folder.create(config(tiny_folder, dtype=dtype), seed=1))
+@pytest.mark.parametrize(
+    ("dtype", "variant"), [("float32", "lora"), ("bfloat16", "lora"), ("float32", "rslora"), ("float32", "dora")]
+)
+def test_plain_transformers_and_peft_load_the_folder_as_its_readme_says(tiny_folder, tmp_path, padded, dtype, variant):
+    trained = stirred(folder.create(config(tiny_folder, dtype=dtype, lora={"variant": variant}), seed=1))
     folder.save(trained, tmp_path)
     block = (tmp_path / "README.md").read_text().split("```python")[1].split("```")[0]
     made = {}
@@ -77,6 +79,42 @@ def test_plain_transformers_and_peft_load_the_folder_as_its_readme_says(tiny_fol
         plain = made["model"](input_ids=ids, attention_mask=mask).logits[:, 0]
     # In bfloat16 both round, each in its way.
     np.testing.assert_allclose(plain.numpy(), rewards(trained), atol=1e-5 if dtype == "float32" else 0.05)
+
+
+@pytest.mark.parametrize("fields", [{}, {"train_layers": 1}])
+def test_layers_that_are_computed_once_more_give_the_same_gradients(tiny_folder, fields):
+    slopes, runs = [], []
+    for again in (False, True):
+        model, ran = stirred(folder.create(config(tiny_folder, checkpointing=again, **fields), seed=1)), []
+        model.network.classifier.model.layers[1].input_layernorm.register_forward_hook(
+            lambda *_, ran=ran: ran.append(1)
+        )
+        ids = [model.renderer.render(ASK, text).ids for text in TEXTS]
+        model.network.train()(ids).sum().backward()
+        slopes.append([each.grad for each in model.network.parameters() if each.requires_grad])
+        runs.append(len(ran))
+    assert runs == [1, 2]
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+def test_variants_of_lora_are_not_one_another(tiny_folder):
+    found = [
+        stirred(folder.create(config(tiny_folder, lora={"variant": v}), seed=1)) for v in ("lora", "rslora", "dora")
+    ]
+    one, other, third = map(rewards, found)
+    assert abs(one - other).max() > 1e-3 < abs(one - third).max()
+
+
+@pytest.mark.parametrize("variant", ["lora", "dora"])
+def test_what_dropout_drops_is_drawn_in_training_only(tiny_folder, variant):
+    model = stirred(folder.create(config(tiny_folder, lora={"dropout": 0.5, "variant": variant}), seed=1))
+    ids = [model.renderer.render(ASK, text).ids for text in TEXTS]
+    one, other = (model.network.train()(ids).detach() for _ in range(2))
+    assert (one - other).abs().max() > 1e-4
+    plain = stirred(folder.create(config(tiny_folder, lora={"variant": variant}), seed=1))
+    plain.network.load_state_dict(model.network.state_dict())
+    np.testing.assert_allclose(rewards(model), rewards(plain), atol=1e-6)
 
 
 def test_another_base_than_in_training_is_refused(trained, tmp_path, tiny_folder):
