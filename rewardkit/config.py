@@ -90,14 +90,14 @@ class AggregateConfig(Section):
 class LoraSettings(Section):
     """Low-rank adapters (Hu et al. 2021)."""
 
-    variant: Literal["lora", "rslora", "dora"] = Field(
-        "lora",
-        description="scaled by alpha / r, by alpha / √r (Kalajdzievski 2023), or with a magnitude (Liu et al. 2024)",
-    )
     r: Count = 16
     alpha: Count = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     target_modules: str | tuple[str, ...] = "all-linear"
+    variant: Literal["lora", "rslora", "dora"] = Field(
+        "lora",
+        description="scaled by alpha / r, by alpha / √r (Kalajdzievski 2023), or with a magnitude (Liu et al. 2024)",
+    )
 
 
 class TrainConfig(Section):
