@@ -22,7 +22,7 @@ CHARACTERS_PER_TOKEN = 4.0
 # Shares of a large matrix product's speed that were reached by SmolLM2-135M on two cores: a judge reads long requests,
 # and what they share once (160 of pandalm's); it writes token by token, many replies at a time (24 thoughts); scoring
 # and training go through short texts (benchmarks/reward_throughput.py).
-JUDGING, SCORING, LEARNING, WRITING = 0.9, 0.45, 0.35, 0.035
+JUDGING, SCORING, LEARNING, WRITING = 0.9, 0.45, 0.25, 0.035
 # Operations a token and parameter: a forward pass, and a forward and a backward pass of which LoRA needs
 # the gradients of the activations and nearly none of the weights (Kaplan et al. 2020, section 2.1).
 FORWARD, TRAINING = 2, 4
