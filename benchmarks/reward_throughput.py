@@ -85,14 +85,10 @@ def read_pairs(folder: Path, part: str) -> list[tuple[str, str, str]]:
     if part == "fiction":
         texts = [row["response"] for row in rows]
         return [("", a, b) for a, b in zip(texts[::2], texts[1::2], strict=False)]
-    found = []
-    for row in rows:
-        a, b = row["response_a"], row["response_b"]
-        if len(row["prompt"]) + max(len(a), len(b)) > CHARACTERS:
-            continue
-        better = row["labels"][0]["preference"] >= 0.5
-        found.append((row["prompt"], *((a, b) if better else (b, a))))
-    return found
+    better = [row["labels"][0]["preference"] >= 0.5 for row in rows]
+    both = [(row["response_a"], row["response_b"])[:: 1 if a else -1] for row, a in zip(rows, better, strict=True)]
+    found = [(row["prompt"], *texts) for row, texts in zip(rows, both, strict=True)]
+    return [(prompt, a, b) for prompt, a, b in found if len(prompt) + max(len(a), len(b)) <= CHARACTERS]
 
 
 def rewards_by_trl(settings: dict, *, tuned: bool) -> dict:
@@ -178,29 +174,32 @@ def examples_of(settings: dict) -> list:
 
 def rewards_by_rewardkit(settings: dict, *, train_layers: int | None) -> dict:
     """Train with rewardkit's own trainer; of its last layers three epochs, which is what keeping states is for."""
-    from transformers import TrainingArguments
-
     from rewardkit.config import TrainConfig
     from rewardkit.reward_model import folder
+
+    config = TrainConfig(model=MODEL, dtype="auto", max_length=LENGTH, train_layers=train_layers)
+    model, timed = folder.create(config, seed=0), clock()
+    our_trainer(settings, model, timed, epochs=3 if train_layers else 1).train()
+    return timed.measured()
+
+
+def our_trainer(settings: dict, model, timed, *, epochs: int):
+    """Return rewardkit's trainer, with the steps of the others."""
+    from transformers import TrainingArguments
+
     from rewardkit.reward_model.collation import GroupCollator, encode_examples
     from rewardkit.reward_model.losses import LOSSES
     from rewardkit.reward_model.training import PreferenceTrainer
 
-    config = TrainConfig(model=MODEL, dtype="auto", max_length=LENGTH, train_layers=train_layers)
-    model, timed = folder.create(config, seed=0), clock()
-    epochs = {"num_train_epochs": 3 if train_layers else 1}
-    trainer = in_order(PreferenceTrainer)(
+    told = {**trainer_settings(), "num_train_epochs": epochs, "remove_unused_columns": False}
+    return in_order(PreferenceTrainer)(
         model=model.network,
-        args=TrainingArguments(
-            output_dir=settings["folder"], remove_unused_columns=False, **trainer_settings() | epochs
-        ),
+        args=TrainingArguments(output_dir=settings["folder"], **told),
         train_dataset=encode_examples(examples_of(settings), model.renderer).items,
         data_collator=GroupCollator(model.network.tokens),
         loss=LOSSES["bradley_terry"],
         callbacks=[timed],
     )
-    trainer.train()
-    return timed.measured()
 
 
 def in_order(kind):
@@ -218,17 +217,14 @@ def curves(settings: dict) -> dict:
     """Train both in float32 from the same adapters on the same ids, and return their losses."""
     import torch
     from datasets import Dataset
-    from transformers import TrainingArguments
     from trl import RewardConfig, RewardTrainer
 
     from rewardkit.config import TrainConfig
     from rewardkit.reward_model import folder
-    from rewardkit.reward_model.collation import GroupCollator, encode_examples
-    from rewardkit.reward_model.losses import LOSSES
-    from rewardkit.reward_model.training import PreferenceTrainer
 
-    model = folder.create(TrainConfig(model=MODEL, dtype="float32", max_length=LENGTH), seed=0)
-    items = encode_examples(examples_of(settings), model.renderer).items
+    model, ours = folder.create(TrainConfig(model=MODEL, dtype="float32", max_length=LENGTH), seed=0), clock()
+    mine = our_trainer(settings, model, ours, epochs=1)
+    items = mine.train_dataset
     theirs = clock()
     trainer = RewardTrainer(
         model=settings["model"],
@@ -251,15 +247,6 @@ def curves(settings: dict) -> dict:
             if each.requires_grad:
                 each.copy_(own.pop(name))
     assert not own, own
-    ours = clock()
-    mine = in_order(PreferenceTrainer)(
-        model=model.network,
-        args=TrainingArguments(output_dir=settings["folder"], remove_unused_columns=False, **trainer_settings()),
-        train_dataset=items,
-        data_collator=GroupCollator(model.network.tokens),
-        loss=LOSSES["bradley_terry"],
-        callbacks=[ours],
-    )
     mine.train()
     trainer.train()
     apart = max(abs(a - b) for a, b in zip(ours.losses, theirs.losses, strict=True))
@@ -336,12 +323,10 @@ def child(part: str, way: str, file: str) -> None:
 
     settings = json.loads(Path(file).read_text(encoding="utf-8"))
     torch.set_num_threads(settings["threads"])
-    if part == "curve":
-        found = curves(settings)
-    elif part == "scoring":
-        found = score(settings, way)
-    elif way in ("rewardkit", UPPER):
+    if way in ("rewardkit", UPPER) and part != "scoring":
         found = rewards_by_rewardkit(settings, train_layers=LAST if way == UPPER else None)
+    elif part in ("curve", "scoring"):
+        found = curves(settings) if part == "curve" else score(settings, way)
     else:
         found = rewards_by_trl(settings, tuned=way == "trl, tuned")
     Path(file).write_text(json.dumps(found), encoding="utf-8")

@@ -7,6 +7,7 @@ keys of a sequence are gathered instead, which costs little beside what is atten
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,20 @@ def inputs(packed: Pack, memory: Memory, device: Any, *, grown: Memory | None = 
         "attention_mask": mask.to(device),
         "use_cache": False,
         "attended": Attended(packed.segments, memory, packed.kept, grown),
+    }
+
+
+def padded(sequences: Sequence[list[int]], device: Any) -> dict[str, Any]:
+    """Return what a model is called with for rows padded on the right: under causal attention nothing sees that."""
+    import torch
+
+    width = max(map(len, sequences))
+    rows = [row + [row[-1]] * (width - len(row)) for row in sequences]
+    mask = [[1] * len(row) + [0] * (width - len(row)) for row in sequences]
+    return {
+        "input_ids": torch.tensor(rows, device=device),
+        "attention_mask": torch.tensor(mask, device=device),
+        "use_cache": False,
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rewardkit.batching import LARGEST_BATCH
+from rewardkit.batching import LARGEST_BATCH, token_budget_batches
 
 Span = tuple[int, int]
 
@@ -94,6 +94,28 @@ def packs(sequences: Sequence[list[int]], budget: int, kept: int = 0) -> list[li
         groups[-1].append(index)
         rows, before = rows + more, sequences[index]
     return groups
+
+
+def groups(
+    sequences: Sequence[list[int]], budget: int, *, longest: int, kept: int = 0, turns: Sequence[int] = ()
+) -> list[list[int]]:
+    """Group sequences for packs, and those that are too long for one for padded rows.
+
+    Args:
+        sequences: `(sequences,)` token ids.
+        budget: Tokens of a group, padding included.
+        longest: Tokens of a sequence in a pack, at most.
+        kept: How many tokens those in packs begin with that are not in the rows.
+        turns: Of the model, for padded rows; see `token_budget_batches`.
+
+    Returns:
+        Groups of positions in `sequences`, in each of which all are packed or all are padded.
+    """
+    short = [i for i, sequence in enumerate(sequences) if len(sequence) <= longest]
+    rest = [i for i, sequence in enumerate(sequences) if len(sequence) > longest]
+    packed = packs([sequences[i] for i in short], budget, kept)
+    padded = token_budget_batches([len(sequences[i]) for i in rest], budget, turns)
+    return [*([short[i] for i in group] for group in packed), *([rest[i] for i in group] for group in padded)]
 
 
 def alike(one: Sequence[int], other: Sequence[int]) -> int:

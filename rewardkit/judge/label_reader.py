@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rewardkit.attending import Memory, Packable, inputs, prepare, turns
-from rewardkit.batching import common_prefix, token_budget_batches
-from rewardkit.packing import alike, pack, packs
+from rewardkit.attending import Memory, Packable, inputs, padded, prepare, turns
+from rewardkit.batching import common_prefix
+from rewardkit.packing import alike, groups, pack
 from rewardkit.progress import log
 
 SHORTEST_PREFIX = 16
@@ -47,13 +47,9 @@ class LabelReader:
         """
         budget = min(budget, CPU_TOKENS) if self._model.device.type == "cpu" else budget
         longest = self._longest(len(sequences))
-        short = [i for i, sequence in enumerate(sequences) if len(sequence) <= longest]
-        rest = [i for i, sequence in enumerate(sequences) if len(sequence) > longest]
-        packed = [sequences[i] for i in short]
+        packed = [sequence for sequence in sequences if len(sequence) <= longest]
         self._keep(packed)
-        groups = [[short[i] for i in group] for group in packs(packed, budget, self._kept(packed))]
-        padded = token_budget_batches([len(sequences[i]) for i in rest], budget, self._turns)
-        return [*groups, *([rest[i] for i in group] for group in padded)]
+        return groups(sequences, budget, longest=longest, kept=self._kept(packed), turns=self._turns)
 
     def read(self, sequences: Sequence[list[int]], label_ids: Sequence[Sequence[int]]) -> list[list[float]]:
         """Return the labels' log-probabilities (nats) after each sequence, in one forward pass.
@@ -107,11 +103,9 @@ class LabelReader:
     def _padded(self, sequences: Sequence[list[int]]) -> Any:
         import torch
 
-        width, device = max(map(len, sequences)), self._model.device
-        ids = torch.tensor([row + [row[-1]] * (width - len(row)) for row in sequences], device=device)
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in sequences], device=device)
+        device = self._model.device
         last, row = torch.unique(torch.tensor([len(ids) - 1 for ids in sequences], device=device), return_inverse=True)
-        logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=last).logits
+        logits = self._model(**padded(sequences, device), logits_to_keep=last).logits
         return logits[torch.arange(len(sequences), device=device), row]
 
 

@@ -15,14 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rewardkit.attending import Memory, inputs, prepare, turns
-from rewardkit.batching import token_budget_batches
+from rewardkit.attending import Memory, inputs, padded, prepare, turns
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.hardware import device, dtype_of, quiet_loading
 from rewardkit.models import ModelFolder
-from rewardkit.packing import pack, packs
+from rewardkit.packing import groups, pack
 from rewardkit.progress import log
 from rewardkit.reward_model.adapters import fuse
 from rewardkit.reward_model.trunk import Trunk
@@ -95,12 +94,7 @@ class RewardNetwork(nn.Module):
         Returns:
             Groups of places in `sequences`.
         """
-        longest = self._packable.longest
-        short = [place for place, each in enumerate(sequences) if len(each) <= longest]
-        rest = [place for place, each in enumerate(sequences) if len(each) > longest]
-        packed = packs([sequences[place] for place in short], budget)
-        padded = token_budget_batches([len(sequences[place]) for place in rest], budget, turns(self.classifier))
-        return [*([short[i] for i in group] for group in packed), *([rest[i] for i in group] for group in padded)]
+        return groups(sequences, budget, longest=self._packable.longest, turns=turns(self.classifier))
 
     def _packs(self, sequences: Sequence[list[int]]) -> bool:
         return max(map(len, sequences)) <= self._packable.longest
@@ -118,11 +112,9 @@ class RewardNetwork(nn.Module):
         return found
 
     def _padded(self, sequences: Sequence[list[int]]) -> Tensor:
-        width, device = max(map(len, sequences)), self.device
-        ids = torch.tensor([row + [row[-1]] * (width - len(row)) for row in sequences], device=device)
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in sequences], device=device)
-        hidden = self.classifier.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        found: Tensor = hidden[torch.arange(len(ids), device=device), mask.sum(-1) - 1]
+        hidden = self.classifier.base_model(**padded(sequences, self.device)).last_hidden_state
+        ends = torch.tensor([len(ids) - 1 for ids in sequences], device=self.device)
+        found: Tensor = hidden[torch.arange(len(ends), device=self.device), ends]
         return found
 
 

@@ -65,4 +65,6 @@ def test_what_no_gradient_can_follow_is_not_kept(tiny_folder):
     network = create(tiny_folder, train_layers=1).network
     with torch.inference_mode():
         network([ONE])
+    assert not network._trunk._kept
     network([ONE]).sum().backward()
+    assert list(network._trunk._kept) == [tuple(ONE)]
