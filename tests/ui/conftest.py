@@ -181,6 +181,33 @@ def site_of():
     return Site
 
 
+@dataclass
+class Heard:
+    """What a page of Gradio's said aloud or asked elsewhere, and must not have."""
+
+    base: str
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def listen(self, page):
+        page.on("pageerror", lambda error: self.said.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and self.said.append(message.text))
+        page.on("dialog", lambda dialog: self.said.append(dialog.message) or dialog.dismiss())
+        page.on("request", lambda each: each.url.startswith(("http", "ws")) and self.asked.append(each.url))
+
+    def check(self):
+        # A reload breaks off what is on its way, which Gradio's script says aloud.
+        broken_off = ("AbortError", "Connection errored out")
+        assert [each for each in self.said if not any(words in each for words in broken_off)] == []
+        assert [url for url in self.asked if not url.startswith(self.base)] == []
+
+
+@pytest.fixture(scope="session")
+def heard():
+    """Return `heard(base)`, which listens to pages and checks what it heard."""
+    return Heard
+
+
 @pytest.fixture(scope="session")
 def hostile():
     return hostile_texts()

@@ -64,22 +64,18 @@ def label(store, study):
 
 
 @pytest.fixture
-def page(window, watched):
+def page(window, watched, heard):
     """A researcher who has come in by a link; nothing may act, be blocked or come from elsewhere."""
     window.clear_cookies()
-    opened, said, foreign = window.new_page(), [], []
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.on("console", lambda message: message.type == "error" and said.append(message.text))
-    opened.on("dialog", lambda dialog: said.append(dialog.message) or dialog.dismiss())
-    opened.on("request", lambda each: each.url.startswith(("http", "ws")) and foreign.append(each.url))
+    opened, ear = window.new_page(), heard(watched.base)
+    ear.listen(opened)
     opened.set_viewport_size({"width": 1280, "height": 900})
     opened.emulate_media(color_scheme="light", reduced_motion="reduce")
     opened.goto(f"{watched.base}/researcher/{watched.sessions.login('rae')}")
     opened.locator(".admin .tiles").wait_for()
     yield opened
     assert opened.evaluate("window.acted") is None
-    assert said == []
-    assert [url for url in foreign if not url.startswith(watched.base)] == []
+    ear.check()
     opened.close()
 
 

@@ -51,18 +51,15 @@ def fill(store, hostile):
 
 
 @pytest.fixture
-def opened(window, site):
+def opened(window, site, heard):
     """Let a researcher come in and open the tab; nothing may act, be blocked or come from elsewhere."""
-    said, foreign, pages = [], [], []
+    ear, pages = heard(site.base), []
 
     def come(name="rae", context=None):
         context = context or window
         context.clear_cookies()
         page = context.new_page()
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and said.append(message.text))
-        page.on("dialog", lambda dialog: said.append(dialog.message) or dialog.dismiss())
-        page.on("request", lambda each: each.url.startswith(("http", "ws")) and foreign.append(each.url))
+        ear.listen(page)
         page.set_viewport_size({"width": 1280, "height": 900})
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         page.goto(f"{site.base}/researcher/{site.sessions.login(name)}")
@@ -75,9 +72,7 @@ def opened(window, site):
         if not page.is_closed():
             assert page.title() not in "12"
             page.close()
-    # A reload ends what is on its way, which Gradio's script says aloud.
-    assert [each for each in said if "AbortError" not in each and "Connection errored out" not in each] == []
-    assert [url for url in foreign if not url.startswith(site.base)] == []
+    ear.check()
 
 
 @pytest.fixture
