@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rewardkit.config import load_config
     from rewardkit.jobs.pipeline import run
-    from rewardkit.reward_model.folder import load as load_reward_model
-    from rewardkit.reward_model.scoring import reward
+    from rewardkit.scorer import RewardModel
     from rewardkit.store.store import Store
     from rewardkit.types import (
         Annotator,
@@ -38,19 +37,17 @@ __all__ = [
     "Prompt",
     "Rating",
     "Response",
+    "RewardModel",
     "SoftPreference",
     "Store",
     "load_config",
-    "load_reward_model",
-    "reward",
     "run",
 ]
 # Where what is no record comes from: module and its name there.
 _HOMES = {
+    "RewardModel": ("scorer", "RewardModel"),
     "Store": ("store.store", "Store"),
     "load_config": ("config", "load_config"),
-    "load_reward_model": ("reward_model.folder", "load"),
-    "reward": ("reward_model.scoring", "reward"),
     "run": ("jobs.pipeline", "run"),
 }
 

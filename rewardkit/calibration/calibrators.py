@@ -162,6 +162,21 @@ class Calibration(Record):
         calibrator = lookup("calibrators", CALIBRATORS, self.method).from_params(self.params)
         return calibrator.predict_proba(margins)
 
+    def interval(self, margins: npt.ArrayLike) -> tuple[Array, Array] | None:
+        """Return the ends of the intervals of p_a, two of (n,): p_a at either end of the temperature's interval.
+
+        None where the temperature has no interval. They tell what the fit to n comparisons leaves open, and nothing
+        of whether a margin is right.
+        """
+        if self.log_temperature_low is None or self.log_temperature_high is None:
+            return None
+        ends = (
+            TemperatureCalibrator.from_params({"temperature": math.exp(log)}).predict_proba(margins)
+            for log in (self.log_temperature_low, self.log_temperature_high)
+        )
+        one, other = ends
+        return np.minimum(one, other), np.maximum(one, other)
+
     def save(self, folder: Path) -> Path:
         """Write `reward_calibration.json` into a folder, whole or not at all.
 

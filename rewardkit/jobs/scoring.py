@@ -6,20 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-
-from rewardkit.calibration.calibrators import CALIBRATION_FILE, Calibration
-from rewardkit.extras import require_all
+from rewardkit.calibration.calibrators import Calibration
+from rewardkit.errors import DataError
 from rewardkit.jobs.scoring_files import Chunk, Row, as_line, check_place, read_chunks, write_scores
+from rewardkit.scorer import RewardModel, messages_of
 from rewardkit.types import Message
 
-if TYPE_CHECKING:
-    from rewardkit.reward_model.folder import LoadedModel
-
 FIELDS = "prompt with response, response_a and response_b, or responses"
-_MESSAGES = TypeAdapter(tuple[Message, ...])
 Form = Literal["one", "pair", "many"]
 TEXTS = ("prompt", "response", "response_a", "response_b", "responses")
 
@@ -80,21 +75,15 @@ def score(model_path: Path, file: str) -> Iterator[Row]:
     chunks = read_chunks(file)
     # Whatever is wrong with the file is told before a model is loaded.
     first = next(chunks, None)
-    require_all("train")
-    from rewardkit.reward_model import folder
-
-    model = folder.load(model_path)
-    calibration = Calibration.load(model_path) if (model_path / CALIBRATION_FILE).exists() else None
+    model = RewardModel.load(model_path)
     for chunk in chain([] if first is None else [first], chunks):
-        yield from _score_chunk(model, calibration, chunk)
+        yield from _score_chunk(model, chunk)
 
 
-def _score_chunk(model: LoadedModel, calibration: Calibration | None, chunk: Chunk) -> Iterator[Row]:
-    from rewardkit.reward_model.scoring import reward
-
+def _score_chunk(model: RewardModel, chunk: Chunk) -> Iterator[Row]:
     asked = [(number, _asked(row)) for number, row in chunk]
     conversations = [(item.prompt, text) for _, item in asked if isinstance(item, Asked) for text in item.responses]
-    rewards = reward(model, conversations)
+    rewards = model.score([prompt for prompt, _ in conversations], [text for _, text in conversations])
     at = 0
     for number, item in asked:
         if isinstance(item, str):
@@ -107,7 +96,7 @@ def _score_chunk(model: LoadedModel, calibration: Calibration | None, chunk: Chu
         if reason:
             yield {**answer, "status": "failed", "reason": reason}
         else:
-            yield {**answer, **_numbers(item, rewards.values[part].tolist(), calibration)}
+            yield {**answer, **_numbers(item, rewards.values[part].tolist(), model.calibration)}
 
 
 def _asked(row: Row | str) -> Asked | str:
@@ -124,8 +113,10 @@ def _asked(row: Row | str) -> Asked | str:
         return f"no response; expected {FIELDS}, found {found or 'nothing'}"
     if not all(isinstance(text, str) and text.strip() for text in responses):
         return "a response is empty or no text"
-    prompt = _prompt(row.get("prompt"))
-    return prompt if isinstance(prompt, str) else Asked(row, form, prompt, responses)
+    try:
+        return Asked(row, form, messages_of(row.get("prompt")), responses)
+    except DataError as error:
+        return error.what
 
 
 def _responses(row: Row) -> tuple[Form, list[Any]]:
@@ -140,17 +131,6 @@ def _responses(row: Row) -> tuple[Form, list[Any]]:
     if isinstance(row.get("responses"), list) and row["responses"]:
         return "many", list(row["responses"])
     return "one", [] if row.get("response") is None else [row["response"]]
-
-
-def _prompt(value: Any) -> tuple[Message, ...] | str:
-    if value is None or value == "":
-        return ()
-    if isinstance(value, str):
-        return (Message(role="user", content=value),)
-    try:
-        return _MESSAGES.validate_python(value)
-    except ValidationError:
-        return "the prompt is neither text nor a list of messages with role and content"
 
 
 def _kept(row: Row) -> Row:

@@ -68,10 +68,10 @@ def test_imports_point_down_only():
 
 def test_the_root_lends_its_names_lazily():
     import rewardkit
-    from rewardkit.reward_model.folder import load
+    from rewardkit.scorer import RewardModel
     from rewardkit.types import Comparison
 
-    assert rewardkit.Comparison is Comparison and rewardkit.load_reward_model is load
+    assert rewardkit.Comparison is Comparison and rewardkit.RewardModel is RewardModel
     assert set(rewardkit.__all__) <= set(dir(rewardkit))
     assert all(getattr(rewardkit, name) is not None for name in rewardkit.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
