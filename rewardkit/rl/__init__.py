@@ -1,0 +1,1 @@
+"""Reward functions for the libraries that train policies, and what watches over such a training."""
