@@ -119,6 +119,14 @@ class TrainConfig(Section):
     checkpointing: bool = Field(
         False, description="layers are computed once more on the way back: slower, in a fraction of the memory"
     )
+    members: Count = Field(
+        1,
+        description="of an ensemble: sets of adapters over one base that agree where the data say so; see train_layers",
+    )
+    criteria: tuple[str, ...] = Field(
+        (), description="learn ratings on these criteria too; what was never rated is left out of the loss"
+    )
+    criteria_weight: Positive = Field(1.0, description="of the criteria's squared errors beside the preference's loss")
     max_length: Count = Field(1024, description="tokens of prompt and response together")
     too_long: Literal["truncate_prompt", "truncate_response", "drop"] = Field(
         "truncate_prompt", description="what happens to a longer one; counted in the log"

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from rewardkit.calibration.calibrators import CALIBRATION_FILE, Calibration
 from rewardkit.errors import DataError, ModelError
 from rewardkit.extras import require_all
+from rewardkit.passages import paragraphs
 from rewardkit.types import Message
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 PromptLike = str | Sequence[Message | Mapping[str, Any]]
 """A prompt: its messages, or the text of one user message; nothing is an empty prompt."""
+LEAST_CHARACTERS, MOST_PARAGRAPHS = 120, 32
+"""A shorter paragraph is explained together with the next one, and neighbours where there are more."""
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 
 
@@ -39,6 +42,8 @@ class Compared:
         low: Lower end of the interval of p_a that comes of the calibration's own; None where that has none.
         high: Its upper end.
         n: Comparisons with human labels that the calibration was fitted on.
+        disagreement: Standard deviation of the margin between the members of an ensemble; None for one model.
+        unlike: How the texts differ from all or nearly all of the calibration's, for which p_a is not vouched.
         truncated: Whether a text was cut to the model's length.
     """
 
@@ -48,12 +53,50 @@ class Compared:
     low: float | None
     high: float | None
     n: int
+    disagreement: float | None
+    unlike: tuple[str, ...]
     truncated: bool
 
     @property
     def margin(self) -> float:
         """reward_a − reward_b."""
         return self.reward_a - self.reward_b
+
+
+@dataclass(frozen=True)
+class Part:
+    """A paragraph of a response.
+
+    Attributes:
+        start: Its first character.
+        end: The one after its last.
+        gain: By how much the reward of what is written up to its end exceeds that of what stands before it.
+        criteria: Ratings of what is written up to its end, from 0 to 1, by criterion.
+    """
+
+    start: int
+    end: int
+    gain: float
+    criteria: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where a reward comes from.
+
+    Attributes:
+        reward: Of the whole response: `empty` and all gains together.
+        empty: Reward of a response that says nothing.
+        criteria: Ratings of the whole, from 0 to 1, by criterion that the model has learned.
+        parts: Its paragraphs.
+        truncated: Whether the response was cut to the model's length.
+    """
+
+    reward: float
+    empty: float
+    criteria: dict[str, float]
+    parts: tuple[Part, ...]
+    truncated: bool
 
 
 class RewardModel:
@@ -88,6 +131,11 @@ class RewardModel:
         model = folder.load(path)
         return cls(model, Calibration.load(path) if (path / CALIBRATION_FILE).exists() else None, path)
 
+    @property
+    def members(self) -> int:
+        """How many members its ensemble has; 1 for one model."""
+        return len(self.model.network.members)
+
     def score(self, prompts: Sequence[PromptLike], responses: Sequence[str]) -> Rewards:
         """Compute the reward of each response to its prompt.
 
@@ -118,21 +166,64 @@ class RewardModel:
             DataError: The prompt is neither text nor messages, or a text cannot be read.
             ModelError: The model was never calibrated.
         """
-        rewards = self.score([prompt, prompt], [a, b])
-        if reason := next(filter(None, rewards.reasons), ""):
-            raise DataError(reason, where="compare", expected="two texts that the model can read")
-        first, second = rewards.values.tolist()
-        calibration = self._calibrated()
-        low, high = (float(end[0]) for end in calibration.interval([first - second]) or ([np.nan], [np.nan]))
+        rewards = self._read([prompt, prompt], [a, b], "compare")
+        margins = rewards.members[0] - rewards.members[1]
+        margin, calibration = float(margins.mean()), self._calibrated()
+        ends = calibration.interval([margin])
+        reward_a, reward_b = rewards.values.tolist()
         return Compared(
-            reward_a=first,
-            reward_b=second,
-            p_a=float(calibration.predict_proba([first - second])[0]),
-            low=None if np.isnan(low) else low,
-            high=None if np.isnan(high) else high,
+            reward_a=reward_a,
+            reward_b=reward_b,
+            p_a=float(calibration.predict_proba([margin])[0]),
+            low=float(ends[0][0]) if ends else None,
+            high=float(ends[1][0]) if ends else None,
             n=calibration.n,
+            disagreement=float(margins.std(ddof=1)) if len(margins) > 1 else None,
+            unlike=tuple(dict.fromkeys(how for text in (a, b) for how in self.unlike(prompt, text))),
             truncated=bool(rewards.truncated.any()),
         )
+
+    def unlike(self, prompt: PromptLike, response: str) -> tuple[str, ...]:
+        """Return how a conversation differs from nearly all that the calibration was fitted on; nothing if unknown.
+
+        Such as "response: longer" or "prompt: other words"; see `calibration.likeness`.
+        """
+        if self.calibration is None or self.calibration.texts is None:
+            return ()
+        return self.calibration.texts.unlike(messages_of(prompt), response)
+
+    def explain(self, prompt: PromptLike, response: str) -> Explanation:
+        """Say where the reward of a response comes from, paragraph by paragraph.
+
+        A causal model reads from the front, so that the reward of a beginning is that of a shorter response; what a
+        paragraph adds to it is its gain. All beginnings are one row that is run once.
+
+        Raises:
+            DataError: The prompt is neither text nor messages, or the response cannot be read or says nothing.
+        """
+        found = paragraphs(response, least=LEAST_CHARACTERS, most=MOST_PARAGRAPHS).passages
+        if not found:
+            raise DataError("the response says nothing", where="explain", expected="a text")
+        beginnings = ["", *(response[: each.end] for each in found[:-1]), response]
+        rewards = self._read([prompt] * len(beginnings), beginnings, "explain")
+        names = [each.name for each in self.model.card.criteria]
+        criteria = [dict(zip(names, row, strict=True)) for row in rewards.criteria.tolist()]
+        gains = np.diff(rewards.values).tolist()
+        told = zip(found, gains, criteria[1:], strict=True)
+        return Explanation(
+            reward=float(rewards.values[-1]),
+            empty=float(rewards.values[0]),
+            criteria=criteria[-1],
+            parts=tuple(Part(each.start, each.end, gain, level) for each, gain, level in told),
+            truncated=bool(rewards.truncated.any()),
+        )
+
+    def _read(self, prompts: Sequence[PromptLike], responses: Sequence[str], where: str) -> Rewards:
+        """Compute rewards, all of which are needed."""
+        rewards = self.score(prompts, responses)
+        if reason := next(filter(None, rewards.reasons), ""):
+            raise DataError(reason, where=where, expected="texts that the model can read")
+        return rewards
 
     def _calibrated(self) -> Calibration:
         if self.calibration is None:

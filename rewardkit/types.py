@@ -256,8 +256,30 @@ class SoftPreference(Record):
     unit: str
 
 
+class SoftRating(Record):
+    """What all annotators together say about one response on one criterion.
+
+    Attributes:
+        value: From 0 (the lower end of the scale) to 1, as people rate.
+        end: Characters of the response, from its start, that were rated; all if absent.
+        n_human: People who rated it.
+        n_judge: Judges whose ratings count.
+    """
+
+    criterion: str
+    value: Probability
+    end: Annotated[int, Field(ge=1)] | None = None
+    n_human: int = 0
+    n_judge: int = 0
+
+
 class PreferenceExample(Record):
-    """A soft preference with its texts: all that training and evaluation need, in one line of a file."""
+    """A soft preference with its texts: all that training and evaluation need, in one line of a file.
+
+    Attributes:
+        ratings_a: Of the first response.
+        ratings_b: Of the second.
+    """
 
     schema_version: int = SCHEMA_VERSION
     preference: SoftPreference
@@ -267,6 +289,8 @@ class PreferenceExample(Record):
     task: str = ""
     source: str = ""
     simulated: bool = False
+    ratings_a: tuple[SoftRating, ...] = ()
+    ratings_b: tuple[SoftRating, ...] = ()
 
     def swapped(self) -> PreferenceExample:
         """Return the same example seen the other way round (p_a becomes 1 − p_a)."""
@@ -281,5 +305,7 @@ class PreferenceExample(Record):
                 "preference": preference.model_copy(update=flipped),
                 "response_a": self.response_b,
                 "response_b": self.response_a,
+                "ratings_a": self.ratings_b,
+                "ratings_b": self.ratings_a,
             }
         )

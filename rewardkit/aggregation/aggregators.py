@@ -7,8 +7,9 @@ human labels of the other splits are there to calibrate and to test.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from pydantic import Field
@@ -23,6 +24,7 @@ from rewardkit.aggregation.anchor import (
     mean_interval,
     vote_logit,
 )
+from rewardkit.aggregation.ratings import RatedCriterion
 from rewardkit.aggregation.splits import SPLITS, Placement, place, require_splits
 from rewardkit.aggregation.votes import Ballot, ComparisonTexts, count_votes, sigmoid
 from rewardkit.config import AggregateConfig
@@ -34,6 +36,7 @@ from rewardkit.types import (
     PreferenceExample,
     Record,
     SoftPreference,
+    SoftRating,
     Split,
 )
 
@@ -117,6 +120,7 @@ class Diagnostics(Record):
         position_residual: Mean logits in favour of the response shown first, over judges and
             comparisons seen in both orders.
         simulated: Comparisons with a label from a simulated annotator.
+        ratings: By criterion, what was learnt about the ratings of compared responses.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -138,6 +142,7 @@ class Diagnostics(Record):
     position_residual: Interval | None = None
     splits: dict[Split, SplitSize]
     simulated: int = 0
+    ratings: dict[str, RatedCriterion] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -191,12 +196,24 @@ def aggregate(
     )
 
 
-def examples(comparisons: Iterable[ComparisonTexts], aggregation: Aggregation) -> Iterator[PreferenceExample]:
+def responses_placed(comparisons: Iterable[ComparisonTexts], aggregation: Aggregation) -> dict[str, Placement]:
+    """Return where the responses of comparisons with a preference stand, by their ids."""
+    where = {each.comparison_id: Placement(each.unit, each.split) for each in aggregation.preferences}
+    known = [item for item in comparisons if item.comparison.id in where]
+    return {response.id: where[item.comparison.id] for item in known for response in (item.response_a, item.response_b)}
+
+
+def examples(
+    comparisons: Iterable[ComparisonTexts],
+    aggregation: Aggregation,
+    ratings: Mapping[str, tuple[SoftRating, ...]] = MappingProxyType({}),
+) -> Iterator[PreferenceExample]:
     """Join soft preferences with their texts, in the order of the comparisons.
 
     Args:
         comparisons: The comparisons with their texts; those without a preference are passed over.
         aggregation: Their soft preferences.
+        ratings: Of responses, by their ids.
     """
     preferences = {preference.comparison_id: preference for preference in aggregation.preferences}
     for item in comparisons:
@@ -210,6 +227,8 @@ def examples(comparisons: Iterable[ComparisonTexts], aggregation: Aggregation) -
                 task=item.prompt.task,
                 source=item.comparison.source,
                 simulated=preference.comparison_id in aggregation.simulated,
+                ratings_a=ratings.get(item.response_a.id, ()),
+                ratings_b=ratings.get(item.response_b.id, ()),
             )
 
 

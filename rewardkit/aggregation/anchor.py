@@ -127,7 +127,7 @@ def judge_weight(cases: Sequence[Case]) -> JudgeWeight:
     gradient = _Gradient(np.append(x, spread), np.append(y, 0.5), np.append(votes, 1.0))
     t = _root(gradient.total, 1 / spread)
     influence = gradient.terms(t)[:-1] / gradient.slope(t)
-    estimate = _interval(t, influence, [case.placement.unit for case in both])
+    estimate = interval(t, influence, [case.placement.unit for case in both])
     return JudgeWeight(max(t, 0.0), estimate, _note(estimate))
 
 
@@ -136,7 +136,7 @@ def mean_interval(values: Sequence[float], units: Sequence[str]) -> Interval | N
     if not values:
         return None
     mean = math.fsum(values) / len(values)
-    return _interval(mean, (np.asarray(values) - mean) / len(values), units)
+    return interval(mean, (np.asarray(values) - mean) / len(values), units)
 
 
 def vote_logit(vote: Vote, reliability: Reliability, strength_scale: float) -> float:
@@ -184,7 +184,14 @@ def _root(function: Callable[[float], float], scale: float) -> float:
     return float(brentq(function, min(0.0, edge), max(0.0, edge), xtol=1e-14 * scale))
 
 
-def _interval(value: float, influence: Array, units: Sequence[str]) -> Interval:
+def interval(value: float, influence: Array, units: Sequence[str]) -> Interval:
+    """Return an estimate with its interval clustered by unit.
+
+    Args:
+        value: The estimate.
+        influence: What each observation contributes to its error, (n,).
+        units: The unit of each observation, (n,).
+    """
     names, index = np.unique(np.asarray(units), return_inverse=True)
     count = len(names)
     if count < 2:

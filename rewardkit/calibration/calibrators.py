@@ -19,6 +19,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from rewardkit.calibration.estimates import Array, clustered_error, t_quantile
+from rewardkit.calibration.likeness import Familiar
 from rewardkit.errors import DataError, ModelError
 from rewardkit.registry import lookup
 from rewardkit.runs import write_text
@@ -144,6 +145,7 @@ class Calibration(Record):
         log_temperature_high: Upper end of the same interval.
         confidence: Level of the interval.
         comparisons_digest: Hash of the ids of the comparisons, whatever their order.
+        texts: What the texts of the comparisons look like; None where nobody told.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -156,6 +158,7 @@ class Calibration(Record):
     confidence: float = Field(0.95, gt=0, lt=1)
     created_at: datetime
     comparisons_digest: str
+    texts: Familiar | None = None
 
     def predict_proba(self, margins: npt.ArrayLike) -> Array:
         """Return p_a (n,) for margins (n,)."""

@@ -155,6 +155,7 @@ JUDGE = Stage(
             "chat",
             "batching",
             "packing",
+            "passages",
             "attending",
             "products",
             "hardware",

@@ -31,7 +31,8 @@ WEIGHTS = ("adapter_model.safetensors", "rewardkit.json", "tokenizer.json")
 
 def model_hash(model: Path) -> str:
     """Hash what decides a model's rewards."""
-    return "-".join(runs.file_hash(model / name)[:16] for name in WEIGHTS)
+    members = sorted(str(file.relative_to(model)) for file in model.glob(f"*/{WEIGHTS[0]}"))
+    return "-".join(runs.file_hash(model / name)[:16] for name in (*WEIGHTS, *members))
 
 
 def held_out(examples: Sequence[PreferenceExample], split: str) -> list[PreferenceExample]:
@@ -151,6 +152,7 @@ def _train_work(job: Job) -> Work:
 
 def _calibrate(job: Job, folder: runs.StageFolder) -> Summary:
     from rewardkit.calibration.calibrators import fit_calibration
+    from rewardkit.calibration.likeness import Familiar
     from rewardkit.jobs.rewards import margins
     from rewardkit.reward_model import folder as model_folder
 
@@ -166,9 +168,11 @@ def _calibrate(job: Job, folder: runs.StageFolder) -> Summary:
         units=[e.preference.unit for e in scored.examples],
         created_at=runs.now(),
     )
-    written = calibration.save(path)
+    texts = [(e.prompt, text) for e in scored.examples for text in (e.response_a, e.response_b)]
+    known = Familiar.of(texts, [e.preference.unit for e in scored.examples for _ in "ab"])
+    written = calibration.model_copy(update={"texts": known}).save(path)
     counted = {"dropped": scored.dropped, "truncated": scored.truncated}
-    return {"file": str(written), **counted, **calibration.model_dump(mode="json")}
+    return {"file": str(written), **counted, **calibration.model_dump(mode="json", exclude={"texts"})}
 
 
 def model_inputs(job: Job) -> dict[str, str]:

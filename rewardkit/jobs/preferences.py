@@ -51,21 +51,23 @@ def write_preferences(path: Path, examples: Iterable[PreferenceExample]) -> int:
 
 
 def _aggregate(job: Job, folder: runs.StageFolder) -> Summary:
-    from rewardkit.aggregation.aggregators import aggregate, examples
+    from rewardkit.aggregation.aggregators import aggregate, examples, responses_placed
+    from rewardkit.aggregation.ratings import rate
 
     config = given(job.config.aggregate)
     with Store.open(job.config.database, create=False) as store:
         comparisons = list(store.comparisons())
         annotators = store.annotators().values()
         result = aggregate(comparisons, store.labels(superseded=True), annotators, config, job.config.seed)
-    count = write_preferences(folder.path / FILE, examples(comparisons, result))
-    diagnostics = result.diagnostics.model_dump(mode="json")
+        rated = rate(store.records("ratings"), annotators, responses_placed(comparisons, result), config.method)
+    count = write_preferences(folder.path / FILE, examples(comparisons, result, rated.ratings))
+    diagnostics = result.diagnostics.model_copy(update={"ratings": dict(rated.criteria)}).model_dump(mode="json")
     runs.write_json(folder.path / DIAGNOSTICS, diagnostics)
     return {"preferences": count, **diagnostics}
 
 
 def _inputs(job: Job) -> dict[str, str]:
-    kinds = ("prompts", "responses", "comparisons", "annotators", "labels")
+    kinds = ("prompts", "responses", "comparisons", "annotators", "labels", "ratings")
     with Store.open(job.config.database, create=False) as store:
         return {"store": store.digest(*kinds)}
 

@@ -6,13 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from rewardkit.calibration.calibrators import Calibration
+import numpy as np
+from numpy.typing import NDArray
+
 from rewardkit.errors import DataError
 from rewardkit.jobs.scoring_files import Chunk, Row, as_line, check_place, read_chunks, write_scores
 from rewardkit.scorer import RewardModel, messages_of
 from rewardkit.types import Message
+
+if TYPE_CHECKING:
+    from rewardkit.reward_model.scoring import Rewards
 
 FIELDS = "prompt with response, response_a and response_b, or responses"
 Form = Literal["one", "pair", "many"]
@@ -60,7 +65,9 @@ def score(model_path: Path, file: str) -> Iterator[Row]:
     A row has a `prompt` (text or messages; none is an empty prompt) and either `response`, or
     `response_a` and `response_b`, or `responses`. It comes back without its texts and with `reward`, or
     `reward_a`, `reward_b`, `margin` and the calibrated `p_a` (null for a model that was never calibrated),
-    or `rewards`. A row that cannot be scored comes back with `status: failed` and the reason.
+    or `rewards`. An ensemble adds `spread` (between its members) and `disagreement` (of a margin), a model that has
+    learned criteria adds them, and `unlike` says how a text differs from those that the model was calibrated on. A row
+    that cannot be scored comes back with `status: failed` and the reason.
 
     Args:
         model_path: Folder of a reward model.
@@ -96,7 +103,7 @@ def _score_chunk(model: RewardModel, chunk: Chunk) -> Iterator[Row]:
         if reason:
             yield {**answer, "status": "failed", "reason": reason}
         else:
-            yield {**answer, **_numbers(item, rewards.values[part].tolist(), model.calibration)}
+            yield {**answer, **_numbers(item, rewards, part, model)}
 
 
 def _asked(row: Row | str) -> Asked | str:
@@ -137,9 +144,35 @@ def _kept(row: Row) -> Row:
     return {key: value for key, value in row.items() if key not in TEXTS}
 
 
-def _numbers(item: Asked, rewards: list[float], calibration: Calibration | None) -> Row:
+def _numbers(item: Asked, rewards: Rewards, part: slice, model: RewardModel) -> Row:
+    """Return what is said of a row: rewards, what members and criteria say where there are some, and probabilities."""
+    found: Row = {}
+    for name, values in _columns(rewards, part, model).items():
+        if item.form == "many":
+            found[name if name == "criteria" else f"{name}s"] = values
+        else:
+            found |= zip((name,) if item.form == "one" else (f"{name}_a", f"{name}_b"), values, strict=True)
     if item.form == "pair":
-        margin = rewards[0] - rewards[1]
-        p_a = float(calibration.predict_proba([margin])[0]) if calibration else None
-        return {"reward_a": rewards[0], "reward_b": rewards[1], "margin": margin, "p_a": p_a}
-    return {"reward": rewards[0]} if item.form == "one" else {"rewards": rewards}
+        found |= _pair(rewards.members[part], model)
+    if model.calibration is not None and model.calibration.texts is not None:
+        unlike = [how for text in item.responses for how in model.unlike(item.prompt, text)]
+        found["unlike"] = list(dict.fromkeys(unlike))
+    return found
+
+
+def _columns(rewards: Rewards, part: slice, model: RewardModel) -> dict[str, list[Any]]:
+    """Return what is said of each response."""
+    names = [each.name for each in model.model.card.criteria]
+    found: dict[str, list[Any]] = {"reward": rewards.values[part].tolist()}
+    if model.members > 1:
+        found["spread"] = rewards.spread[part].tolist()
+    if names:
+        found["criteria"] = [dict(zip(names, each, strict=True)) for each in rewards.criteria[part].tolist()]
+    return found
+
+
+def _pair(members: NDArray[np.float64], model: RewardModel) -> Row:
+    margins = members[0] - members[1]
+    margin, calibration = float(margins.mean()), model.calibration
+    found: Row = {"margin": margin, "p_a": float(calibration.predict_proba([margin])[0]) if calibration else None}
+    return {**found, "disagreement": float(margins.std(ddof=1))} if len(margins) > 1 else found

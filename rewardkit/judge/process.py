@@ -22,8 +22,8 @@ from rewardkit.judge.contract import (
     Steps,
 )
 from rewardkit.judge.distributions import LabelDistribution, distribution
-from rewardkit.judge.passages import Paragraphs, Passage, paragraphs
 from rewardkit.judge.prompting import anchors, conversation, neutralise, read_prompt
+from rewardkit.passages import Paragraphs, Passage, paragraphs
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.section import Count, Section
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from rewardkit.judge.passages import Passage
+from rewardkit.passages import Passage
 
 LEAST_LETTERS = 3
 _SAME = {

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from rewardkit.judge.contract import Completion, Failure, Request, Steps
-from rewardkit.judge.passages import Passage, windows
 from rewardkit.judge.prompting import neutralise, read_prompt, said
+from rewardkit.passages import Passage, windows
 from rewardkit.section import Count, Section
 
 NO_NOTES = "(none yet)"

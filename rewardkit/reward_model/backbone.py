@@ -1,6 +1,7 @@
-"""The network: a causal language model, LoRA adapters, and a float32 scalar head read at the last token.
+"""The network: a causal language model, LoRA adapters, and a float32 head read at the last token.
 
-`RewardNetwork` holds a peft model over `AutoModelForSequenceClassification`, so that what it saves is
+The head's first output is the reward, the others are criteria. An ensemble has several sets of adapters and heads over
+one base. `RewardNetwork` holds a peft model over `AutoModelForSequenceClassification`, so that what it saves is
 what plain transformers + peft load. It reads the reward at a sequence's own last token; the library's own
 pooling looks for the pad id, which is wrong wherever the pad token also ends a turn.
 """
@@ -8,7 +9,8 @@ pooling looks for the pad id, which is wrong wherever the pad token also ends a 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from rewardkit.progress import log
 from rewardkit.reward_model.adapters import fuse
 from rewardkit.reward_model.trunk import Trunk
 
+FIRST = "default"
 CPU_TOKENS, DEVICE_TOKENS = 2048, 16384
 """Tokens of a forward pass, at most: more gain nothing, and take memory."""
 
@@ -37,13 +40,16 @@ class RewardNetwork(nn.Module):
     rows gets one row a sequence, padded to the longest.
 
     Args:
-        model: A (peft-wrapped) sequence-classification model with one label and a `score` head, where it is to compute.
-        frozen: How many of its layers, from the first, never change: what they make of a text is kept.
+        model: A (peft-wrapped) sequence-classification model with a `score` head, where it is to compute. Its adapters
+            are the members of an ensemble.
+        frozen: How many of its layers, from the first, never change: what they make of a text is computed once for all
+            members, and kept in training.
     """
 
     def __init__(self, model: Any, *, frozen: int = 0) -> None:
         super().__init__()
         self.model = model
+        self.members: list[str] = list(getattr(model, "peft_config", [FIRST]))
         self._trunk = Trunk(self.classifier.base_model.layers[:frozen]) if frozen else None
         fuse(model)
         self._packable = prepare(self.classifier.eval())
@@ -66,23 +72,30 @@ class RewardNetwork(nn.Module):
         """How many tokens go through it at a time, at most."""
         return CPU_TOKENS if self.device.type == "cpu" else DEVICE_TOKENS
 
-    def forward(self, sequences: Sequence[list[int]]) -> Tensor:
-        """Return the reward of each sequence, read at its last token.
+    def forward(self, sequences: Sequence[list[int]], member: int | None = None) -> Tensor:
+        """Return what the heads say of each sequence at its last token.
 
         Args:
             sequences: (sequences,) token ids.
+            member: The only member that is asked; it stays the one whose adapters are active, so that layers that are
+                computed once more on the way back are its own. All members if absent.
 
         Returns:
-            Rewards in float32, (sequences,).
+            In float32, (members, sequences, outputs): the reward, then the criteria.
         """
+        members = range(len(self.members)) if member is None else [member]
         parts, places = [], []
         for group in self.batches(sequences, self.tokens):
             chosen = [sequences[place] for place in group]
-            hidden = self._packed(chosen) if self._packs(chosen) else self._padded(chosen)
-            parts.append(hidden)
+            read = self._packed if self._packs(chosen) else self._padded
+            parts.append(torch.stack(list(read(chosen, members))))
             places += group
-        rewards: Tensor = self.classifier.score(torch.cat(parts).float()).squeeze(-1)
-        return rewards[torch.tensor(places, device=rewards.device).argsort()]
+        return torch.cat(parts, dim=1)[:, torch.tensor(places, device=self.device).argsort()]
+
+    def rewards(self, sequences: Sequence[list[int]]) -> Tensor:
+        """Return the reward of each sequence, the mean over the members, (sequences,)."""
+        found: Tensor = self(sequences)[..., 0].mean(dim=0)
+        return found
 
     def batches(self, sequences: Sequence[list[int]], budget: int) -> list[list[int]]:
         """Group sequences that are best read together.
@@ -99,23 +112,33 @@ class RewardNetwork(nn.Module):
     def _packs(self, sequences: Sequence[list[int]]) -> bool:
         return max(map(len, sequences)) <= self._packable.longest
 
-    def _packed(self, sequences: Sequence[list[int]]) -> Tensor:
-        """Return the last hidden state of each sequence, (sequences, width)."""
+    def _packed(self, sequences: Sequence[list[int]], members: Iterable[int]) -> Iterator[Tensor]:
+        """Yield what each member's head says of each sequence, (sequences, outputs)."""
         packed, body = pack(sequences), self.classifier.base_model
-        told = inputs(packed, Memory(), self.device)
-        if self._trunk is None:
-            hidden = body(**told).last_hidden_state
-        else:
-            with self._trunk.standing_for(self._trunk.states(packed, sequences, lambda: body(**told))):
+        told, ends = inputs(packed, Memory(), self.device), torch.tensor(packed.ends, device=self.device)
+        states = self._trunk.states(packed, sequences, lambda: body(**told)) if self._trunk else None
+        for member in members:
+            self._ask(member)
+            with self._trunk.standing_for(states) if self._trunk and states is not None else nullcontext():
                 hidden = body(**told).last_hidden_state
-        found: Tensor = hidden[0, torch.tensor(packed.ends, device=self.device)]
+            yield self._head(hidden[0, ends])
+
+    def _padded(self, sequences: Sequence[list[int]], members: Iterable[int]) -> Iterator[Tensor]:
+        rows = torch.arange(len(sequences), device=self.device)
+        ends = torch.tensor([len(ids) - 1 for ids in sequences], device=self.device)
+        for member in members:
+            self._ask(member)
+            hidden = self.classifier.base_model(**padded(sequences, self.device)).last_hidden_state
+            yield self._head(hidden[rows, ends])
+
+    def _head(self, hidden: Tensor) -> Tensor:
+        found: Tensor = self.classifier.score(hidden.float())
         return found
 
-    def _padded(self, sequences: Sequence[list[int]]) -> Tensor:
-        hidden = self.classifier.base_model(**padded(sequences, self.device)).last_hidden_state
-        ends = torch.tensor([len(ids) - 1 for ids in sequences], device=self.device)
-        found: Tensor = hidden[torch.arange(len(ends), device=self.device), ends]
-        return found
+    def _ask(self, member: int) -> None:
+        """Let one member's adapters and head compute; only they then ask for gradients."""
+        if len(self.members) > 1:
+            self.model.set_adapter(self.members[member], inference_mode=not torch.is_grad_enabled())
 
 
 def load_tokenizer(path: Path, pad_token: str | None = None) -> Any:
@@ -170,8 +193,8 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
     """
     peft = require("peft", "train")
     torch.manual_seed(seed)
-    model = load_classifier(folder.path, tokenizer, dtype=dtype_of(config.dtype))
-    lora, frozen = config.lora, _frozen(model, config)
+    model = load_classifier(folder.path, tokenizer, dtype=dtype_of(config.dtype), outputs=1 + len(config.criteria))
+    lora, frozen = config.lora, frozen_layers(model, config)
     modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
     if frozen:
         modules = _modules_above(model, frozen, modules)
@@ -188,6 +211,8 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
     model.config.use_cache = False
     with quiet_loading():
         wrapped = peft.get_peft_model(model, adapters)
+        for name in member_names(config.members)[1:]:
+            _add_member(wrapped, name, adapters)
     if config.checkpointing:
         # The name of before is deprecated where the new one is.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
@@ -195,7 +220,19 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
     return RewardNetwork(wrapped.to(device()), frozen=frozen)
 
 
-def _frozen(model: Any, config: TrainConfig) -> int:
+def member_names(count: int) -> list[str]:
+    """Return what the members' adapters are called, the first as peft calls the only one."""
+    return [FIRST, *(f"member{number}" for number in range(2, count + 1))]
+
+
+def _add_member(wrapped: Any, name: str, adapters: Any) -> None:
+    """Add adapters of their own draw, and a head of its own: peft would give every member the same."""
+    wrapped.add_adapter(name, adapters)
+    head = wrapped.get_base_model().score.modules_to_save[name]
+    nn.init.normal_(head.weight, std=wrapped.get_base_model().config.initializer_range)
+
+
+def frozen_layers(model: Any, config: TrainConfig) -> int:
     """Return how many layers, from the first, get no adapters.
 
     Raises:
@@ -237,8 +274,14 @@ def _is_wanted(name: str, wanted: str | list[str]) -> bool:
     return any(f".{name}".endswith(f".{end}") for end in wanted)
 
 
-def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype) -> Any:
-    """Load a base model with a scalar float32 head.
+def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype, outputs: int = 1) -> Any:
+    """Load a base model with a float32 head.
+
+    Args:
+        path: The base model.
+        tokenizer: Tells the pad token.
+        dtype: Of all but the head.
+        outputs: Of the head.
 
     Raises:
         ModelError: It cannot be loaded, or its class has no `score` head.
@@ -246,7 +289,9 @@ def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype) -> Any:
     transformers, safetensors = require("transformers", "train"), require("safetensors", "train")
     try:
         with quiet_loading():
-            model = transformers.AutoModelForSequenceClassification.from_pretrained(path, num_labels=1, dtype=dtype)
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                path, num_labels=outputs, dtype=dtype
+            )
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise ModelError(
             f"no reward model can be built on it: {error}", where=str(path), expected="a causal language model"

@@ -5,26 +5,51 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
+from statistics import fmean, pstdev
 
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
 from rewardkit.packing import alike
-from rewardkit.reward_model.rendering import Renderer, Unrendered
+from rewardkit.reward_model.rendering import Rendered, Renderer, Unrendered
 from rewardkit.types import PreferenceExample
 
 
 @dataclass(frozen=True)
+class Rated:
+    """A text of a comparison, or the beginning of one, with what it was rated on one criterion.
+
+    Attributes:
+        ids: Token ids.
+        column: Which criterion.
+        value: From 0 to 1; in a batch, in units of the criterion's spread from its mean.
+    """
+
+    ids: list[int]
+    column: int
+    value: float
+
+
+@dataclass(frozen=True)
 class Encoded:
-    """One comparison as token ids, with its target and the unit (prompt) that it belongs to."""
+    """One comparison as token ids, with its target, the unit (prompt) that it belongs to, and its texts' ratings."""
 
     ids_a: list[int]
     ids_b: list[int]
     p_a: float
     sample_weight: float
     unit: str
+    rated: tuple[Rated, ...] = ()
+
+    @property
+    def texts(self) -> list[list[int]]:
+        """All that is run for it; beginnings of a text stand beside it."""
+        own = [self.ids_a, self.ids_b]
+        more = [each.ids for each in self.rated if each.ids not in own]
+        return sorted(own + more) if more else own
 
 
 @dataclass(frozen=True)
@@ -49,8 +74,16 @@ class EncodedSet:
         return self.reasons.total()
 
 
-def encode_examples(examples: Sequence[PreferenceExample], renderer: Renderer) -> EncodedSet:
-    """Render examples; those of weight 0, and those that cannot be rendered, are left out and counted."""
+def encode_examples(
+    examples: Sequence[PreferenceExample], renderer: Renderer, criteria: Sequence[str] = ()
+) -> EncodedSet:
+    """Render examples; those of weight 0, and those that cannot be rendered, are left out and counted.
+
+    Args:
+        examples: Soft preferences with their texts.
+        renderer: Of the model.
+        criteria: Those whose ratings are wanted, in the order of the head's outputs.
+    """
     items: list[Encoded] = []
     truncated, reasons = 0, Counter[str]()
     for example in examples:
@@ -64,9 +97,44 @@ def encode_examples(examples: Sequence[PreferenceExample], renderer: Renderer) -
             reasons[b.reason] += 1
         else:
             truncated += a.truncated or b.truncated
-            items.append(Encoded(a.ids, b.ids, preference.p_a, preference.sample_weight, preference.unit))
-    texts = {tuple(ids) for item in items for ids in (item.ids_a, item.ids_b)}
+            rated = tuple(_rated(example, renderer, criteria)) if criteria else ()
+            items.append(Encoded(a.ids, b.ids, preference.p_a, preference.sample_weight, preference.unit, rated))
+    texts = {tuple(ids) for item in items for ids in item.texts}
     return EncodedSet(items, truncated, reasons, tokens=sum(map(len, texts)))
+
+
+def _rated(example: PreferenceExample, renderer: Renderer, criteria: Sequence[str]) -> Iterator[Rated]:
+    """Yield the ratings of an example's texts; one whose text is cut is of another text, and is left out."""
+    column = {name: place for place, name in enumerate(criteria)}
+    for text, ratings in ((example.response_a, example.ratings_a), (example.response_b, example.ratings_b)):
+        for rating in ratings:
+            rendered = renderer.render(example.prompt, text[: rating.end]) if rating.criterion in column else None
+            if isinstance(rendered, Rendered) and not rendered.truncated:
+                yield Rated(rendered.ids, column[rating.criterion], rating.value)
+
+
+def criterion_scales(items: Sequence[Encoded], count: int) -> list[tuple[float, float]]:
+    """Return mean and spread of each criterion's ratings; of one that is always rated alike the spread is 1.
+
+    Args:
+        items: Comparisons; a text that stands in several counts once.
+        count: Criteria.
+    """
+    found: list[dict[tuple[int, ...], float]] = [{} for _ in range(count)]
+    for each in (each for item in items for each in item.rated):
+        found[each.column][tuple(each.ids)] = each.value
+    values = [list(by_text.values()) for by_text in found]
+    return [(fmean(each), pstdev(each) or 1.0) if each else (0.0, 1.0) for each in values]
+
+
+def in_spreads(items: Sequence[Encoded], scales: Sequence[tuple[float, float]]) -> list[Encoded]:
+    """Return comparisons whose ratings are told in units of each criterion's spread from its mean."""
+
+    def told(each: Rated) -> Rated:
+        mean, spread = scales[each.column]
+        return replace(each, value=(each.value - mean) / spread)
+
+    return [replace(item, rated=tuple(map(told, item.rated))) for item in items]
 
 
 def unit_mean_weights(items: Sequence[Encoded]) -> list[Encoded]:
@@ -86,6 +154,8 @@ class Group:
         row_b: Where the second ones do, (comparisons,).
         p_a: Soft targets, (comparisons,).
         sample_weight: (comparisons,).
+        cells: What was rated: the text, the criterion, and the comparison that it counts for, (3, ratings).
+        ratings: In units of the criteria's spreads, (ratings,).
     """
 
     sequences: list[list[int]]
@@ -93,6 +163,8 @@ class Group:
     row_b: Tensor
     p_a: Tensor
     sample_weight: Tensor
+    cells: Tensor
+    ratings: Tensor
 
     @classmethod
     def of(cls, items: Sequence[Encoded]) -> Group:
@@ -104,14 +176,17 @@ class Group:
         """
         place: dict[tuple[int, ...], int] = {}
         for item in items:
-            for ids in (item.ids_a, item.ids_b):
+            for ids in item.texts:
                 place.setdefault(tuple(ids), len(place))
+        cells = [(place[tuple(r.ids)], r.column, number) for number, item in enumerate(items) for r in item.rated]
         return cls(
             [list(ids) for ids in place],
             torch.tensor([place[tuple(item.ids_a)] for item in items]),
             torch.tensor([place[tuple(item.ids_b)] for item in items]),
             torch.tensor([item.p_a for item in items], dtype=torch.float32),
             torch.tensor([item.sample_weight for item in items], dtype=torch.float32),
+            torch.tensor(cells, dtype=torch.long).reshape(-1, 3).t(),
+            torch.tensor([each.value for item in items for each in item.rated], dtype=torch.float32),
         )
 
     def __len__(self) -> int:
@@ -133,18 +208,18 @@ class GroupCollator:
         groups: list[list[Encoded]] = []
         tokens, before = 0, list[int]()
         for item in items:
-            more = _own(before, item.ids_a) + _own(item.ids_a, item.ids_b)
+            more = _own(before, item.texts)
             if not groups or tokens + more > self.budget:
                 groups.append([])
-                tokens, more = 0, _own([], item.ids_a) + _own(item.ids_a, item.ids_b)
+                tokens, more = 0, _own([], item.texts)
             groups[-1].append(item)
-            tokens, before = tokens + more, item.ids_b
+            tokens, before = tokens + more, item.texts[-1]
         return {"groups": [Group.of(group) for group in groups]}
 
 
-def _own(before: list[int], ids: list[int]) -> int:
-    """Return how many tokens a text has that the one before it does not begin with."""
-    return len(ids) - alike(before, ids)
+def _own(before: list[int], texts: Sequence[list[int]]) -> int:
+    """Return how many tokens texts have that the one before each does not begin with."""
+    return sum(len(ids) - alike(other, ids) for other, ids in pairwise([before, *texts]))
 
 
 class UnitSampler(Sampler[int]):

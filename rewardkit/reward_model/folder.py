@@ -20,10 +20,13 @@ from rewardkit.extras import require
 from rewardkit.hardware import device, dtype_of, quiet_loading
 from rewardkit.models import resolve
 from rewardkit.reward_model.backbone import (
+    FIRST,
     RewardNetwork,
     build_network,
+    frozen_layers,
     load_classifier,
     load_tokenizer,
+    member_names,
 )
 from rewardkit.reward_model.rendering import Renderer
 from rewardkit.runs import make_folder, versions, write_text
@@ -41,21 +44,33 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER")
 base = AutoModelForSequenceClassification.from_pretrained(
-    "{path}", num_labels=1, pad_token_id=tokenizer.pad_token_id, dtype="{dtype}"
+    "{path}", num_labels={outputs}, pad_token_id=tokenizer.pad_token_id, dtype="{dtype}"
 )
 # The head is float32, whatever the base is.
 base.score.float().register_forward_pre_hook(lambda _, states: (states[0].float(),))
 model = PeftModel.from_pretrained(base, "THIS_FOLDER").eval()
 ```
 
-The reward is `model(input_ids, attention_mask).logits[:, 0]`, read at the end of the response's turn: render the
+The reward is `model(input_ids, attention_mask).logits[:, 0]`{more}, read at the end of the response's turn: render the
 conversation with the tokenizer's chat template and strip what follows the last end-of-turn token. The base must be
 the very weights that it was trained on; on another machine, copy that folder too.
 """
 
 
+class CriterionScale(Record):
+    """How a criterion's output of the head becomes a rating: mean + spread · output, from 0 to 1."""
+
+    name: str
+    mean: float
+    spread: float
+
+
 class RewardModelCard(Record):
-    """What a reward model must remember to answer as it was trained."""
+    """What a reward model must remember to answer as it was trained.
+
+    Attributes:
+        criteria: In the order of the head's outputs after the first; empty until it has learned them.
+    """
 
     schema_version: int = SCHEMA_VERSION
     base: str
@@ -65,6 +80,7 @@ class RewardModelCard(Record):
     config: TrainConfig
     seed: int
     versions: dict[str, str]
+    criteria: tuple[CriterionScale, ...] = ()
 
 
 @dataclass
@@ -103,7 +119,14 @@ def save(model: LoadedModel, path: Path) -> None:
     model.network.model.save_pretrained(path)
     card, base = model.card, str(resolve(model.card.base).path)
     model.tokenizer.save_pretrained(path)
-    plain = PLAIN_LOADING.format(base=card.base, revision=card.base_revision, path=base, dtype=card.config.dtype)
+    plain = PLAIN_LOADING.format(
+        base=card.base,
+        revision=card.base_revision,
+        path=base,
+        dtype=card.config.dtype,
+        outputs=1 + len(card.config.criteria),
+        more=" of the first member" if card.config.members > 1 else "",
+    )
     write_text(path / "README.md", plain)
     write_text(path / CARD, card.model_dump_json(indent=2))
 
@@ -134,23 +157,30 @@ def load(path: str | Path) -> LoadedModel:
             expected=f"renderer hash {card.renderer_hash}, got {renderer.hash}",
             fix="restore the tokenizer's chat template, or train again with this version",
         )
-    classifier = load_classifier(base.path, tokenizer, dtype=dtype_of(card.config.dtype))
-    network = RewardNetwork(_with_adapters(classifier, path).to(device()))
+    config = card.config
+    classifier = load_classifier(base.path, tokenizer, dtype=dtype_of(config.dtype), outputs=1 + len(config.criteria))
+    # For one member alone nothing is computed twice.
+    frozen = frozen_layers(classifier, config) if config.members > 1 else 0
+    network = RewardNetwork(_with_adapters(classifier, path, config.members).to(device()), frozen=frozen)
     return LoadedModel(network.eval(), tokenizer, renderer, card)
 
 
-def _with_adapters(classifier: Any, path: Path) -> Any:
+def _with_adapters(classifier: Any, path: Path, members: int) -> Any:
     peft, safetensors = require("peft", "train"), require("safetensors", "train")
-    file = path / ADAPTERS
-    # Asked first: peft would look for a missing file on a hub.
-    if not file.is_file():
-        raise ModelError("the adapters are missing", where=str(file), fix="train the model again")
+    places = {name: path if name == FIRST else path / name for name in member_names(members)}
+    for file in (place / ADAPTERS for place in places.values()):
+        # Asked first: peft would look for a missing file on a hub.
+        if not file.is_file():
+            raise ModelError("the adapters are missing", where=str(file), fix="train the model again")
     try:
         with quiet_loading():
-            return peft.PeftModel.from_pretrained(classifier, path)
+            model = peft.PeftModel.from_pretrained(classifier, path)
+            for name in list(places)[1:]:
+                model.load_adapter(places[name], adapter_name=name)
+            return model
     except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise ModelError(
-            f"the adapters cannot be loaded: {error}", where=str(file), fix="train the model again"
+            f"the adapters cannot be loaded: {error}", where=str(path), fix="train the model again"
         ) from error
 
 

@@ -20,14 +20,29 @@ class Rewards:
     """Rewards of a list of conversations.
 
     Attributes:
-        values: Raw rewards, (n,); NaN only where `dropped`.
+        members: Raw reward of each member of the ensemble, (n, members); NaN only where `dropped`.
+        criteria: Rating on each criterion that was learned, the mean over members, (n, criteria), from 0 to 1.
         truncated: Where a text was cut to the model's length, (n,).
         reasons: Why there is no reward, (n,); empty where there is one.
     """
 
-    values: NDArray[np.float64]
+    members: NDArray[np.float64]
+    criteria: NDArray[np.float64]
     truncated: NDArray[np.bool_]
     reasons: tuple[str, ...]
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Raw rewards, the mean over members, (n,)."""
+        found: NDArray[np.float64] = self.members.mean(axis=1)
+        return found
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """How far the members are apart: their standard deviation, (n,); 0 for one member."""
+        count = self.members.shape[1]
+        found: NDArray[np.float64] = self.members.std(axis=1, ddof=1) if count > 1 else np.zeros(len(self.members))
+        return found
 
     @property
     def dropped(self) -> NDArray[np.bool_]:
@@ -51,16 +66,18 @@ def reward(
         advance: Called with the number of conversations done.
     """
     rendered = [model.renderer.render(prompt, response) for prompt, response in conversations]
-    values = np.full(len(rendered), np.nan)
+    found = np.full((len(rendered), len(model.network.members), 1 + len(model.card.criteria)), np.nan)
     places = [i for i, r in enumerate(rendered) if isinstance(r, Rendered)]
     sequences = [r.ids for r in rendered if isinstance(r, Rendered)]
     model.network.eval()
     for batch in model.network.batches(sequences, batch_tokens or model.network.tokens):
-        values[[places[i] for i in batch]] = _forward(model, [sequences[i] for i in batch])
+        found[[places[i] for i in batch]] = _forward(model, [sequences[i] for i in batch])
         if advance:
             advance(len(batch))
+    mean, spread = (np.array([getattr(each, name) for each in model.card.criteria]) for name in ("mean", "spread"))
     return Rewards(
-        values=values,
+        members=found[:, :, 0],
+        criteria=np.clip(mean + spread * found[:, :, 1:].mean(axis=1), 0.0, 1.0),
         truncated=np.array([isinstance(r, Rendered) and r.truncated for r in rendered], dtype=bool),
         reasons=tuple(r.reason if isinstance(r, Unrendered) else "" for r in rendered),
     )
@@ -68,5 +85,7 @@ def reward(
 
 @torch.inference_mode()
 def _forward(model: LoadedModel, sequences: Sequence[list[int]]) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = model.network(sequences).double().cpu().numpy()
+    # An untrained model's head has outputs for criteria whose scales nobody knows yet.
+    outputs = model.network(sequences).transpose(0, 1)[..., : 1 + len(model.card.criteria)]
+    values: NDArray[np.float64] = outputs.double().cpu().numpy()
     return values

@@ -10,6 +10,7 @@ import math
 import shutil
 import signal
 import types
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -28,21 +29,23 @@ from transformers.trainer import TRAINER_STATE_NAME
 from rewardkit.config import TrainConfig
 from rewardkit.errors import DataError
 from rewardkit.progress import Advance, log, progress
-from rewardkit.reward_model.backbone import RewardNetwork
+from rewardkit.reward_model.backbone import FIRST, RewardNetwork
 from rewardkit.reward_model.collation import (
+    Encoded,
     EncodedSet,
     Group,
     GroupCollator,
     UnitSampler,
+    criterion_scales,
     encode_examples,
+    in_spreads,
     unit_mean_weights,
 )
-from rewardkit.reward_model.folder import LoadedModel
+from rewardkit.reward_model.folder import ADAPTERS, CriterionScale, LoadedModel
 from rewardkit.reward_model.losses import Loss, loss_of
 from rewardkit.types import PreferenceExample
 
 TENSORBOARD = "tensorboard"
-ADAPTER_FILE = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -89,18 +92,19 @@ def train(
         DataError: Nothing is left to train or validate on.
         KeyboardInterrupt: Ctrl-C; a checkpoint was saved at the end of the step.
     """
-    training = _encode(examples, "train", model, config.max_examples)
-    validation = _encode(examples, "validation", model, None)
+    training = _encode(examples, "train", model, config)
+    validation = _encode(examples, "validation", model, config)
+    scales = _scales(training, config)
+    model.card = model.card.model_copy(update={"criteria": scales})
     sizes = len(training.items), len(validation.items)
     arguments = _arguments(config, folder, sizes=sizes, seed=seed)
     trainer = PreferenceTrainer(
         model=model.network,
         args=arguments,
-        train_dataset=unit_mean_weights(training.items),
-        eval_dataset=unit_mean_weights(validation.items),
+        train_dataset=_weighed(training, scales),
+        eval_dataset=_weighed(validation, scales),
         data_collator=GroupCollator(model.network.tokens),
-        loss=loss_of(config.loss, config.loss_options),
-        centring=config.centring,
+        loss=Objective(loss_of(config.loss, config.loss_options), config.centring, config.criteria_weight),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder.parent / TENSORBOARD))))
@@ -120,41 +124,83 @@ def train(
     )
 
 
-class PreferenceTrainer(Trainer):  # type: ignore[misc]
-    """A Trainer for comparisons whose checkpoints hold the adapters and the head only."""
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised: the loss of comparisons, and beside it that of ratings.
 
-    def __init__(self, *, loss: Loss, centring: float = 0.0, **arguments: Any) -> None:
+    Attributes:
+        preference: The registered loss.
+        centring: Weight of the squared sum of a comparison's rewards (Eisenstein et al. 2023, arXiv:2312.09244, section
+            A.2: a comparison says nothing of it).
+        criteria: Weight of the ratings' squared errors.
+    """
+
+    preference: Loss
+    centring: float = 0.0
+    criteria: float = 1.0
+
+    def __call__(self, outputs: Tensor, group: Group) -> Tensor:
+        """Return the loss of each comparison, (comparisons,).
+
+        Args:
+            outputs: What a member says of the texts, (texts, outputs).
+            group: The comparisons.
+        """
+        row_a, row_b, p_a, weight, cells, ratings = (
+            each.to(outputs.device)
+            for each in (group.row_a, group.row_b, group.p_a, group.sample_weight, group.cells, group.ratings)
+        )
+        a, b = outputs[row_a, 0], outputs[row_b, 0]
+        loss = self.preference(a, b, p_a, weight)
+        if self.centring:
+            loss = loss + self.centring * weight * (a + b).square()
+        if len(ratings):
+            text, column, comparison = cells
+            errors = (outputs[text, 1 + column] - ratings).square()
+            count = torch.bincount(comparison, minlength=len(p_a)).clamp(min=1)
+            loss = loss + self.criteria * torch.zeros_like(loss).index_add(0, comparison, errors) / count
+        return loss
+
+
+class PreferenceTrainer(Trainer):  # type: ignore[misc]
+    """A Trainer for comparisons whose checkpoints hold the adapters and the heads only."""
+
+    def __init__(self, *, loss: Objective, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._loss, self._centring = loss, centring
+        self._loss = loss
         self.can_return_loss = True
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, list[Group]], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Add the gradients of a batch of comparisons, group by group, and return its mean loss."""
+        """Add the gradients of a batch of comparisons, group by group and member by member; return its mean loss."""
         model.train()
-        groups = inputs["groups"]
+        groups, members = inputs["groups"], range(len(self._network.members))
         share = 1.0 / (sum(map(len, groups)) * self.current_gradient_accumulation_steps)
         total = torch.zeros((), device=self.args.device)
-        for number, group in enumerate(groups, start=1):
+        turns = [(group, member) for group in groups for member in members]
+        for number, (group, member) in enumerate(turns, start=1):
             # Several processes add up their gradients once.
-            with nullcontext() if number == len(groups) else self.accelerator.no_sync(model):
+            with nullcontext() if number == len(turns) else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
-                    loss = self._losses(model, group).sum() * share
+                    (outputs,) = model(group.sequences, member)
+                    loss = self._loss(outputs, group).sum() * share
                 self.accelerator.backward(loss)
-            total += loss.detach()
+            total += loss.detach() / len(members)
         return total
 
-    def _losses(self, model: torch.nn.Module, group: Group) -> Tensor:
-        """Return the loss of each comparison."""
-        rewards = model(group.sequences)
-        row_a, row_b, p_a, weight = (
-            each.to(rewards.device) for each in (group.row_a, group.row_b, group.p_a, group.sample_weight)
-        )
-        a, b = rewards[row_a], rewards[row_b]
-        loss = self._loss(a, b, p_a, weight)
-        # Eisenstein et al. 2023 (arXiv:2312.09244): a comparison says nothing of the rewards' sum.
-        return loss + self._centring * weight * (a + b).square() if self._centring else loss
+    def create_optimizer(self, *arguments: Any) -> torch.optim.Optimizer:
+        """Let it hold the adapters of all members, of which only those that compute ask for gradients."""
+        for name, parameter in self._network.model.named_parameters():
+            if ".lora_" in name or ".modules_to_save." in name:
+                parameter.requires_grad_(True)
+        found: torch.optim.Optimizer = super().create_optimizer(*arguments)
+        return found
+
+    @property
+    def _network(self) -> RewardNetwork:
+        found: RewardNetwork = self.accelerator.unwrap_model(self.model)
+        return found
 
     def _get_train_sampler(self, train_dataset: Any = None) -> UnitSampler:
         return UnitSampler([item.unit for item in train_dataset or self.train_dataset], self.args.data_seed)
@@ -166,18 +212,16 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor, None, None]:
-        """Return the loss of a batch; Trainer's own looks for label columns that comparisons lack."""
+        """Return the loss of a batch, the mean over members; Trainer's own looks for labels that comparisons lack."""
         with torch.no_grad(), self.compute_loss_context_manager():
-            loss = torch.cat([self._losses(model, group) for group in inputs["groups"]]).mean()
-        return loss, None, None
+            losses = [self._loss(outputs, group) for group in inputs["groups"] for outputs in model(group.sequences)]
+        return torch.cat(losses).mean(), None, None
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        network: RewardNetwork = self.accelerator.unwrap_model(self.model)
-        network.model.save_pretrained(output_dir or self.args.output_dir)
+        self._network.model.save_pretrained(output_dir or self.args.output_dir)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        network: RewardNetwork = self.accelerator.unwrap_model(model or self.model)
-        load_adapters(network, Path(resume_from_checkpoint))
+        load_adapters(self._network, Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
         if self.state.best_model_checkpoint:
@@ -185,22 +229,50 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
 
 
 def load_adapters(network: RewardNetwork, checkpoint: Path) -> None:
-    """Load adapters and head of a checkpoint into a network of the same shape."""
-    state = load_file(checkpoint / ADAPTER_FILE)
-    expected = set(get_peft_model_state_dict(network.model))
-    if set(state) != expected:
-        raise DataError(
-            "the checkpoint does not fit the network", where=str(checkpoint), fix="delete the run's train folder"
-        )
-    set_peft_model_state_dict(network.model, state)
+    """Load adapters and heads of a checkpoint into a network of the same shape."""
+    for name in network.members:
+        state = load_file((checkpoint if name == FIRST else checkpoint / name) / ADAPTERS)
+        expected = set(get_peft_model_state_dict(network.model, adapter_name=name))
+        if set(state) != expected:
+            raise DataError(
+                "the checkpoint does not fit the network", where=str(checkpoint), fix="delete the run's train folder"
+            )
+        set_peft_model_state_dict(network.model, state, adapter_name=name)
 
 
-def _encode(examples: Sequence[PreferenceExample], split: str, model: LoadedModel, limit: int | None) -> EncodedSet:
+def _scales(training: EncodedSet, config: TrainConfig) -> tuple[CriterionScale, ...]:
+    """Return the scales of the criteria that are to be learned.
+
+    Raises:
+        DataError: One of them was never rated.
+    """
+    rated = Counter(each.column for item in training.items for each in item.rated)
+    for column, name in enumerate(config.criteria):
+        if not rated[column]:
+            raise DataError(
+                f"no response of the train split has a rating on {name!r} that counts",
+                where="train.criteria",
+                expected="ratings by people, or by judges whose ratings rise with theirs (see diagnostics.json)",
+                fix="rate responses, or leave the criterion out",
+            )
+    found = criterion_scales(training.items, len(config.criteria))
+    return tuple(
+        CriterionScale(name=name, mean=mean, spread=spread)
+        for name, (mean, spread) in zip(config.criteria, found, strict=True)
+    )
+
+
+def _weighed(encoded: EncodedSet, scales: Sequence[CriterionScale]) -> list[Encoded]:
+    return in_spreads(unit_mean_weights(encoded.items), [(each.mean, each.spread) for each in scales])
+
+
+def _encode(examples: Sequence[PreferenceExample], split: str, model: LoadedModel, config: TrainConfig) -> EncodedSet:
+    limit = config.max_examples if split == "train" else None
     # What weighs nothing is dropped below, and must not use up the limit.
     chosen = [e for e in examples if e.preference.split == split and (limit is None or e.preference.sample_weight > 0)]
     # Comparisons of one unit stand together, so that a batch holds as few different texts as it can.
     chosen = sorted(chosen, key=lambda e: e.preference.unit)[:limit]
-    encoded = encode_examples(chosen, model.renderer)
+    encoded = encode_examples(chosen, model.renderer, config.criteria)
     if not encoded.items:
         raise DataError(
             f"no comparison of the split {split!r} can be used",

@@ -81,7 +81,7 @@ def test_rewards_and_gradients_are_those_of_padded_rows(family, padded):
     assert min(float(each.abs().max()) for each in slopes.values()) > 1e-4
     network = RewardNetwork(plain_model(family))
     assert (network._packable.longest > max(map(len, SEQUENCES))) == (family not in WHOLE)
-    rewards = network(SEQUENCES)
+    rewards = network.rewards(SEQUENCES)
     torch.testing.assert_close(rewards, expected, atol=1e-5, rtol=1e-5)
     found = gradients(network.model, rewards)
     for name, each in slopes.items():
@@ -98,10 +98,10 @@ def test_frozen_layers_are_run_once_and_nothing_else_changes(family, padded):
     network.classifier.base_model.layers[0].mlp.register_forward_hook(lambda *_: ran.append(1))
     # Rows of texts that stood in another row are not run again; one that is new is.
     for sequences, runs in ((SEQUENCES, 1), (SEQUENCES, 1), (SEQUENCES[1:4], 1), ([*SEQUENCES[:2], [1, 2, 3]], 2)):
-        rewards = network(sequences)
+        rewards = network.rewards(sequences)
         assert len(ran) == runs
         known = [SEQUENCES.index(each) for each in sequences if each in SEQUENCES]
         torch.testing.assert_close(rewards[: len(known)], expected[known], atol=1e-5, rtol=1e-5)
-    found = gradients(network.model, network(SEQUENCES))
+    found = gradients(network.model, network.rewards(SEQUENCES))
     for name, each in slopes.items():
         torch.testing.assert_close(found[name], each, atol=1e-5, rtol=1e-4, msg=lambda said, at=name: f"{at}: {said}")

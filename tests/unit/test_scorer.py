@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from rewardkit.calibration.calibrators import Calibration
+from rewardkit.calibration.likeness import Familiar
 from rewardkit.errors import DataError, ModelError
 from rewardkit.scorer import RewardModel, messages_of
 from rewardkit.types import Message
@@ -41,9 +42,10 @@ def model(folder, monkeypatch):
     from rewardkit.reward_model import scoring
 
     def reward(_, conversations):
-        lengths = np.array([float(len(text)) for _, text in conversations])
+        lengths = np.array([[float(len(text))] for _, text in conversations])
         reasons = tuple("nothing is left" if text == "?" else "" for _, text in conversations)
-        return scoring.Rewards(lengths, np.zeros(len(lengths), dtype=bool), reasons)
+        count = len(lengths)
+        return scoring.Rewards(lengths, np.zeros((count, 0)), np.zeros(count, dtype=bool), reasons)
 
     monkeypatch.setattr(scoring, "reward", reward)
     return RewardModel(SimpleNamespace(), calibration(), folder)
@@ -97,3 +99,39 @@ def test_a_folder_answers_as_it_was_written(folder):
     found = model.score([PROMPT, "", [{"role": "user", "content": PROMPT}]], ["It rains."] * 3)
     assert found.reasons == ("", "", "") and model.calibration is None
     assert found.values[0] == found.values[2] != found.values[1]
+
+
+def test_what_is_unlike_the_calibrations_texts_is_said(model):
+    assert model.unlike(PROMPT, "four") == ()
+    texts = [(messages_of(PROMPT), "rain " * n) for n in range(1, 9)]
+    model.calibration = calibration(texts=Familiar.of(texts, [str(n) for n in range(1, 9)]))
+    said = model.compare(PROMPT, "rain rain", "qzqz " * 20)
+    assert said.unlike == ("response: longer", "response: other words")
+    assert model.unlike("Une autre question, assez longue.", "rain rain") == ("prompt: longer", "prompt: other words")
+
+
+def test_members_that_disagree_by_hand(model, monkeypatch):
+    """Members say 3 and 1 of one text, 0 and 2 of the other: margins of 3 and −1."""
+    import numpy as np
+
+    from rewardkit.reward_model import scoring
+
+    found = scoring.Rewards(np.array([[3.0, 1.0], [0.0, 2.0]]), np.zeros((2, 0)), np.zeros(2, dtype=bool), ("", ""))
+    monkeypatch.setattr(scoring, "reward", lambda *_: found)
+    said = model.compare(PROMPT, "x", "y")
+    assert (said.reward_a, said.reward_b) == (2.0, 1.0)
+    assert said.disagreement == pytest.approx(8**0.5)
+    assert found.spread.tolist() == pytest.approx([2**0.5, 2**0.5])
+
+
+def test_a_reward_is_explained_paragraph_by_paragraph(folder):
+    model = RewardModel.load(folder)
+    text = "One. " * 30 + "\n\n" + "Two. " * 30
+    with pytest.raises(DataError, match="says nothing"):
+        model.explain(PROMPT, " \n")
+    model.model.renderer.max_length = 1024
+    said = model.explain(PROMPT, text)
+    assert [text[part.start : part.end] for part in said.parts] == [("One. " * 30).strip(), ("Two. " * 30).strip()]
+    assert said.reward == pytest.approx(said.empty + sum(part.gain for part in said.parts), abs=1e-6)
+    whole, first, nothing = model.score([PROMPT] * 3, [text, text[: said.parts[0].end], ""]).values
+    assert [said.reward, said.empty, said.parts[0].gain] == pytest.approx([whole, nothing, first - nothing], abs=1e-5)

@@ -51,7 +51,7 @@ def test_loss_and_gradients_equal_those_of_padded_pairs(tiny_folder, padded):
     encoded = encode_examples(examples, model.renderer).items
     (group,) = GroupCollator(10_000)(encoded)["groups"]
     stirred(model)
-    rewards = model.network(group.sequences)
+    rewards = model.network.rewards(group.sequences)
     ours = bradley_terry(rewards[group.row_a], rewards[group.row_b], group.p_a, group.sample_weight).mean()
     weights = {name: each for name, each in model.network.named_parameters() if each.requires_grad}
     mine = torch.autograd.grad(ours, list(weights.values()))

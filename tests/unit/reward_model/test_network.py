@@ -53,7 +53,7 @@ def test_the_reward_is_read_at_the_last_token_even_where_a_pad_id_stands_before_
     with torch.inference_mode():
         hidden = trained.network.classifier.model(torch.tensor([busy])).last_hidden_state
         expected = trained.network.classifier.score(hidden[0, -1])
-        torch.testing.assert_close(trained.network([busy]), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(trained.network.rewards([busy]), expected, atol=1e-5, rtol=0)
 
 
 def test_saved_loaded_and_merged_give_equal_rewards(trained, tmp_path):

@@ -30,7 +30,9 @@ def test_what_loads_elsewhere_is_what_was_trained(tiny_folder, tmp_path):
     model = create(tiny_folder, train_layers=1)
     folder.save(model, tmp_path)
     with torch.no_grad():
-        torch.testing.assert_close(folder.load(tmp_path).network([ONE, OTHER]), model.network.eval()([ONE, OTHER]))
+        torch.testing.assert_close(
+            folder.load(tmp_path).network.rewards([ONE, OTHER]), model.network.eval().rewards([ONE, OTHER])
+        )
 
 
 @pytest.mark.parametrize(
@@ -52,19 +54,19 @@ def test_no_more_is_kept_than_fits(tiny_folder, capsys):
     # 32 numbers of four bytes a token.
     network._trunk = Trunk(layers[:1], most=4 * 32 * len(ONE))
     for _ in range(2):
-        network([ONE])
+        network.rewards([ONE])
     assert len(ran) == 1 and not capsys.readouterr().err
     for _ in range(2):
-        network([OTHER])
+        network.rewards([OTHER])
     assert len(ran) == 3 and capsys.readouterr().err.count("of 1 texts is kept") == 1
-    network([ONE])
+    network.rewards([ONE])
     assert len(ran) == 3
 
 
 def test_what_no_gradient_can_follow_is_not_kept(tiny_folder):
     network = create(tiny_folder, train_layers=1).network
     with torch.inference_mode():
-        network([ONE])
+        network.rewards([ONE])
     assert not network._trunk._kept
-    network([ONE]).sum().backward()
+    network.rewards([ONE]).sum().backward()
     assert list(network._trunk._kept) == [tuple(ONE)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewardkit.judge.passages import paragraphs, windows
+from rewardkit.passages import paragraphs, windows
 
 WORDS = st.text(alphabet="ab .\n。é", max_size=400)
 
