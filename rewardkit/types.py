@@ -241,6 +241,7 @@ class SoftPreference(Record):
         human_p_a: Plain share of human votes for A (a tie counts half), None without human labels.
             Calibration and evaluation use this, never the aggregate.
         judge_p_a: The judges' mean probability after averaging both orders, None without judges.
+        p_tie: Probability of a tie, which counts half in p_a.
         unit: What splits and intervals go by: a prompt, or a component of comparisons that share texts.
     """
 
@@ -251,6 +252,7 @@ class SoftPreference(Record):
     n_judge: int = 0
     human_p_a: Probability | None = None
     judge_p_a: Probability | None = None
+    p_tie: Probability = 0.0
     method: str
     split: Split
     unit: str

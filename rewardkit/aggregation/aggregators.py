@@ -114,6 +114,7 @@ class Diagnostics(Record):
         human_reliability: Probability that one human vote is right, on the train split.
         human_agreement: Share of overlapping vote pairs that agree, ties left out.
         human_vote_pairs: How many such pairs there are.
+        tie_rate: Share of ties among the human votes of the train split.
         judge_weight: What one judge logit is worth; 0 where the judges do not help.
         judge_weight_estimate: The same before it was kept from going below 0, with its interval.
         judge_note: What to know about the judges' weight.
@@ -136,6 +137,7 @@ class Diagnostics(Record):
     human_reliability: float | None = None
     human_agreement: float | None = None
     human_vote_pairs: int = 0
+    tie_rate: float = 0.0
     judge_weight: float | None = None
     judge_weight_estimate: Interval | None = None
     judge_note: str = ""
@@ -189,8 +191,9 @@ def aggregate(
     ids = sorted(cases)
     combined = combine([cases[key] for key in ids], config)
     beliefs = dict(zip(ids, combined.beliefs, strict=True))
+    rate = tie_rate([cases[key] for key in ids])
     return Aggregation(
-        preferences=tuple(_preference(key, case, beliefs[key], config.method) for key, case in cases.items()),
+        preferences=tuple(_preference(key, case, beliefs[key], (config.method, rate)) for key, case in cases.items()),
         diagnostics=_diagnostics(cases, placements, ballot, combined, config.method),
         simulated=frozenset(key for key, case in cases.items() if case.tally.simulated),
     )
@@ -239,7 +242,17 @@ def _share(case: Case) -> float:
     return sigmoid(case.tally.judge_logit or 0.0)
 
 
-def _preference(comparison_id: str, case: Case, belief: Belief, method: str) -> SoftPreference:
+def tie_rate(cases: Sequence[Case]) -> float:
+    """Return the share of ties among human votes of the train split; 0 without votes."""
+    ties = [vote.tie for case in cases if case.placement.split == "train" for vote in case.tally.votes]
+    return math.fsum(ties) / len(ties) if ties else 0.0
+
+
+def _preference(comparison_id: str, case: Case, belief: Belief, how: tuple[str, float]) -> SoftPreference:
+    method, rate = how
+    votes = case.tally.votes
+    # One vote's worth of the general rate: all that is known where people did not vote. A judge's ties are not theirs.
+    p_tie = (math.fsum(vote.tie for vote in votes) + rate) / (len(votes) + 1)
     return SoftPreference(
         comparison_id=comparison_id,
         p_a=belief.p_a,
@@ -248,6 +261,7 @@ def _preference(comparison_id: str, case: Case, belief: Belief, method: str) -> 
         n_judge=len(case.tally.judges),
         human_p_a=case.tally.human_p_a,
         judge_p_a=case.tally.judge_p_a,
+        p_tie=min(p_tie, 2 * belief.p_a, 2 * (1 - belief.p_a)),
         method=method,
         split=case.placement.split,
         unit=case.placement.unit,
@@ -271,6 +285,7 @@ def _diagnostics(
         human_reliability=reliability.value if reliability else None,
         human_agreement=reliability.agreement if reliability else None,
         human_vote_pairs=reliability.pairs if reliability else 0,
+        tie_rate=tie_rate([cases[key] for key in sorted(cases)]),
         judge_weight=judge.value if judge else None,
         judge_weight_estimate=judge.estimate if judge else None,
         judge_note=judge.note if judge else "",

@@ -45,10 +45,17 @@ class ComparisonTexts(Protocol):
 
 @dataclass(frozen=True)
 class Vote:
-    """What one human said: 1 for A, 0 for B, 0.5 for a tie; repeats are averaged."""
+    """What one human said: 1 for A, 0 for B, 0.5 for a tie; repeats are averaged.
+
+    Attributes:
+        value: As above.
+        strength: How strongly, where they said it.
+        tie: Share of the repeats in which neither was better.
+    """
 
     value: float
     strength: float | None = None
+    tie: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -190,7 +197,10 @@ def _tally(by_annotator: Mapping[str, Sequence[Label]], known: Mapping[str, Anno
 
 def _vote(labels: Sequence[Label]) -> Vote:
     strengths = [label.strength for label in labels if label.strength is not None]
-    return Vote(_mean([label_value(label) for label in labels]), _mean(strengths) if strengths else None)
+    ties = [float(label.choice in ("tie", "both_bad")) for label in labels]
+    return Vote(
+        _mean([label_value(label) for label in labels]), _mean(strengths) if strengths else None, tie=_mean(ties)
+    )
 
 
 def _opinion(labels: Sequence[Label]) -> JudgeOpinion:

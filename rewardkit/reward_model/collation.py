@@ -43,6 +43,7 @@ class Encoded:
     sample_weight: float
     unit: str
     rated: tuple[Rated, ...] = ()
+    p_tie: float = 0.0
 
     @property
     def texts(self) -> list[list[int]]:
@@ -98,7 +99,8 @@ def encode_examples(
         else:
             truncated += a.truncated or b.truncated
             rated = tuple(_rated(example, renderer, criteria)) if criteria else ()
-            items.append(Encoded(a.ids, b.ids, preference.p_a, preference.sample_weight, preference.unit, rated))
+            target = preference.p_a, preference.sample_weight, preference.unit
+            items.append(Encoded(a.ids, b.ids, *target, rated=rated, p_tie=preference.p_tie))
     texts = {tuple(ids) for item in items for ids in item.texts}
     return EncodedSet(items, truncated, reasons, tokens=sum(map(len, texts)))
 
@@ -154,6 +156,7 @@ class Group:
         row_b: Where the second ones do, (comparisons,).
         p_a: Soft targets, (comparisons,).
         sample_weight: (comparisons,).
+        p_tie: Probabilities of a tie, (comparisons,).
         cells: What was rated: the text, the criterion, and the comparison that it counts for, (3, ratings).
         ratings: In units of the criteria's spreads, (ratings,).
     """
@@ -163,6 +166,7 @@ class Group:
     row_b: Tensor
     p_a: Tensor
     sample_weight: Tensor
+    p_tie: Tensor
     cells: Tensor
     ratings: Tensor
 
@@ -185,12 +189,18 @@ class Group:
             torch.tensor([place[tuple(item.ids_b)] for item in items]),
             torch.tensor([item.p_a for item in items], dtype=torch.float32),
             torch.tensor([item.sample_weight for item in items], dtype=torch.float32),
+            torch.tensor([item.p_tie for item in items], dtype=torch.float32),
             torch.tensor(cells, dtype=torch.long).reshape(-1, 3).t(),
             torch.tensor([each.value for item in items for each in item.rated], dtype=torch.float32),
         )
 
     def __len__(self) -> int:
         return len(self.p_a)
+
+    def to(self, device: torch.device) -> Group:
+        """Return the same group with its numbers elsewhere."""
+        sequences, *numbers = vars(self).values()
+        return Group(sequences, *(each.to(device) for each in numbers))
 
 
 class GroupCollator:

@@ -42,7 +42,7 @@ from rewardkit.reward_model.collation import (
     unit_mean_weights,
 )
 from rewardkit.reward_model.folder import ADAPTERS, CriterionScale, LoadedModel
-from rewardkit.reward_model.losses import Loss, loss_of
+from rewardkit.reward_model.losses import ChosenLoss, loss_of
 from rewardkit.types import PreferenceExample
 
 TENSORBOARD = "tensorboard"
@@ -135,7 +135,7 @@ class Objective:
         criteria: Weight of the ratings' squared errors.
     """
 
-    preference: Loss
+    preference: ChosenLoss
     centring: float = 0.0
     criteria: float = 1.0
 
@@ -146,18 +146,15 @@ class Objective:
             outputs: What a member says of the texts, (texts, outputs).
             group: The comparisons.
         """
-        row_a, row_b, p_a, weight, cells, ratings = (
-            each.to(outputs.device)
-            for each in (group.row_a, group.row_b, group.p_a, group.sample_weight, group.cells, group.ratings)
-        )
-        a, b = outputs[row_a, 0], outputs[row_b, 0]
-        loss = self.preference(a, b, p_a, weight)
+        group = group.to(outputs.device)
+        a, b = outputs[group.row_a, 0], outputs[group.row_b, 0]
+        loss = self.preference(a, b, group.p_a, group.sample_weight, group.p_tie)
         if self.centring:
-            loss = loss + self.centring * weight * (a + b).square()
-        if len(ratings):
-            text, column, comparison = cells
-            errors = (outputs[text, 1 + column] - ratings).square()
-            count = torch.bincount(comparison, minlength=len(p_a)).clamp(min=1)
+            loss = loss + self.centring * group.sample_weight * (a + b).square()
+        if len(group.ratings):
+            text, column, comparison = group.cells
+            errors = (outputs[text, 1 + column] - group.ratings).square()
+            count = torch.bincount(comparison, minlength=len(group)).clamp(min=1)
             loss = loss + self.criteria * torch.zeros_like(loss).index_add(0, comparison, errors) / count
         return loss
 

@@ -147,3 +147,19 @@ def test_requests_that_cannot_be_met_are_one_clear_error():
         _run([item], [])
     with pytest.raises(DataError, match="one unit"):
         _run([item], [_label(item, ANN, choice="a")], split={})
+
+
+def test_ties_are_those_of_people_and_one_vote_of_the_general_rate():
+    """Two of four train votes are ties: a rate of one half."""
+    items = [_item(i) for i in range(4)]
+    labels = [
+        _label(items[0], ANN, choice="tie"),
+        _label(items[0], BEN, choice="both_bad"),
+        _label(items[1], ANN, choice="a"),
+        _label(items[2], ANN, choice="b"),
+        _label(items[3], JUDGE, choice="tie"),
+    ]
+    got = _run(items, labels)
+    assert got.diagnostics.tie_rate == 0.5
+    # Of items 1 and 2 p_a is .8 and .2, which leaves room for ties of .4 and no less than these .25.
+    assert [p.p_tie for p in got.preferences] == pytest.approx([2.5 / 3, 0.25, 0.25, 0.5])

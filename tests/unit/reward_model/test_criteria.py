@@ -18,7 +18,7 @@ from rewardkit.reward_model.collation import (
     encode_examples,
     in_spreads,
 )
-from rewardkit.reward_model.losses import bradley_terry
+from rewardkit.reward_model.losses import ChosenLoss, bradley_terry
 from rewardkit.reward_model.scoring import reward
 from rewardkit.reward_model.training import Objective, train
 from rewardkit.types import SoftRating
@@ -56,9 +56,11 @@ def test_the_loss_by_hand():
     plain = bradley_terry(torch.tensor([0.5, 0.0]), torch.tensor([0.0, 1.0]), group.p_a, group.sample_weight)
     # Errors of 2 and 2; the mean of their squares counts a half, and the second comparison has no rating.
     expected = plain + torch.tensor([0.5 * 4.0, 0.0])
-    torch.testing.assert_close(Objective(bradley_terry, criteria=0.5)(outputs, group), expected)
+    torch.testing.assert_close(Objective(ChosenLoss(bradley_terry), criteria=0.5)(outputs, group), expected)
     centred = expected + 0.1 * torch.tensor([0.25, 2.0])
-    torch.testing.assert_close(Objective(bradley_terry, centring=0.1, criteria=0.5)(outputs, group), centred)
+    torch.testing.assert_close(
+        Objective(ChosenLoss(bradley_terry), centring=0.1, criteria=0.5)(outputs, group), centred
+    )
 
 
 def test_scales_and_beginnings_by_hand(settings):

@@ -51,12 +51,43 @@ def test_a_margin_and_smoothing_by_hand():
     assert loss_of("label_smoothing", {})(a, b, sure, one).item() == pytest.approx(expected)
 
 
+def three_ways(name, margin, **options):
+    """Return P(A), P(B) and P(tie): what the loss charges where each is certain."""
+    m = torch.tensor([margin]).double()
+    sides = ((1.0, 0.0), (0.0, 0.0), (0.5, 1.0))
+    loss = loss_of(name, options)
+    charged = [loss(m, 0 * m, *(torch.tensor([each]).double() for each in (p_a, 1.0, tie))) for p_a, tie in sides]
+    return [math.exp(-each.item()) for each in charged]
+
+
+def test_ties_by_hand():
+    # Davidson with margin ln 4 and ν = 3: 2 : 1/2 : 3. Rao–Kupper with margin ln 4 and θ = 2: 4/6, 1/9, 3 · 4/6 · 1/9.
+    assert three_ways("davidson", math.log(4.0), nu=3.0) == pytest.approx([2 / 5.5, 0.5 / 5.5, 3 / 5.5])
+    assert three_ways("rao_kupper", math.log(4.0), theta=2.0) == pytest.approx([2 / 3, 1 / 9, 2 / 9])
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["davidson", "rao_kupper"]), st.floats(-20, 20), st.floats(0.1, 5))
+def test_the_three_ways_are_all_there_are(name, margin, size):
+    option = {"nu": size} if name == "davidson" else {"theta": 1.0 + size}
+    assert sum(three_ways(name, margin, **option)) == pytest.approx(1.0)
+
+
+def test_more_ties_than_p_a_allows_are_as_many_as_it_allows():
+    a, b, one = (torch.tensor([each]).double() for each in (1.0, 0.0, 1.0))
+    loss, p_a = loss_of("davidson", {}), torch.tensor([0.9]).double()
+    torch.testing.assert_close(loss(a, b, p_a, one, one), loss(a, b, p_a, one, 0.2 * one))
+
+
 @pytest.mark.parametrize(
     ("name", "options", "what"),
     [
         ("bradley_terry", {"rate": 0.1}, "has no option 'rate'"),
         ("margin", {"sise": 1.0}, "did you mean 'size'"),
         ("robust", {"rate": 0.5}, "from 0 to below 0.5"),
+        ("davidson", {"nu": 0.0}, "nu is 0"),
+        ("davidson", {"p_tie": 0.1}, "has no option 'p_tie'"),
+        ("rao_kupper", {"theta": 1.0}, "theta - 1 is 0"),
         ("plain", {}, "unknown name 'plain'"),
     ],
 )
