@@ -269,7 +269,7 @@ def score(settings: dict, way: str) -> dict:
         started = time.perf_counter()
         values = reward(model, texts).values.tolist()
         return {"texts_a_second": len(texts) / (time.perf_counter() - started), "rewards": values}
-    plain = folder.merged(model).model
+    plain = model.network.model.merge_and_unload().eval()
     # Plain models have a head of the base's dtype.
     plain.score.to(plain.dtype)
     if way == "pipeline":

@@ -246,6 +246,19 @@ def score(
 
 
 @app.command()
+def merge(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a reward model.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    member: Annotated[int | None, typer.Option(min=1, help="Of an ensemble: which member.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fold a reward model's adapters into its base: plain weights for vLLM and transformers' pipelines."""
+    from rewardkit.jobs.merging import merge as merge_into
+
+    print_result(merge_into(model, out, member), as_json)
+
+
+@app.command()
 def run(config: Config, overrides: Overrides = None, dry_run: DryRun = False, as_json: Json = False) -> None:
     """Run all stages of a config in order, skipping what is complete and unchanged."""
     job = load_job(config, overrides)

@@ -29,6 +29,7 @@ from rewardkit.jobs.learning import (
     require_same,
     scoring_work,
 )
+from rewardkit.jobs.model_readme import write_readme
 from rewardkit.jobs.predictors import (
     HeldOut,
     Level,
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 EXAMPLES_SHOWN = 3
-JOB_ROOMS = tuple(f"jobs/{name}" for name in ("evaluating", "predictors", "learning", "preferences", "rewards"))
+JOB_ROOMS = tuple(
+    f"jobs/{name}" for name in ("evaluating", "predictors", "learning", "model_readme", "preferences", "rewards")
+)
 
 
 def row(name: str, predictions: Predictions | str, against: Predictions, level: Level) -> Row:
@@ -166,6 +169,7 @@ def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
     )
     page = write_report(report, folder.path, config.report)
     assert report.model.measurement is not None
+    write_readme(path, job.config.name, examples, report.model.measurement)
     return {"report": str(page), **report.model.measurement.to_json()}
 
 

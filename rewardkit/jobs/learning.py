@@ -14,6 +14,7 @@ from rewardkit.config import TrainConfig
 from rewardkit.errors import JobFailed, UserError
 from rewardkit.extras import require_all
 from rewardkit.jobs.costs import Work, characters
+from rewardkit.jobs.model_readme import write_readme
 from rewardkit.jobs.preferences import FILE, read_preferences
 from rewardkit.jobs.stages import Job, Stage, Summary, given, model_revision
 from rewardkit.types import PreferenceExample
@@ -55,6 +56,7 @@ def _train(job: Job, folder: runs.StageFolder) -> Summary:
     result = train(model, examples, config, folder=folder.partial, seed=job.config.seed)
     refuse_divergence(result.history, config)
     _replace_model(folder, model)
+    write_readme(folder.path / MODEL, job.config.name, examples)
     runs.write_json(folder.path / HISTORY, result.history)
     return {
         "model": str(folder.path / MODEL),
@@ -157,9 +159,9 @@ def _calibrate(job: Job, folder: runs.StageFolder) -> Summary:
     from rewardkit.reward_model import folder as model_folder
 
     config = given(job.config.calibrate)
-    examples = held_out(read_preferences(job.output("aggregate", FILE)), "calibration")
+    examples = read_preferences(job.output("aggregate", FILE))
     path = job.output("train", MODEL)
-    scored = margins(model_folder.load(path), examples, "calibrate")
+    scored = margins(model_folder.load(path), held_out(examples, "calibration"), "calibrate")
     calibration = fit_calibration(
         config.method,
         scored.values,
@@ -171,6 +173,7 @@ def _calibrate(job: Job, folder: runs.StageFolder) -> Summary:
     texts = [(e.prompt, text) for e in scored.examples for text in (e.response_a, e.response_b)]
     known = Familiar.of(texts, [e.preference.unit for e in scored.examples for _ in "ab"])
     written = calibration.model_copy(update={"texts": known}).save(path)
+    write_readme(path, job.config.name, examples)
     counted = {"dropped": scored.dropped, "truncated": scored.truncated}
     return {"file": str(written), **counted, **calibration.model_dump(mode="json", exclude={"texts"})}
 
@@ -217,7 +220,7 @@ def _calibration_file(job: Job) -> tuple[Path, ...]:
 TRAIN = Stage(
     "train",
     "train",
-    ("reward_model", *MODEL_ROOMS, "jobs/learning", "jobs/preferences"),
+    ("reward_model", "calibration", *MODEL_ROOMS, "jobs/learning", "jobs/model_readme", "jobs/preferences"),
     _train_inputs,
     _train,
     _train_size,
@@ -228,7 +231,15 @@ TRAIN = Stage(
 CALIBRATE = Stage(
     "calibrate",
     "calibrate",
-    ("calibration", "reward_model", *MODEL_ROOMS, "jobs/learning", "jobs/preferences", "jobs/rewards"),
+    (
+        "calibration",
+        "reward_model",
+        *MODEL_ROOMS,
+        "jobs/learning",
+        "jobs/model_readme",
+        "jobs/preferences",
+        "jobs/rewards",
+    ),
     model_inputs,
     _calibrate,
     _calibrate_size,

@@ -34,7 +34,8 @@ from rewardkit.types import SCHEMA_VERSION, Record
 
 CARD = "rewardkit.json"
 ADAPTERS = "adapter_model.safetensors"
-PLAIN_LOADING = """# A rewardkit reward model
+README = "README.md"
+PLAIN_LOADING = """## Loading it
 
 Base model: `{base}`, revision `{revision}`. With rewardkit: `rewardkit score THIS_FOLDER responses.jsonl`. Without it:
 
@@ -117,22 +118,29 @@ def save(model: LoadedModel, path: Path) -> None:
     """Write adapters, head, tokenizer and card; the card last, which makes the folder a reward model."""
     make_folder(path)
     model.network.model.save_pretrained(path)
-    card, base = model.card, str(resolve(model.card.base).path)
     model.tokenizer.save_pretrained(path)
-    plain = PLAIN_LOADING.format(
+    write_text(path / README, f"# A rewardkit reward model\n\n{loading(model.card)}")
+    write_text(path / CARD, model.card.model_dump_json(indent=2))
+
+
+def loading(card: RewardModelCard) -> str:
+    """Return how a reward model is loaded, with rewardkit and without, as Markdown."""
+    return PLAIN_LOADING.format(
         base=card.base,
         revision=card.base_revision,
-        path=base,
+        path=resolve(card.base).path,
         dtype=card.config.dtype,
         outputs=1 + len(card.config.criteria),
         more=" of the first member" if card.config.members > 1 else "",
     )
-    write_text(path / "README.md", plain)
-    write_text(path / CARD, card.model_dump_json(indent=2))
 
 
-def load(path: str | Path) -> LoadedModel:
+def load(path: str | Path, *, dtype: str | None = None) -> LoadedModel:
     """Load a reward model.
+
+    Args:
+        path: Its folder.
+        dtype: Of the base; the one that it was trained in if absent.
 
     Raises:
         ModelError: The folder is none, its base model is another one here, or its tokenizer no longer
@@ -158,7 +166,9 @@ def load(path: str | Path) -> LoadedModel:
             fix="restore the tokenizer's chat template, or train again with this version",
         )
     config = card.config
-    classifier = load_classifier(base.path, tokenizer, dtype=dtype_of(config.dtype), outputs=1 + len(config.criteria))
+    classifier = load_classifier(
+        base.path, tokenizer, dtype=dtype_of(dtype or config.dtype), outputs=1 + len(config.criteria)
+    )
     # For one member alone nothing is computed twice.
     frozen = frozen_layers(classifier, config) if config.members > 1 else 0
     network = RewardNetwork(_with_adapters(classifier, path, config.members).to(device()), frozen=frozen)
@@ -199,11 +209,6 @@ def read_card(path: Path) -> RewardModelCard:
         raise ModelError(
             f"{CARD} cannot be read: {error.errors()[0]['msg']}", where=str(path), fix="train the model again"
         ) from error
-
-
-def merged(model: LoadedModel) -> RewardNetwork:
-    """Return the network with its adapters folded into the base weights; the model itself is used up."""
-    return RewardNetwork(model.network.model.merge_and_unload()).eval()
 
 
 def _check_context(network: RewardNetwork, config: TrainConfig) -> None:

@@ -193,7 +193,7 @@ def loss_of(name: str, options: Mapping[str, float]) -> ChosenLoss:
     _flips(options.get("rate", 0.0))
     _positive(options.get("nu", 1.0), "nu")
     _positive(options.get("theta", 2.0) - 1.0, "theta - 1")
-    return ChosenLoss(partial(loss, **options) if options else loss, TIES in named)
+    return ChosenLoss(partial(loss, **options) if options else loss, TIES in named)  # type: ignore[arg-type]
 
 
 def _positive(value: float, name: str) -> float:
