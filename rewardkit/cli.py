@@ -125,8 +125,8 @@ def _run_stage(name: str, job: JobConfig, *, force: bool, dry_run: bool, as_json
 
     if dry_run:
         print_plan(pipeline.plan_one(name, job), as_json)
-    else:
-        print_result(pipeline.run_one(name, job, force=force).summary, as_json)
+    elif manifest := pipeline.run_one(name, job, force=force):
+        print_result(manifest.summary, as_json)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rewardkit.extras import require
+from rewardkit.launching import launched
 
 
 def best_dtype() -> str:
@@ -29,6 +30,13 @@ def device() -> Any:
     """Return the accelerator where there is one, else the CPU."""
     torch = require("torch", "train")
     return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+
+
+def part() -> None:
+    """Let go of the other processes of a launch."""
+    torch = require("torch", "train")
+    if launched().count > 1 and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @contextmanager

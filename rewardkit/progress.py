@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from rewardkit.launching import launched
+
 
 class Advance(Protocol):
     """Report that `count` more of the total is done."""
@@ -17,7 +19,9 @@ class Advance(Protocol):
 
 
 def log(message: str) -> None:
-    """Write one line to stderr."""
+    """Write one line to stderr; of several processes that one command started, the first writes it."""
+    if launched().index > 0:
+        return
     sys.stderr.write(message + "\n")
     sys.stderr.flush()
 
@@ -33,7 +37,7 @@ def progress(title: str, total: int | None = None) -> Iterator[Advance]:
     Yields:
         A function to call as steps complete.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and launched().index == 0:
         with _bar(title, total) as advance:
             yield advance
     else:

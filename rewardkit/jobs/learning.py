@@ -13,6 +13,7 @@ from rewardkit.calibration.calibrators import CALIBRATION_FILE
 from rewardkit.config import TrainConfig
 from rewardkit.errors import JobFailed, UserError
 from rewardkit.extras import require_all
+from rewardkit.hardware import part
 from rewardkit.jobs.costs import Work, characters
 from rewardkit.jobs.model_readme import write_readme
 from rewardkit.jobs.preferences import FILE, read_preferences
@@ -54,6 +55,7 @@ def _train(job: Job, folder: runs.StageFolder) -> Summary:
     examples = read_preferences(job.output("aggregate", FILE))
     model = model_folder.create(config, seed=job.config.seed)
     result = train(model, examples, config, folder=folder.partial, seed=job.config.seed)
+    part()
     refuse_divergence(result.history, config)
     _replace_model(folder, model)
     write_readme(folder.path / MODEL, job.config.name, examples)
@@ -67,6 +69,19 @@ def _train(job: Job, folder: runs.StageFolder) -> Summary:
         "tokens": result.tokens,
         "best_step": result.best_step,
     }
+
+
+def _train_along(job: Job) -> None:
+    """Learn from batches of its own, beside the first process of a launch, which writes what comes of it."""
+    from rewardkit.reward_model import folder as model_folder
+    from rewardkit.reward_model.training import train
+
+    require_all("train")
+    config = given(job.config.train)
+    examples = read_preferences(job.output("aggregate", FILE))
+    model = model_folder.create(config, seed=job.config.seed)
+    train(model, examples, config, folder=job.folder("train").partial, seed=job.config.seed)
+    part()
 
 
 def refuse_divergence(history: Sequence[Mapping[str, float]], config: TrainConfig) -> None:
@@ -227,6 +242,7 @@ TRAIN = Stage(
     _train_work,
     outputs=_model_files,
     extra="train",
+    follow=_train_along,
 )
 CALIBRATE = Stage(
     "calibrate",

@@ -13,8 +13,9 @@ from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
 from rewardkit.jobs.learning import CALIBRATE, TRAIN
 from rewardkit.jobs.names import check_names
 from rewardkit.jobs.preferences import AGGREGATE
-from rewardkit.jobs.stages import Job, Stage, State, run_stage
+from rewardkit.jobs.stages import Job, Stage, State, follow_stage, run_stage
 from rewardkit.jobs.stressing import STRESS
+from rewardkit.launching import launched
 from rewardkit.progress import log
 from rewardkit.runs import Manifest
 
@@ -90,6 +91,9 @@ def run(config: JobConfig) -> list[Manifest]:
     Raises:
         RewardkitError: A stage could not be run; what came before it stays, and is skipped next time.
     """
+    if launched().count > 1:
+        fix = "launch `rewardkit train CONFIG`, and run the other stages without a launcher"
+        raise ConfigError("several processes were launched", where="run", expected="one process", fix=fix)
     job, stages = Job(config), stages_of(config)
     _check_names(job)
     manifests = []
@@ -99,8 +103,11 @@ def run(config: JobConfig) -> list[Manifest]:
     return manifests
 
 
-def run_one(name: str, config: JobConfig, *, force: bool = False) -> Manifest:
-    """Run one stage of a config."""
+def run_one(name: str, config: JobConfig, *, force: bool = False) -> Manifest | None:
+    """Run one stage of a config; None in a process of a launch that only works along."""
+    if launched().index > 0:
+        follow_stage(STAGES[name], Job(config), force=force)
+        return None
     return run_stage(STAGES[name], Job(config), force=force)
 
 

@@ -15,6 +15,7 @@ from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, NoDatabaseError, NotFinishedError, OutputError, UserError
 from rewardkit.extras import require_all
 from rewardkit.jobs.costs import Work
+from rewardkit.launching import launched
 from rewardkit.models import resolve
 from rewardkit.progress import log
 from rewardkit.store.store import Store
@@ -101,6 +102,7 @@ class Stage:
         outputs: The files without which it is not complete.
         extra: The extra whose packages it needs.
         fills_store: Whether its result is in the database.
+        follow: What the other processes of a launch do while the first one works; None for a stage of one process.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Stage:
     outputs: Callable[[Job], Sequence[Path]] = lambda job: ()
     extra: str | None = None
     fills_store: bool = False
+    follow: Callable[[Job], None] | None = None
 
     def config(self, job: Job) -> BaseModel:
         """Return the stage's section.
@@ -173,6 +176,26 @@ def expected(seconds: float | None) -> str:
     return f"; about {seconds:.0f} s here" if seconds < 90 else f"; about {seconds / 60:.0f} min here"
 
 
+def follow_stage(stage: Stage, job: Job, *, force: bool = False) -> None:
+    """Do what a process of a launch does that is not the first: work along, and write nothing.
+
+    Raises:
+        ConfigError: The stage is the work of one process.
+    """
+    stage.config(job)
+    follow = _along(stage)
+    if force or stage.state(job) != "complete":
+        follow(job)
+
+
+def _along(stage: Stage) -> Callable[[Job], None]:
+    """Return what other processes do at a stage."""
+    if stage.follow is None:
+        fix = f"rewardkit {stage.name} CONFIG, without a launcher"
+        raise ConfigError("several processes were launched", where=stage.name, expected="one process", fix=fix)
+    return stage.follow
+
+
 def run_stage(stage: Stage, job: Job, *, force: bool = False) -> runs.Manifest:
     """Run a stage unless it is complete and unchanged.
 
@@ -185,6 +208,8 @@ def run_stage(stage: Stage, job: Job, *, force: bool = False) -> runs.Manifest:
         UserError: Something that the stage needs is missing or wrong.
     """
     stage.config(job)
+    if launched().count > 1:
+        _along(stage)
     folder = job.folder(stage.name)
     manifest = folder.manifest()
     if manifest is not None and not force and stage.state(job) == "complete":

@@ -136,9 +136,17 @@ class RewardNetwork(nn.Module):
         return found
 
     def _ask(self, member: int) -> None:
-        """Let one member's adapters and head compute; only they then ask for gradients."""
+        """Let one member's adapters and head compute."""
         if len(self.members) > 1:
             self.model.set_adapter(self.members[member], inference_mode=not torch.is_grad_enabled())
+            if torch.is_grad_enabled():
+                self.let_all_learn()
+
+    def let_all_learn(self) -> None:
+        """Let the adapters and heads of all members take gradients; peft lets only those do that compute."""
+        for name, parameter in self.model.named_parameters():
+            if ".lora_" in name or ".modules_to_save." in name:
+                parameter.requires_grad_(True)
 
 
 def load_tokenizer(path: Path, pad_token: str | None = None) -> Any:

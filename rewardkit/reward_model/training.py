@@ -1,18 +1,17 @@
 """Soft-label training of a reward network on transformers.Trainer.
 
 The Trainer brings resume, mixed precision, the best checkpoint and TensorBoard; here are only the loss,
-the batches, and what a checkpoint of adapters is. One process: several are not tested yet.
+the batches, and what a checkpoint of adapters is. Several processes (torchrun, accelerate launch) each take batches of
+their own; a step's gradients are the mean of theirs.
 """
 
 from __future__ import annotations
 
 import math
 import shutil
-import signal
-import types
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,14 @@ from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 from transformers.trainer import TRAINER_STATE_NAME
 
 from rewardkit.config import TrainConfig
-from rewardkit.errors import DataError
-from rewardkit.progress import Advance, log, progress
+from rewardkit.errors import ConfigError, DataError
+from rewardkit.launching import launched
+from rewardkit.progress import log
 from rewardkit.reward_model.backbone import FIRST, RewardNetwork
 from rewardkit.reward_model.collation import (
     Encoded,
@@ -42,7 +42,9 @@ from rewardkit.reward_model.collation import (
     unit_mean_weights,
 )
 from rewardkit.reward_model.folder import ADAPTERS, CriterionScale, LoadedModel
-from rewardkit.reward_model.losses import ChosenLoss, loss_of
+from rewardkit.reward_model.losses import loss_of
+from rewardkit.reward_model.objective import Objective
+from rewardkit.reward_model.stopping import interruptible
 from rewardkit.types import PreferenceExample
 
 TENSORBOARD = "tensorboard"
@@ -92,6 +94,12 @@ def train(
         DataError: Nothing is left to train or validate on.
         KeyboardInterrupt: Ctrl-C; a checkpoint was saved at the end of the step.
     """
+    if launched().count > 1 and config.checkpointing and config.members > 1:
+        raise ConfigError(
+            "members cannot learn in several processes with checkpointing",
+            where="train.checkpointing",
+            fix="leave one of the three out",
+        )
     training = _encode(examples, "train", model, config)
     validation = _encode(examples, "validation", model, config)
     scales = _scales(training, config)
@@ -107,10 +115,14 @@ def train(
         loss=Objective(loss_of(config.loss, config.loss_options), config.centring, config.criteria_weight),
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder.parent / TENSORBOARD))))
+    if trainer.is_world_process_zero():
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder.parent / TENSORBOARD))))
     _announce(training, validation, trainer.args)
-    with _interruptible(trainer):
-        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+    # The first process drops what is torn before the others look.
+    with arguments.main_process_first(local=False):
+        checkpoint = _last_checkpoint(folder)
+    with interruptible(trainer):
+        trainer.train(resume_from_checkpoint=checkpoint)
     model.network.eval()
     best = trainer.state.best_global_step or trainer.state.global_step
     return TrainingResult(
@@ -124,41 +136,6 @@ def train(
     )
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What is minimised: the loss of comparisons, and beside it that of ratings.
-
-    Attributes:
-        preference: The registered loss.
-        centring: Weight of the squared sum of a comparison's rewards (Eisenstein et al. 2023, arXiv:2312.09244, section
-            A.2: a comparison says nothing of it).
-        criteria: Weight of the ratings' squared errors.
-    """
-
-    preference: ChosenLoss
-    centring: float = 0.0
-    criteria: float = 1.0
-
-    def __call__(self, outputs: Tensor, group: Group) -> Tensor:
-        """Return the loss of each comparison, (comparisons,).
-
-        Args:
-            outputs: What a member says of the texts, (texts, outputs).
-            group: The comparisons.
-        """
-        group = group.to(outputs.device)
-        a, b = outputs[group.row_a, 0], outputs[group.row_b, 0]
-        loss = self.preference(a, b, group.p_a, group.sample_weight, group.p_tie)
-        if self.centring:
-            loss = loss + self.centring * group.sample_weight * (a + b).square()
-        if len(group.ratings):
-            text, column, comparison = group.cells
-            errors = (outputs[text, 1 + column] - group.ratings).square()
-            count = torch.bincount(comparison, minlength=len(group)).clamp(min=1)
-            loss = loss + self.criteria * torch.zeros_like(loss).index_add(0, comparison, errors) / count
-        return loss
-
-
 class PreferenceTrainer(Trainer):  # type: ignore[misc]
     """A Trainer for comparisons whose checkpoints hold the adapters and the heads only."""
 
@@ -166,33 +143,28 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         super().__init__(**arguments)
         self._loss = loss
         self.can_return_loss = True
+        self._network.let_all_learn()
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, list[Group]], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """Add the gradients of a batch of comparisons, group by group and member by member; return its mean loss."""
         model.train()
-        groups, members = inputs["groups"], range(len(self._network.members))
+        groups, count = inputs["groups"], len(self._network.members)
         share = 1.0 / (sum(map(len, groups)) * self.current_gradient_accumulation_steps)
         total = torch.zeros((), device=self.args.device)
-        turns = [(group, member) for group in groups for member in members]
+        turns: list[tuple[Group, int | None]] = [(group, member) for group in groups for member in range(count)]
+        if self.args.world_size > 1:
+            # The last turn adds up the gradients of all processes: those of all members must be in it.
+            turns = [*turns[:-count], (groups[-1], None)]
         for number, (group, member) in enumerate(turns, start=1):
-            # Several processes add up their gradients once.
             with nullcontext() if number == len(turns) else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
-                    (outputs,) = model(group.sequences, member)
-                    loss = self._loss(outputs, group).sum() * share
+                    outputs = model(group.sequences, member)
+                    loss = torch.stack([self._loss(each, group).sum() for each in outputs]).sum() * share
                 self.accelerator.backward(loss)
-            total += loss.detach() / len(members)
+            total += loss.detach() / count
         return total
-
-    def create_optimizer(self, *arguments: Any) -> torch.optim.Optimizer:
-        """Let it hold the adapters of all members, of which only those that compute ask for gradients."""
-        for name, parameter in self._network.model.named_parameters():
-            if ".lora_" in name or ".modules_to_save." in name:
-                parameter.requires_grad_(True)
-        found: torch.optim.Optimizer = super().create_optimizer(*arguments)
-        return found
 
     @property
     def _network(self) -> RewardNetwork:
@@ -286,7 +258,8 @@ def _most_frequent(encoded: EncodedSet) -> str:
 
 def _arguments(config: TrainConfig, folder: Path, *, sizes: tuple[int, int], seed: int) -> TrainingArguments:
     n_train, n_validation = sizes
-    steps_per_epoch = math.ceil(math.ceil(n_train / config.batch_size) / config.gradient_accumulation)
+    batches = math.ceil(n_train / (config.batch_size * launched().count))
+    steps_per_epoch = math.ceil(batches / config.gradient_accumulation)
     total = max(1, math.ceil(steps_per_epoch * config.epochs))
     every = max(1, total // config.evaluations)
     return TrainingArguments(
@@ -313,6 +286,10 @@ def _arguments(config: TrainConfig, folder: Path, *, sizes: tuple[int, int], see
         greater_is_better=False,
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
+        # Processes on CPUs are found only where that is asked for.
+        use_cpu=not torch.accelerator.is_available(),
+        ddp_backend=None if torch.accelerator.is_available() or launched().count == 1 else "gloo",
+        ddp_find_unused_parameters=False,
         report_to=[],
         disable_tqdm=True,
         seed=seed,
@@ -357,40 +334,3 @@ def _history(rows: Sequence[dict[str, float]]) -> list[dict[str, float]]:
         elif "eval_loss" in row:
             kept.append({"step": row["step"], "validation_loss": row["eval_loss"]})
     return kept
-
-
-class _Steps(TrainerCallback):  # type: ignore[misc]
-    """Shows progress, and ends training at the end of a step once `interrupted` is set."""
-
-    def __init__(self, advance: Advance) -> None:
-        self.advance, self.interrupted, self.at = advance, False, 0
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Count the step; on Ctrl-C ask for a checkpoint and stop."""
-        self.advance(state.global_step - self.at)
-        self.at = state.global_step
-        if self.interrupted:
-            control.should_save = control.should_training_stop = True
-
-
-@contextmanager
-def _interruptible(trainer: Trainer) -> Iterator[None]:
-    """Let Ctrl-C end the step in hand and save a checkpoint, instead of losing what was learned since the last."""
-    per_epoch = len(trainer.get_train_dataloader()) / trainer.args.gradient_accumulation_steps
-    total = math.ceil(math.ceil(per_epoch) * trainer.args.num_train_epochs)
-    with progress("train", total) as advance:
-        steps = _Steps(advance)
-        trainer.add_callback(steps)
-
-        def interrupt(_number: int, _frame: types.FrameType | None) -> None:
-            steps.interrupted = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            log("train: stopping after this step; run the same command to resume")
-
-        previous = signal.signal(signal.SIGINT, interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, previous)
-    if steps.interrupted:
-        raise KeyboardInterrupt
