@@ -119,6 +119,10 @@ class TrainConfig(Section):
     checkpointing: bool = Field(
         False, description="layers are computed once more on the way back: slower, in a fraction of the memory"
     )
+    length_term: bool = Field(
+        False,
+        description="what length alone explains of the labels is added to margins in training, and left out of rewards",
+    )
     members: Count = Field(
         1,
         description="of an ensemble: sets of adapters over one base that agree where the data say so; see train_layers",

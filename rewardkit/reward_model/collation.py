@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +10,18 @@ from itertools import pairwise
 from random import Random
 from statistics import fmean, pstdev
 
+import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.utils.data import Sampler
 
 from rewardkit.packing import alike
 from rewardkit.reward_model.rendering import Rendered, Renderer, Unrendered
 from rewardkit.types import PreferenceExample
+
+MOST_SLOPE = 10.0
+"""Nats of a doubling: where the longer response always wins, no slope is the best."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,11 @@ class Rated:
 
 @dataclass(frozen=True)
 class Encoded:
-    """One comparison as token ids, with its target, the unit (prompt) that it belongs to, and its texts' ratings."""
+    """One comparison as token ids, with its target, the unit (prompt) that it belongs to, and its texts' ratings.
+
+    Attributes:
+        doublings: How many times the first response is longer than the second, in powers of two of characters.
+    """
 
     ids_a: list[int]
     ids_b: list[int]
@@ -44,6 +54,7 @@ class Encoded:
     unit: str
     rated: tuple[Rated, ...] = ()
     p_tie: float = 0.0
+    doublings: float = 0.0
 
     @property
     def texts(self) -> list[list[int]]:
@@ -100,7 +111,8 @@ def encode_examples(
             truncated += a.truncated or b.truncated
             rated = tuple(_rated(example, renderer, criteria)) if criteria else ()
             target = preference.p_a, preference.sample_weight, preference.unit
-            items.append(Encoded(a.ids, b.ids, *target, rated=rated, p_tie=preference.p_tie))
+            doublings = math.log2(len(example.response_a) / len(example.response_b))
+            items.append(Encoded(a.ids, b.ids, *target, rated=rated, p_tie=preference.p_tie, doublings=doublings))
     texts = {tuple(ids) for item in items for ids in item.texts}
     return EncodedSet(items, truncated, reasons, tokens=sum(map(len, texts)))
 
@@ -139,6 +151,20 @@ def in_spreads(items: Sequence[Encoded], scales: Sequence[tuple[float, float]]) 
     return [replace(item, rated=tuple(map(told, item.rated))) for item in items]
 
 
+def length_slope(items: Sequence[Encoded]) -> float:
+    """Return what a doubling of length is worth to the annotators, in nats, if nothing else counted.
+
+    The maximum-likelihood slope of p_a = sigmoid(slope · doublings): as in length-controlled AlpacaEval (Dubois et al.
+    2024, arXiv:2404.04475), the model is left to explain what length does not.
+    """
+    x, y, w = (np.array([getattr(item, name) for item in items]) for name in ("doublings", "p_a", "sample_weight"))
+
+    def loss(slope: float) -> float:
+        return float((w * (np.logaddexp(0.0, slope * x) - y * slope * x)).sum())
+
+    return float(minimize_scalar(loss, bounds=(-MOST_SLOPE, MOST_SLOPE), method="bounded").x) if x.any() else 0.0
+
+
 def unit_mean_weights(items: Sequence[Encoded]) -> list[Encoded]:
     """Scale sample weights to mean 1, so that they change emphasis and not the learning rate."""
     total = sum(item.sample_weight for item in items)
@@ -157,6 +183,7 @@ class Group:
         p_a: Soft targets, (comparisons,).
         sample_weight: (comparisons,).
         p_tie: Probabilities of a tie, (comparisons,).
+        doublings: How much longer the first responses are, (comparisons,).
         cells: What was rated: the text, the criterion, and the comparison that it counts for, (3, ratings).
         ratings: In units of the criteria's spreads, (ratings,).
     """
@@ -167,6 +194,7 @@ class Group:
     p_a: Tensor
     sample_weight: Tensor
     p_tie: Tensor
+    doublings: Tensor
     cells: Tensor
     ratings: Tensor
 
@@ -190,6 +218,7 @@ class Group:
             torch.tensor([item.p_a for item in items], dtype=torch.float32),
             torch.tensor([item.sample_weight for item in items], dtype=torch.float32),
             torch.tensor([item.p_tie for item in items], dtype=torch.float32),
+            torch.tensor([item.doublings for item in items], dtype=torch.float32),
             torch.tensor(cells, dtype=torch.long).reshape(-1, 3).t(),
             torch.tensor([each.value for item in items for each in item.rated], dtype=torch.float32),
         )

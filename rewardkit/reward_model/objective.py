@@ -20,11 +20,13 @@ class Objective:
         centring: Weight of the squared sum of a comparison's rewards (Eisenstein et al. 2023, arXiv:2312.09244, section
             A.2: a comparison says nothing of it).
         criteria: Weight of the ratings' squared errors.
+        length: What a doubling of length adds to a margin, in nats, so that rewards need not learn it.
     """
 
     preference: ChosenLoss
     centring: float = 0.0
     criteria: float = 1.0
+    length: float = 0.0
 
     def __call__(self, outputs: Tensor, group: Group) -> Tensor:
         """Return the loss of each comparison, (comparisons,).
@@ -35,7 +37,7 @@ class Objective:
         """
         group = group.to(outputs.device)
         a, b = outputs[group.row_a, 0], outputs[group.row_b, 0]
-        loss = self.preference(a, b, group.p_a, group.sample_weight, group.p_tie)
+        loss = self.preference(a + self.length * group.doublings, b, group.p_a, group.sample_weight, group.p_tie)
         if self.centring:
             loss = loss + self.centring * group.sample_weight * (a + b).square()
         if len(group.ratings):

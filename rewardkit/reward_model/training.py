@@ -39,6 +39,7 @@ from rewardkit.reward_model.collation import (
     criterion_scales,
     encode_examples,
     in_spreads,
+    length_slope,
     unit_mean_weights,
 )
 from rewardkit.reward_model.folder import ADAPTERS, CriterionScale, LoadedModel
@@ -104,6 +105,9 @@ def train(
     validation = _encode(examples, "validation", model, config)
     scales = _scales(training, config)
     model.card = model.card.model_copy(update={"criteria": scales})
+    length = length_slope(training.items) if config.length_term else 0.0
+    if config.length_term:
+        log(f"train: a doubling of length is worth {length:.2f} nats to the annotators, which is left out of rewards")
     sizes = len(training.items), len(validation.items)
     arguments = _arguments(config, folder, sizes=sizes, seed=seed)
     trainer = PreferenceTrainer(
@@ -112,7 +116,12 @@ def train(
         train_dataset=_weighed(training, scales),
         eval_dataset=_weighed(validation, scales),
         data_collator=GroupCollator(model.network.tokens),
-        loss=Objective(loss_of(config.loss, config.loss_options), config.centring, config.criteria_weight),
+        loss=Objective(
+            loss_of(config.loss, config.loss_options),
+            centring=config.centring,
+            criteria=config.criteria_weight,
+            length=length,
+        ),
     )
     trainer.remove_callback(PrinterCallback)
     if trainer.is_world_process_zero():

@@ -31,6 +31,7 @@ MACHINERY = {
     "section",
     "yaml_files",
     "runs",
+    "launching",
     "jobs/stages",
 }
 

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from rewardkit.config import TrainConfig
 from rewardkit.packing import pack
 from rewardkit.reward_model import folder
-from rewardkit.reward_model.collation import Encoded, GroupCollator, UnitSampler, encode_examples, unit_mean_weights
+from rewardkit.reward_model.collation import (
+    Encoded,
+    GroupCollator,
+    UnitSampler,
+    encode_examples,
+    length_slope,
+    unit_mean_weights,
+)
 from rewardkit.reward_model.losses import bradley_terry
 from rewardkit.types import PreferenceExample, SoftPreference
 
@@ -102,3 +109,17 @@ def test_epochs_differ():
     first = list(sampler)
     sampler.set_epoch(1)
     assert list(sampler) != first
+
+
+def test_what_length_alone_explains_by_hand():
+    """Twice as long wins three times in four: ln 3 a doubling; where length varies not, it explains nothing."""
+    items = [Encoded([1], [2], p, 1.0, "u", doublings=d) for p, d in ((0.75, 1.0), (0.25, -1.0), (0.9, 2.0))]
+    assert length_slope(items) == pytest.approx(1.0986, abs=1e-3)
+    assert length_slope([Encoded([1], [2], 0.9, 1.0, "u")]) == 0.0
+    assert abs(length_slope([Encoded([1], [2], 1.0, 1.0, "u", doublings=1.0)])) <= 10.0
+
+
+def test_how_much_longer_counts_characters(tiny_folder):
+    model = folder.create(TrainConfig(model=str(tiny_folder), max_length=200), seed=3)
+    (item,) = encode_examples([example("x" * 40, "y" * 10)], model.renderer).items
+    assert item.doublings == 2.0

@@ -105,3 +105,11 @@ def test_a_criterion_that_nobody_rated_is_one_clear_error(settings, tmp_path):
         train(
             folder.create(settings, seed=0), toy(4, "train") + toy(2, "validation"), settings, folder=tmp_path, seed=0
         )
+
+
+def test_a_length_term_is_added_to_margins_and_not_to_rewards_by_hand():
+    group = Group.of([Encoded([1], [2], 0.8, 1.0, "u", doublings=2.0)])
+    outputs = torch.tensor([[0.5], [0.1]])
+    found = Objective(ChosenLoss(bradley_terry), length=0.3, centring=0.1)(outputs, group)
+    plain = bradley_terry(torch.tensor([0.5 + 0.6]), torch.tensor([0.1]), group.p_a, group.sample_weight)
+    torch.testing.assert_close(found, plain + 0.1 * 0.36)
