@@ -122,22 +122,33 @@ class RewardModel:
         if reason := next(filter(None, rewards.reasons), ""):
             raise DataError(reason, where="compare", expected="two texts that the model can read")
         first, second = rewards.values.tolist()
-        calibration = self._calibrated()
-        low, high = (float(end[0]) for end in calibration.interval([first - second]) or ([np.nan], [np.nan]))
-        return Compared(
-            reward_a=first,
-            reward_b=second,
-            p_a=float(calibration.predict_proba([first - second])[0]),
-            low=None if np.isnan(low) else low,
-            high=None if np.isnan(high) else high,
-            n=calibration.n,
-            truncated=bool(rewards.truncated.any()),
-        )
+        return compared(self._calibrated(), first, second, truncated=bool(rewards.truncated.any()))
 
     def _calibrated(self) -> Calibration:
         if self.calibration is None:
             raise ModelError("the model is not calibrated", where=str(self.path), fix="rewardkit calibrate CONFIG")
         return self.calibration
+
+
+def compared(calibration: Calibration, first: float, second: float, *, truncated: bool) -> Compared:
+    """Say what two rewards tell of which response people prefer.
+
+    Args:
+        calibration: Margins to probabilities.
+        first: Raw reward of the first response.
+        second: Of the second.
+        truncated: Whether a text was cut to the model's length.
+    """
+    low, high = (float(end[0]) for end in calibration.interval([first - second]) or ([np.nan], [np.nan]))
+    return Compared(
+        reward_a=first,
+        reward_b=second,
+        p_a=float(calibration.predict_proba([first - second])[0]),
+        low=None if np.isnan(low) else low,
+        high=None if np.isnan(high) else high,
+        n=calibration.n,
+        truncated=truncated,
+    )
 
 
 def messages_of(prompt: PromptLike | None) -> tuple[Message, ...]:

@@ -56,7 +56,7 @@ def reward(
     sequences = [r.ids for r in rendered if isinstance(r, Rendered)]
     model.network.eval()
     for batch in model.network.batches(sequences, batch_tokens or model.network.tokens):
-        values[[places[i] for i in batch]] = _forward(model, [sequences[i] for i in batch])
+        values[[places[i] for i in batch]] = forward(model, [sequences[i] for i in batch])
         if advance:
             advance(len(batch))
     return Rewards(
@@ -67,6 +67,15 @@ def reward(
 
 
 @torch.inference_mode()
-def _forward(model: LoadedModel, sequences: Sequence[list[int]]) -> NDArray[np.float64]:
+def forward(model: LoadedModel, sequences: Sequence[list[int]]) -> NDArray[np.float64]:
+    """Return the rewards of encoded conversations.
+
+    Args:
+        model: A loaded reward model, in evaluation mode.
+        sequences: (n,) token ids, as its renderer gives them.
+
+    Returns:
+        Raw rewards, (n,).
+    """
     values: NDArray[np.float64] = model.network(sequences).double().cpu().numpy()
     return values
