@@ -1,0 +1,94 @@
+"""The one seam between the server and a model: what the server needs of it, and a reward model that gives it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rewardkit.calibration.calibrators import Calibration
+from rewardkit.reward_model.rendering import Rendered, Unrendered
+from rewardkit.scorer import RewardModel
+from rewardkit.serving.whole_texts import Conversation, Whole, WholeTexts
+
+Encoded = Rendered | Unrendered
+
+
+@dataclass(frozen=True)
+class About:
+    """What a server says of its model.
+
+    Attributes:
+        name: As requests name it.
+        base: The base model, and its revision.
+        max_length: Tokens of a conversation, at most.
+        too_long: What happens to a longer one.
+        calibration: Margins to probabilities, where it has any.
+    """
+
+    name: str
+    base: str
+    max_length: int
+    too_long: str
+    calibration: Calibration | None = None
+
+
+class Engine(Protocol):
+    """A model behind a server. `encode` is called by one thread at a time, what computes by another one."""
+
+    about: About
+    budget: int
+    """Tokens of a forward pass."""
+
+    def encode(self, asked: Sequence[Conversation | Whole]) -> list[Encoded]:
+        """Return the ids of each conversation, or why it has none."""
+
+    def groups(self, sequences: Sequence[list[int]]) -> list[list[int]]:
+        """Group sequences that are best read together, as places in `sequences`."""
+
+    def rewards(self, sequences: Sequence[list[int]]) -> list[float]:
+        """Return the raw reward of each sequence of a group."""
+
+
+class ModelEngine:
+    """A reward model behind a server.
+
+    Args:
+        model: The model, with its calibration.
+        name: As requests name it.
+    """
+
+    def __init__(self, model: RewardModel, name: str) -> None:
+        self._model = model.model
+        card, renderer = self._model.card, self._model.renderer
+        base = f"{card.base}@{card.base_revision}"
+        self.about = About(name, base, renderer.max_length, renderer.too_long, model.calibration)
+        self.budget = self._model.network.tokens
+        self._texts = WholeTexts(renderer.chat)
+
+    def encode(self, asked: Sequence[Conversation | Whole]) -> list[Encoded]:
+        """Return the ids of each conversation, or why it has none."""
+        return [self._encode(each) for each in asked]
+
+    def _encode(self, asked: Conversation | Whole) -> Encoded:
+        conversation = self._texts.read(asked) if isinstance(asked, Whole) else asked
+        if isinstance(conversation, Unrendered):
+            return conversation
+        return self._model.renderer.render(*conversation)
+
+    def groups(self, sequences: Sequence[list[int]]) -> list[list[int]]:
+        """Group sequences that are best read together, as places in `sequences`."""
+        return self._model.network.batches(sequences, self.budget)
+
+    def rewards(self, sequences: Sequence[list[int]]) -> list[float]:
+        """Return the raw reward of each sequence of a group."""
+        from rewardkit.reward_model.scoring import forward
+
+        values: list[float] = forward(self._model, sequences).tolist()
+        return values
+
+
+def is_reward(value: float) -> bool:
+    """Tell whether a model's answer is a number that a client can read."""
+    return math.isfinite(value)

@@ -1,0 +1,120 @@
+"""What every request passes: it is counted, shown a key, and no larger than it may be."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rewardkit.serving.refusals import Refusal
+from rewardkit.serving.service import Service
+
+OPEN = "/health"
+"""Needs no key: whoever asks learns that a server is there, and no more."""
+LEFT = 499
+"""The status under which a request is counted whose client did not wait for the answer."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is let in.
+
+    Attributes:
+        key: That every request must show; empty where none is needed.
+        most_bytes: Of a request's body.
+        paths: That are counted by name.
+    """
+
+    key: str
+    most_bytes: int
+    paths: frozenset[str]
+
+
+class Gate:
+    """Lets requests in to an application.
+
+    Args:
+        app: The application.
+        service: Has the counts, and says whether anything is answered.
+        rules: What is let in.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, rules: Rules) -> None:
+        self._app, self._service, self._rules = app, service, rules
+        self.inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request in, and count it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = perf_counter(), LEFT
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self.inside += 1
+        try:
+            await self._let_in(scope, receive, sending)
+        finally:
+            self.inside -= 1
+            path = scope["path"] if scope["path"] in self._rules.paths else "other"
+            self._service.figures.answered(path, status, perf_counter() - started)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._check(scope)
+        except Refusal as refusal:
+            await refusal.response()(scope, receive, send)
+            return
+        await self._app(scope, self._counted(receive), send)
+
+    def _check(self, scope: Scope) -> None:
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        if (
+            scope["path"] != OPEN
+            and self._rules.key
+            and not _shows(headers.get(b"authorization", b""), self._rules.key)
+        ):
+            raise Refusal(401, "the key is missing or wrong: send Authorization: Bearer KEY")
+        if int(headers.get(b"content-length", b"0")) > self._rules.most_bytes:
+            raise self._too_large()
+        if scope["method"] == "POST" and (trouble := self._service.trouble):
+            raise Refusal(503, trouble)
+
+    def _counted(self, receive: Receive) -> Receive:
+        """Return the body's parts as they come, and refuse the one that is too many."""
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._rules.most_bytes:
+                raise self._too_large()
+            return message
+
+        return counted
+
+    def _too_large(self) -> Refusal:
+        return Refusal(413, f"the request has more than {self._rules.most_bytes:,} bytes: send fewer texts at a time")
+
+
+def _shows(header: bytes, key: str) -> bool:
+    """Tell whether a header shows the key: as a bearer's, or as the password of a URL (http://any:KEY@host/…)."""
+    scheme, _, shown = header.partition(b" ")
+    if scheme.lower() == b"basic":
+        try:
+            shown = base64.b64decode(shown, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return False
+    elif scheme.lower() != b"bearer":
+        return False
+    return hmac.compare_digest(shown.strip(), key.encode())
