@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -15,6 +17,8 @@ from rewardkit.serving.service import Service
 
 OPEN = "/health"
 """Needs no key: whoever asks learns that a server is there, and no more."""
+DISCARD_BYTES, DISCARD_SECONDS = 64 * 2**20, 5.0
+"""Of a body that is refused, read at most."""
 LEFT = 499
 """The status under which a request is counted whose client did not wait for the answer."""
 
@@ -72,6 +76,7 @@ class Gate:
         try:
             self._check(scope)
         except Refusal as refusal:
+            await _discard(receive)
             await refusal.response()(scope, receive, send)
             return
         await self._app(scope, self._counted(receive), send)
@@ -98,6 +103,8 @@ class Gate:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._rules.most_bytes:
+                if message.get("more_body"):
+                    await _discard(receive)
                 raise self._too_large()
             return message
 
@@ -105,6 +112,17 @@ class Gate:
 
     def _too_large(self) -> Refusal:
         return Refusal(413, f"the request has more than {self._rules.most_bytes:,} bytes: send fewer texts at a time")
+
+
+async def _discard(receive: Receive) -> None:
+    """Read what is left of a body, within reason: who still sends would see the connection break, and no answer."""
+    read, more = 0, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while more and read < DISCARD_BYTES:
+                message = await receive()
+                more = bool(message.get("more_body"))
+                read += len(message.get("body", b""))
 
 
 def _shows(header: bytes, key: str) -> bool:

@@ -31,7 +31,7 @@ class Refusal(Exception):
         found = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         if self.status == 401:
             found["WWW-Authenticate"] = "Bearer"
-        # Of a body that is too large the rest was not read, and a server that ends takes no further request.
+        # Of a large body not all may have been read, and a server that ends takes no further request.
         return {**found, "Connection": "close"} if self.status in (413, 503) else found
 
 

@@ -136,7 +136,7 @@ class Server(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._begin_drain)
 
     def _begin_drain(self) -> None:
-        log(f"serve: ending; {self.gate.inside} requests are still answered (once more ends at once)")
+        log(f"serve: ending; requests that are still answered: {self.gate.inside} (told again, it ends at once)")
         self._draining = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:
@@ -145,6 +145,6 @@ class Server(uvicorn.Server):
         while self.gate.inside and self._loop.time() < end:
             await asyncio.sleep(0.02)
         if self.gate.inside:
-            log(f"serve: {self.gate.inside} requests could not be answered in {self._drain_seconds:g} s")
+            log(f"serve: requests that could not be answered in {self._drain_seconds:g} s: {self.gate.inside}")
         self.service.line.close("the server ended before the answer was there: ask again")
         self.should_exit = True
