@@ -2,7 +2,8 @@
 
 A text that was rendered with the model's own chat template is taken apart at the template's own pieces, and goes the
 way of every conversation from there: it gets the reward that its messages get, whatever is cut, and what looks like a
-control token inside a message is text. A text that does not begin as the template does is plain text.
+control token inside a message is text. A text that does not begin as the template does is plain text, unless it holds
+control tokens: then it was rendered in another way, and what it says cannot be told.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class WholeTexts:
 
     def __init__(self, chat: ChatTemplate) -> None:
         self._chat = chat
-        self._bos, self._eos = (str(getattr(chat.tokenizer, name) or "") for name in ("bos_token", "eos_token"))
+        self._bos = str(chat.tokenizer.bos_token or "")
+        self._control: tuple[str, ...] = tuple(chat.tokenizer.all_special_tokens)
         self._after = lru_cache(self._openings)
         # What the template writes behind the last turn, line breaks apart.
         self._end = (chat.pieces(("user", "assistant")) or [""])[-1].rstrip()
@@ -124,12 +126,22 @@ class WholeTexts:
             for head in HEADS if asked else ():
                 pieces = self._chat.pieces((*head, *asked), generation_prompt=True)
                 yield pieces[-1] if pieces else ""
+        if not asked:
+            yield from self._without_own_words(role)
+
+    def _without_own_words(self, role: Role) -> Iterator[str]:
+        """Yield how a first turn is opened by whoever leaves out what the template says first, of itself."""
+        for other in ROLES:
+            for piece in self._ways(other, role):
+                opening = piece.removeprefix(self._end).lstrip()
+                if opening != piece and self._holds_control(opening):
+                    yield opening
 
     def _pattern(self, piece: str, before: Role | None) -> str:
         pattern = re.escape(piece).replace(DAY, ANY_DAY)
         rest = piece.removeprefix(self._bos) if before is None else piece
         # Without a control token behind it, BOS is what tells a conversation from plain text.
-        if rest == piece or not any(token in rest for token in self._chat.tokenizer.all_special_tokens):
+        if rest == piece or not self._holds_control(rest):
             return pattern
         bos = re.escape(self._bos)
         return f"(?:{bos})*{pattern.removeprefix(bos)}"
@@ -143,8 +155,20 @@ class WholeTexts:
             said = said.removesuffix(self._end)
         return said
 
-    def _plain(self, whole: Whole) -> Conversation:
-        text = whole.text.removesuffix(self._eos) if self._eos else whole.text
-        if whole.prompt and text.startswith(whole.prompt):
-            return (Message(role="user", content=whole.prompt),), text[len(whole.prompt) :]
+    def _plain(self, whole: Whole) -> Conversation | Unrendered:
+        text, prompt = self._bare(whole.text), whole.prompt.removeprefix(self._bos)
+        if self._holds_control(text):
+            return Unrendered("it holds control tokens, and is not rendered with the model's own chat template")
+        if prompt and text.startswith(prompt):
+            return (Message(role="user", content=prompt),), text[len(prompt) :]
         return (), text
+
+    def _bare(self, text: str) -> str:
+        """Leave out what tokenizers put before a text and models behind it."""
+        text = text.removeprefix(self._bos)
+        while text.endswith(self._control):
+            text = text.removesuffix(next(token for token in self._control if text.endswith(token)))
+        return text
+
+    def _holds_control(self, text: str) -> bool:
+        return any(token in text for token in self._control)

@@ -85,14 +85,29 @@ def test_a_template_that_opens_turns_in_many_ways(reader):
 
 
 def test_plain_text_is_a_response(reader):
-    texts, _ = reader()
+    texts, _ = reader(pad_token="<|p|>")
     assert texts.read(Whole("Just words.")) == ((), "Just words.")
-    assert texts.read(Whole("Just words.<|e|>")) == ((), "Just words.")
+    assert texts.read(Whole("<|s|>Just words.<|e|><|p|><|p|>")) == ((), "Just words.")
+    assert texts.read(Whole("<|s|>Q: why? A: so.<|e|>", "<|s|>Q: why? ")) == (told("Q: why? "), "A: so.")
     assert texts.read(Whole("Q: why? A: so.", "Q: why? ")) == (told("Q: why? "), "A: so.")
     # What does not begin with its prompt was not made of it.
     assert texts.read(Whole("A: so.", "Q: why? ")) == ((), "A: so.")
-    # Without the control token nothing is a turn.
-    assert texts.read(Whole("user\nHi<|e|>\n<|s|>assistant\nHo")) == ((), "user\nHi<|e|>\n<|s|>assistant\nHo")
+
+
+def test_what_the_template_says_of_itself_may_be_left_out(reader):
+    texts, _ = reader(WITH_SYSTEM)
+    expected = told("Tell me."), "A joke."
+    assert texts.read(Whole("<|s|>user\nTell me.<|e|>\n<|s|>assistant\nA joke.<|e|>\n")) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["user\nHi<|e|>\n<|s|>assistant\nHo", "<|s|>Hi<|e|>Ho<|e|>", "[INST] Hi <|s|> Ho", " <|s|>user\nHi<|e|>"],
+)
+def test_what_another_template_made_is_not_guessed_at(reader, text):
+    texts, _ = reader()
+    reason = "it holds control tokens, and is not rendered with the model's own chat template"
+    assert texts.read(Whole(text)) == texts.read(Whole(text, text[:9])) == Unrendered(reason)
 
 
 def test_a_template_without_control_tokens(reader):
