@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rewardkit.errors import JobFailed
+from rewardkit.errors import ConfigError, JobFailed
 from rewardkit.extras import require_all
 from rewardkit.progress import log
 from rewardkit.scorer import RewardModel
@@ -23,7 +23,7 @@ def serve(path: Path, options: Options, *, name: str = "") -> None:
         name: Under which requests may name it; the folder as it was given if absent.
 
     Raises:
-        ConfigError: The address cannot be taken, or others reach it and no key is set.
+        ConfigError: The address cannot be taken, others reach it and no key is set, or no text may wait.
         ModelError: The folder is no reward model.
         MissingExtraError: A package of the extra serve or train is not installed.
         JobFailed: The model failed for good while it was served.
@@ -38,12 +38,22 @@ def serve(path: Path, options: Options, *, name: str = "") -> None:
     check_open(options.host, key)
     with listening(options.host, options.port) as bound:
         engine = ModelEngine(RewardModel.load(path), name or str(path))
+        _check_room(options.most_waiting, engine.about.max_length)
         service = Service(engine, options.most_waiting)
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"http://{host}:{bound.getsockname()[1]}"
         Server(service, options, key).serve_on(bound, lambda: _announce(engine.about.name, address, key))
     if service.worker.failed:
         raise JobFailed(DIED, where=str(path))
+
+
+def _check_room(most: int, longest: int) -> None:
+    if most < longest:
+        raise ConfigError(
+            f"a text of the model's length could never wait ({most} tokens may)",
+            where="--max-waiting-tokens",
+            expected=f"{longest} at least",
+        )
 
 
 def _announce(name: str, address: str, key: str) -> None:

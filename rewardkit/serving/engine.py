@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -87,8 +86,3 @@ class ModelEngine:
 
         values: list[float] = forward(self._model, sequences).tolist()
         return values
-
-
-def is_reward(value: float) -> bool:
-    """Tell whether a model's answer is a number that a client can read."""
-    return math.isfinite(value)

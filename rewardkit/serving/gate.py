@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import hmac
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
@@ -19,6 +20,8 @@ OPEN = "/health"
 """Needs no key: whoever asks learns that a server is there, and no more."""
 DISCARD_BYTES, DISCARD_SECONDS = 64 * 2**20, 5.0
 """Of a body that is refused, read at most."""
+MOST_HELD = 32
+"""Largest requests whose bodies are kept at a time: beyond that memory, not the model, would be what fails."""
 LEFT = 499
 """The status under which a request is counted whose client did not wait for the answer."""
 
@@ -38,6 +41,36 @@ class Rules:
     paths: frozenset[str]
 
 
+class Body:
+    """A request's body on its way in.
+
+    Args:
+        receive: Where its parts come from.
+        most: Bytes of it, at most.
+        hold: Told of the bytes that are kept.
+    """
+
+    def __init__(self, receive: Receive, most: int, hold: Callable[[int], None]) -> None:
+        self._receive, self._most, self._hold = receive, most, hold
+        self.received = 0
+
+    async def receive(self) -> Message:
+        """Return the next part.
+
+        Raises:
+            Refusal: It is one too many.
+        """
+        message = await self._receive()
+        size = len(message.get("body", b""))
+        self.received += size
+        self._hold(size)
+        if self.received > self._most:
+            if message.get("more_body"):
+                await _discard(self._receive)
+            raise _too_large(self._most)
+        return message
+
+
 class Gate:
     """Lets requests in to an application.
 
@@ -49,7 +82,9 @@ class Gate:
 
     def __init__(self, app: ASGIApp, service: Service, rules: Rules) -> None:
         self._app, self._service, self._rules = app, service, rules
+        # Requests that are not answered yet, and the bytes of them that are kept.
         self.inside = 0
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, and count it."""
@@ -79,7 +114,14 @@ class Gate:
             await _discard(receive)
             await refusal.response()(scope, receive, send)
             return
-        await self._app(scope, self._counted(receive), send)
+        body = Body(receive, self._rules.most_bytes, self._hold)
+        try:
+            await self._app(scope, body.receive, send)
+        finally:
+            self._hold(-body.received)
+
+    def _hold(self, size: int) -> None:
+        self._held += size
 
     def _check(self, scope: Scope) -> None:
         headers = {name.lower(): value for name, value in scope["headers"]}
@@ -90,28 +132,15 @@ class Gate:
         ):
             raise Refusal(401, "the key is missing or wrong: send Authorization: Bearer KEY")
         if int(headers.get(b"content-length", b"0")) > self._rules.most_bytes:
-            raise self._too_large()
+            raise _too_large(self._rules.most_bytes)
         if scope["method"] == "POST" and (trouble := self._service.trouble):
             raise Refusal(503, trouble)
+        if self._held > MOST_HELD * self._rules.most_bytes:
+            raise Refusal(429, "too much is being received at this moment", retry_after=1)
 
-    def _counted(self, receive: Receive) -> Receive:
-        """Return the body's parts as they come, and refuse the one that is too many."""
-        received = 0
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._rules.most_bytes:
-                if message.get("more_body"):
-                    await _discard(receive)
-                raise self._too_large()
-            return message
-
-        return counted
-
-    def _too_large(self) -> Refusal:
-        return Refusal(413, f"the request has more than {self._rules.most_bytes:,} bytes: send fewer texts at a time")
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, f"the request has more than {most:,} bytes: send fewer texts at a time")
 
 
 async def _discard(receive: Receive) -> None:

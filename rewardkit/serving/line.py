@@ -144,7 +144,7 @@ class Line:
         with self._changed:
             self._check_open()
             self._requests.add(request)
-            request.future.add_done_callback(lambda _: self._requests.discard(request))
+            request.future.add_done_callback(lambda _: self._done(request))
             self._texts.extend(Text(ids, request, place) for place, ids in enumerate(sequences))
             self._changed.notify()
         if not sequences:
@@ -155,16 +155,16 @@ class Line:
         """Wait for texts, and take as many from the front as fit a budget of tokens; one at least.
 
         Returns:
-            The texts that are still wanted; None once the line is closed.
+            The texts; None once the line is closed.
         """
         with self._changed:
-            while not self._drop_unwanted():
+            while not self._texts:
                 if self._closed:
                     return None
                 self._changed.wait()
             taken = [self._texts.popleft()]
             tokens = len(taken[0].ids)
-            while self._drop_unwanted() and tokens + len(self._texts[0].ids) <= budget:
+            while self._texts and tokens + len(self._texts[0].ids) <= budget:
                 taken.append(self._texts.popleft())
                 tokens += len(taken[-1].ids)
             return taken
@@ -182,11 +182,12 @@ class Line:
             except InvalidStateError:
                 continue  # Answered, or its client left, at this very moment.
 
-    def _drop_unwanted(self) -> bool:
-        """Drop texts from the front for which nobody waits any more, and tell whether there are others."""
-        while self._texts and not self._texts[0].wanted:
-            self._texts.popleft()
-        return bool(self._texts)
+    def _done(self, request: Request) -> None:
+        """Forget a request that is answered, or whose client left: what still stands in the line goes at once."""
+        with self._changed:
+            self._requests.discard(request)
+            if request.future.cancelled():
+                self._texts = deque(text for text in self._texts if text.request is not request)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from threading import Thread
 from time import perf_counter
 
 from rewardkit.progress import log
-from rewardkit.serving.engine import Engine, is_reward
+from rewardkit.serving.engine import Engine
 from rewardkit.serving.line import Line, Text
 
 TURN = 4
@@ -86,7 +87,7 @@ class Worker:
         self._line.measured(tokens, perf_counter() - started)
         self._on_pass(tokens)
         for text, reward in zip(texts, rewards, strict=True):
-            text.answer(reward if is_reward(reward) else "the model gives it no finite reward")
+            text.answer(reward if isfinite(reward) else "the model gives it no finite reward")
 
     def _failed(self, text: Text, error: Exception) -> None:
         self._failures += 1

@@ -189,6 +189,7 @@ def test_what_cannot_be_served_is_one_clear_error(refused, tiny_rewards, here, m
     monkeypatch.delenv("REWARDKIT_API_KEY", raising=False)
     refused("serve", here / "nothing", "--port", "0", says="not a rewardkit reward model")
     refused("serve", tiny_rewards, "--host", "0.0.0.0", "--port", "0", says="REWARDKIT_API_KEY")
+    refused("serve", tiny_rewards, "--port", "0", "--max-waiting-tokens", "100", says="128 at least")
     refused("serve", tiny_rewards, "--host", "203.0.113.1", "--port", "0", says="no key is set")
 
 

@@ -48,6 +48,8 @@ def test_who_left_is_not_read():
     line = Line(1000)
     gone, stays = ask(line, 1, 2), ask(line, 3)
     gone.cancel()
+    # Not only passed over: whoever comes and goes leaves nothing behind.
+    assert len(line._texts) == 1 and len(line._requests) == 1
     taken = line.take(100)
     assert lengths(taken) == [3]
     stays.cancel()

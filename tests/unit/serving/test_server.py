@@ -83,6 +83,21 @@ def test_too_much_is_refused_with_the_time_to_come_again_and_then_answered(pool)
             assert "rewardkit_rejected_requests_total 1.0" in http.get("/metrics").text
 
 
+def test_more_than_memory_holds_is_refused_for_a_moment(pool, monkeypatch):
+    engine = ByHand()
+    with serving(engine, most_bytes=2000) as (server, address):
+        engine.open.clear()
+        waits = pool.submit(rewards, address, "x" * 1900)
+        assert engine.reading.wait(PATIENCE)
+        monkeypatch.setattr("rewardkit.serving.gate.MOST_HELD", 0)
+        refused = rewards(address, "y")
+        assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
+        engine.open.set()
+        assert waits.result(PATIENCE).is_success
+        until(lambda: server.gate.inside == 0)
+        assert rewards(address, "y").is_success
+
+
 def test_whoever_leaves_makes_room(pool):
     engine = ByHand()
     with serving(engine) as (server, address):
