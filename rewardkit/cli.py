@@ -259,6 +259,30 @@ def merge(
 
 
 @app.command()
+def serve(  # noqa: PLR0913 - one parameter for each option
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a reward model.")],
+    host: Annotated[
+        str, typer.Option(help="Address; beyond this machine only with REWARDKIT_API_KEY set.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8000,
+    name: Annotated[str, typer.Option(help="The model's name in requests; its folder if absent.")] = "",
+    max_waiting_tokens: Annotated[
+        int, typer.Option(min=1, help="Beyond so many, requests are refused (429) until there is room.")
+    ] = 262_144,
+    max_body_mib: Annotated[float, typer.Option(min=0.001, help="Largest request.")] = 8.0,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, help="Told to end, it answers those who wait for so long at most.")
+    ] = 30.0,
+) -> None:
+    """Serve a reward model over HTTP, until told to end; those who wait then are still answered."""
+    from rewardkit.jobs.serving import serve as serve_model
+    from rewardkit.serving.options import Options
+
+    options = Options(host, port, max_waiting_tokens, int(max_body_mib * 2**20), drain_seconds)
+    serve_model(model, options, name=name)
+
+
+@app.command()
 def run(config: Config, overrides: Overrides = None, dry_run: DryRun = False, as_json: Json = False) -> None:
     """Run all stages of a config in order, skipping what is complete and unchanged."""
     job = load_job(config, overrides)

@@ -15,7 +15,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "ui": ("gradio", "fastapi", "uvicorn", "markdown_it", "httpx", "itsdangerous", "argon2"),
     "postgres": ("psycopg",),
     "rl": ("trl",),
-    "serve": ("fastapi", "uvicorn"),
+    "serve": ("fastapi", "uvicorn", "prometheus_client"),
     "vllm": ("vllm",),
     "ray": ("ray",),
 }

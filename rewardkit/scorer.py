@@ -6,7 +6,7 @@ ask: `jobs`, `serving` and `rl`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from rewardkit.calibration.calibrators import CALIBRATION_FILE, Calibration
+from rewardkit.calibration.estimates import Array
 from rewardkit.errors import DataError, ModelError
 from rewardkit.extras import require_all
 from rewardkit.passages import paragraphs
@@ -167,19 +168,10 @@ class RewardModel:
             ModelError: The model was never calibrated.
         """
         rewards = self._read([prompt, prompt], [a, b], "compare")
-        margins = rewards.members[0] - rewards.members[1]
-        margin, calibration = float(margins.mean()), self._calibrated()
-        ends = calibration.interval([margin])
-        reward_a, reward_b = rewards.values.tolist()
-        return Compared(
-            reward_a=reward_a,
-            reward_b=reward_b,
-            p_a=float(calibration.predict_proba([margin])[0]),
-            low=float(ends[0][0]) if ends else None,
-            high=float(ends[1][0]) if ends else None,
-            n=calibration.n,
-            disagreement=float(margins.std(ddof=1)) if len(margins) > 1 else None,
-            unlike=tuple(dict.fromkeys(how for text in (a, b) for how in self.unlike(prompt, text))),
+        return compared(
+            self._calibrated(),
+            *rewards.members,
+            unlike=[how for text in (a, b) for how in self.unlike(prompt, text)],
             truncated=bool(rewards.truncated.any()),
         )
 
@@ -229,6 +221,34 @@ class RewardModel:
         if self.calibration is None:
             raise ModelError("the model is not calibrated", where=str(self.path), fix="rewardkit calibrate CONFIG")
         return self.calibration
+
+
+def compared(
+    calibration: Calibration, first: Array, second: Array, *, unlike: Iterable[str] = (), truncated: bool
+) -> Compared:
+    """Say what two rewards tell of which response people prefer.
+
+    Args:
+        calibration: Margins to probabilities.
+        first: Raw reward of the first response by each member, (members,).
+        second: Of the second.
+        unlike: How the texts differ from the calibration's.
+        truncated: Whether a text was cut to the model's length.
+    """
+    margins = first - second
+    margin = float(margins.mean())
+    ends = calibration.interval([margin])
+    return Compared(
+        reward_a=float(first.mean()),
+        reward_b=float(second.mean()),
+        p_a=float(calibration.predict_proba([margin])[0]),
+        low=float(ends[0][0]) if ends else None,
+        high=float(ends[1][0]) if ends else None,
+        n=calibration.n,
+        disagreement=float(margins.std(ddof=1)) if len(margins) > 1 else None,
+        unlike=tuple(dict.fromkeys(unlike)),
+        truncated=truncated,
+    )
 
 
 def messages_of(prompt: PromptLike | None) -> tuple[Message, ...]:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from rewardkit.chat import ChatTemplate, ControlTokenError
 from rewardkit.types import Message
 
+MOST_KNOWN = 1024
+"""Shapes of conversations whose pieces are kept."""
 TooLong = Literal["truncate_prompt", "truncate_response", "drop"]
 
 
@@ -91,6 +93,9 @@ class Renderer:
 
     def _pieces(self, roles: tuple[str, ...]) -> list[str] | None:
         if roles not in self._known:
+            # Strangers may ask about conversations of every shape.
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
             self._known[roles] = self.chat.pieces((*roles, "assistant"))
         return self._known[roles]
 

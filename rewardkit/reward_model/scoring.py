@@ -71,20 +71,43 @@ def reward(
     sequences = [r.ids for r in rendered if isinstance(r, Rendered)]
     model.network.eval()
     for batch in model.network.batches(sequences, batch_tokens or model.network.tokens):
-        found[[places[i] for i in batch]] = _forward(model, [sequences[i] for i in batch])
+        found[[places[i] for i in batch]] = forward(model, [sequences[i] for i in batch])
         if advance:
             advance(len(batch))
-    mean, spread = (np.array([getattr(each, name) for each in model.card.criteria]) for name in ("mean", "spread"))
     return Rewards(
         members=found[:, :, 0],
-        criteria=np.clip(mean + spread * found[:, :, 1:].mean(axis=1), 0.0, 1.0),
+        criteria=ratings(model, found),
         truncated=np.array([isinstance(r, Rendered) and r.truncated for r in rendered], dtype=bool),
         reasons=tuple(r.reason if isinstance(r, Unrendered) else "" for r in rendered),
     )
 
 
+def ratings(model: LoadedModel, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ratings that outputs stand for, the mean over members, from 0 to 1.
+
+    Args:
+        model: The model.
+        outputs: (n, members, outputs), as `forward` gives them.
+
+    Returns:
+        (n, criteria).
+    """
+    mean, spread = (np.array([getattr(each, name) for each in model.card.criteria]) for name in ("mean", "spread"))
+    found: NDArray[np.float64] = np.clip(mean + spread * outputs[:, :, 1:].mean(axis=1), 0.0, 1.0)
+    return found
+
+
 @torch.inference_mode()
-def _forward(model: LoadedModel, sequences: Sequence[list[int]]) -> NDArray[np.float64]:
+def forward(model: LoadedModel, sequences: Sequence[list[int]]) -> NDArray[np.float64]:
+    """Return what each member says of encoded conversations.
+
+    Args:
+        model: A loaded reward model, in evaluation mode.
+        sequences: (n,) token ids, as its renderer gives them.
+
+    Returns:
+        (n, members, outputs): raw rewards, and criteria in units of their spread.
+    """
     # An untrained model's head has outputs for criteria whose scales nobody knows yet.
     outputs = model.network(sequences).transpose(0, 1)[..., : 1 + len(model.card.criteria)]
     values: NDArray[np.float64] = outputs.double().cpu().numpy()

@@ -45,6 +45,8 @@ def test_jobs_and_rooms_load_no_model_before_one_is_needed():
         "jobs.pipeline",
         "jobs.doctor",
         "jobs.scoring",
+        "jobs.serving",
+        "serving.server",
         "store.importing",
         "aggregation.aggregators",
         "judge.running",

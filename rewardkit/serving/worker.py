@@ -1,0 +1,100 @@
+"""The thread that owns the model: it takes what waits the moment that it is free, and answers group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Thread
+from time import perf_counter
+
+from rewardkit.progress import log
+from rewardkit.serving.engine import Engine
+from rewardkit.serving.line import Line, Text
+
+TURN = 4
+"""Forward passes whose texts are taken from the line together: texts that begin alike meet more often."""
+MOST_FAILURES = 8
+"""Texts in a row on which the model fails before it is given up: a device that is lost does not come back."""
+DIED = "the model has failed and reads nothing any more: restart the server"
+
+
+class _GivenUp(Exception):
+    """The model failed on one text after the other."""
+
+
+class Worker:
+    """Computes the rewards of what waits.
+
+    Args:
+        engine: The model.
+        line: Where texts wait.
+        on_pass: Told of each forward pass: how many tokens.
+
+    Attributes:
+        failed: Whether the model was given up.
+    """
+
+    def __init__(self, engine: Engine, line: Line, on_pass: Callable[[int], None] = lambda _: None) -> None:
+        self._engine, self._line, self._on_pass = engine, line, on_pass
+        self._failures = 0
+        self.failed = False
+        # A daemon: a model in the middle of a pass does not keep a process that is told to end.
+        self._thread = Thread(target=self._run, name="rewards", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether texts are read."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread's end, after the line was closed."""
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        try:
+            while (taken := self._line.take(TURN * self._engine.budget)) is not None:
+                self._turn(taken)
+        except Exception as error:
+            self.failed = True
+            log(f"serve: {DIED} ({_told(error.__cause__ or error)})")
+        finally:
+            self._line.close(DIED)
+
+    def _turn(self, texts: Sequence[Text]) -> None:
+        for group in self._engine.groups([text.ids for text in texts]):
+            # Clients may have left while the groups before were read.
+            if wanted := [texts[place] for place in group if texts[place].wanted]:
+                self._read(wanted)
+
+    def _read(self, texts: Sequence[Text]) -> None:
+        """Answer texts that are read together; where that fails, each for itself."""
+        started = perf_counter()
+        try:
+            readings = self._engine.read([text.ids for text in texts])
+        except Exception as error:
+            if len(texts) == 1:
+                self._failed(texts[0], error)
+                return
+            for text in texts:
+                self._read([text])
+            return
+        self._failures = 0
+        tokens = sum(len(text.ids) for text in texts)
+        self._line.measured(tokens, perf_counter() - started)
+        self._on_pass(tokens)
+        for text, reading in zip(texts, readings, strict=True):
+            text.answer(reading if reading.finite else "the model gives it no finite reward")
+
+    def _failed(self, text: Text, error: Exception) -> None:
+        self._failures += 1
+        log(f"serve: the model failed on a text of {len(text.ids)} tokens ({_told(error)})")
+        if self._failures >= MOST_FAILURES:
+            raise _GivenUp from error
+        text.answer("the model failed on this text")
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
