@@ -10,7 +10,7 @@ endings: 300 pairs of story plots with three noisy votes each (scratchplot_endin
 taken for certain; soft: how probable it is, given how often people agree.
 stories: pairs of short stories formed of two experts' ratings on creativity (creative_story_gen), a quarter of them
 ties. ties: Davidson's loss; criteria: ratings on four criteria learned beside; one and five: an ensemble of five whose
-members share all but the last six layers, and one such model.
+members share all but the last six layers, and one such model; encoder: MiniLM as the base, for four epochs.
 
 Beside every way stand two baselines that know no model of ours: longer is better, and ridge regression on embeddings by
 MiniLM (all-MiniLM-L6-v2). Writes benchmarks/results/reward_learning.json. Runs that are there, of the same settings,
@@ -38,11 +38,12 @@ RESULTS = Path(__file__).parent / "results" / "reward_learning.json"
 FOLDS = 5
 TRAIN = {"model": "smollm2-135m", "dtype": "auto", "max_length": 512, "batch_size": 8, "evaluations": 4}
 CRITERIA = ["creativity", "originality", "surprise", "effectiveness"]
+ENCODER = {"model": "minilm", "dtype": "float32", "epochs": 4}
 PARTS = {
     "endings": {
         "import": {"files": ["scratchplot_endings.jsonl"]},
         "train": {"epochs": 1},
-        "ways": {"hard": {}, "soft": {}},
+        "ways": {"hard": {}, "soft": {}, "encoder": ENCODER},
     },
     "stories": {
         "import": {"files": ["creative_story_gen.jsonl"], "pairs": {"criterion": "creativity"}},
@@ -53,6 +54,7 @@ PARTS = {
             "criteria": {"criteria": CRITERIA},
             "one": {"train_layers": 6},
             "five": {"train_layers": 6, "members": 5},
+            "encoder": ENCODER,
         },
     },
 }

@@ -1,4 +1,4 @@
-"""The network: a causal language model, LoRA adapters, and a float32 head read at the last token.
+"""The network: a language model or an encoder, LoRA adapters, and a float32 head.
 
 The head's first output is the reward, the others are criteria. An ensemble has several sets of adapters and heads over
 one base. `RewardNetwork` holds a peft model over `AutoModelForSequenceClassification`, so that what it saves is
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rewardkit.attending import Memory, inputs, padded, prepare, turns
+from rewardkit.attending import Memory, Packable, inputs, padded, prepare, turns
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
@@ -26,6 +26,7 @@ from rewardkit.models import ModelFolder
 from rewardkit.packing import groups, pack
 from rewardkit.progress import log
 from rewardkit.reward_model.adapters import fuse
+from rewardkit.reward_model.heads import PAIR_TEMPLATE, Head, head_of, in_float32
 from rewardkit.reward_model.trunk import Trunk
 
 FIRST = "default"
@@ -52,8 +53,11 @@ class RewardNetwork(nn.Module):
         self.members: list[str] = list(getattr(model, "peft_config", [FIRST]))
         self._trunk = Trunk(self.classifier.base_model.layers[:frozen]) if frozen else None
         fuse(model)
-        self._packable = prepare(self.classifier.eval())
-        if self._packable.why:
+        head = head_of(self.classifier)
+        assert head is not None
+        self.head = head
+        self._packable = Packable(0, "it reads in both directions") if head.encoder else prepare(self.classifier.eval())
+        if self._packable.why and not head.encoder:
             whole = f"texts of more than {n:,} tokens" if (n := self._packable.longest) else "texts"
             log(f"reward model: {whole} are run whole and padded, which takes longer: {self._packable.why}")
 
@@ -87,7 +91,7 @@ class RewardNetwork(nn.Module):
         parts, places = [], []
         for group in self.batches(sequences, self.tokens):
             chosen = [sequences[place] for place in group]
-            read = self._packed if self._packs(chosen) else self._padded
+            read = self._as_encoder if self.head.encoder else self._packed if self._packs(chosen) else self._padded
             parts.append(torch.stack(list(read(chosen, members))))
             places += group
         return torch.cat(parts, dim=1)[:, torch.tensor(places, device=self.device).argsort()]
@@ -131,8 +135,14 @@ class RewardNetwork(nn.Module):
             hidden = self.classifier.base_model(**padded(sequences, self.device)).last_hidden_state
             yield self._head(hidden[rows, ends])
 
+    def _as_encoder(self, sequences: Sequence[list[int]], members: Iterable[int]) -> Iterator[Tensor]:
+        """Yield what each member says, as the model's own class reads padded rows."""
+        for member in members:
+            self._ask(member)
+            yield self.classifier(**padded(sequences, self.device)).logits
+
     def _head(self, hidden: Tensor) -> Tensor:
-        found: Tensor = self.classifier.score(hidden.float())
+        found: Tensor = self.classifier.score(hidden)
         return found
 
     def _ask(self, member: int) -> None:
@@ -163,6 +173,8 @@ def load_tokenizer(path: Path, pad_token: str | None = None) -> Any:
             f"no tokenizer could be loaded: {error}", where=str(path), expected="a folder that transformers loads"
         ) from error
     tokenizer.padding_side = "right"
+    if not tokenizer.chat_template and tokenizer.cls_token and tokenizer.sep_token:
+        tokenizer.chat_template = PAIR_TEMPLATE
     if pad_token is not None and pad_token not in tokenizer.get_vocab():
         raise ModelError(
             f"the pad token {pad_token!r} is not in the vocabulary",
@@ -202,7 +214,8 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
     peft = require("peft", "train")
     torch.manual_seed(seed)
     model = load_classifier(folder.path, tokenizer, dtype=dtype_of(config.dtype), outputs=1 + len(config.criteria))
-    lora, frozen = config.lora, frozen_layers(model, config)
+    lora, frozen, head = config.lora, frozen_layers(model, config), head_of(model)
+    assert head is not None
     modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
     if frozen:
         modules = _modules_above(model, frozen, modules)
@@ -214,13 +227,14 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
         use_rslora=lora.variant == "rslora",
         use_dora=lora.variant == "dora",
         target_modules=modules,
-        modules_to_save=["score"],
+        modules_to_save=head.saved(),
+        exclude_modules=rf".*\b({'|'.join(head.saved())})\b.*" if head.encoder else None,
     )
     model.config.use_cache = False
     with quiet_loading():
         wrapped = peft.get_peft_model(model, adapters)
         for name in member_names(config.members)[1:]:
-            _add_member(wrapped, name, adapters)
+            _add_member(wrapped, name, adapters, head)
     if config.checkpointing:
         # The name of before is deprecated where the new one is.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
@@ -233,11 +247,11 @@ def member_names(count: int) -> list[str]:
     return [FIRST, *(f"member{number}" for number in range(2, count + 1))]
 
 
-def _add_member(wrapped: Any, name: str, adapters: Any) -> None:
+def _add_member(wrapped: Any, name: str, adapters: Any, head: Head) -> None:
     """Add adapters of their own draw, and a head of its own: peft would give every member the same."""
     wrapped.add_adapter(name, adapters)
-    head = wrapped.get_base_model().score.modules_to_save[name]
-    nn.init.normal_(head.weight, std=wrapped.get_base_model().config.initializer_range)
+    output = getattr(wrapped.get_base_model(), head.output).modules_to_save[name]
+    nn.init.normal_(output.weight, std=wrapped.get_base_model().config.initializer_range)
 
 
 def frozen_layers(model: Any, config: TrainConfig) -> int:
@@ -304,13 +318,14 @@ def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype, outputs: 
         raise ModelError(
             f"no reward model can be built on it: {error}", where=str(path), expected="a causal language model"
         ) from error
-    if not isinstance(getattr(model, "score", None), nn.Linear):
+    head = head_of(model)
+    if head is None or not isinstance(getattr(model, head.output), nn.Linear):
         raise ModelError(
             f"{type(model).__name__} has no scalar `score` head",
             where=str(path),
-            expected="a causal language model (Llama, Qwen, Gemma, Mistral, SmolLM, …)",
+            expected="a causal language model (Llama, Qwen, Gemma, Mistral, SmolLM, …), BERT or ModernBERT",
         )
-    model.score.float()
+    in_float32(model, head)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.problem_type = "regression"
     return model

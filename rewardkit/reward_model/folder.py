@@ -48,7 +48,8 @@ base = AutoModelForSequenceClassification.from_pretrained(
     "{path}", num_labels={outputs}, pad_token_id=tokenizer.pad_token_id, dtype="{dtype}"
 )
 # The head is float32, whatever the base is.
-base.score.float().register_forward_pre_hook(lambda _, states: (states[0].float(),))
+for head in ({heads}):
+    head.float().register_forward_pre_hook(lambda _, states: (states[0].float(),))
 model = PeftModel.from_pretrained(base, "THIS_FOLDER").eval()
 ```
 
@@ -71,6 +72,7 @@ class RewardModelCard(Record):
 
     Attributes:
         criteria: In the order of the head's outputs after the first; empty until it has learned them.
+        heads: Modules that are trained and saved whole.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -82,6 +84,7 @@ class RewardModelCard(Record):
     seed: int
     versions: dict[str, str]
     criteria: tuple[CriterionScale, ...] = ()
+    heads: tuple[str, ...] = ("score",)
 
 
 @dataclass
@@ -110,6 +113,7 @@ def create(config: TrainConfig, *, seed: int) -> LoadedModel:
         config=config.model_copy(update={"dtype": str(dtype_of(config.dtype)).removeprefix("torch.")}),
         seed=seed,
         versions=versions(),
+        heads=network.head.names,
     )
     return LoadedModel(network, tokenizer, renderer, card)
 
@@ -131,6 +135,7 @@ def loading(card: RewardModelCard) -> str:
         path=resolve(card.base).path,
         dtype=card.config.dtype,
         outputs=1 + len(card.config.criteria),
+        heads=" ".join(f"base.{name}," for name in card.heads),
         more=" of the first member" if card.config.members > 1 else "",
     )
 

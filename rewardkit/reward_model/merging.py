@@ -115,7 +115,8 @@ def _write(model: LoadedModel, name: str, out: Path) -> None:
     peft_model.set_adapter(name)
     with quiet_loading():
         plain = peft_model.merge_and_unload(adapter_names=[name])
-    plain.score = _first_output(plain.score)
+    output = model.network.head.output
+    setattr(plain, output, _first_output(getattr(plain, output)))
     plain.set_attn_implementation("sdpa")
     plain.config.num_labels = 1
     plain.config.id2label, plain.config.label2id = {0: "reward"}, {"reward": 0}
@@ -129,9 +130,10 @@ def _write(model: LoadedModel, name: str, out: Path) -> None:
 
 def _first_output(head: nn.Linear) -> nn.Linear:
     """Return a head of the reward alone."""
-    found = nn.Linear(head.in_features, 1, bias=False, device=head.weight.device, dtype=head.weight.dtype)
+    found = nn.Linear(head.in_features, 1, bias=head.bias is not None, device=head.weight.device)
     with torch.no_grad():
-        found.weight.copy_(head.weight[:1])
+        for name, parameter in found.named_parameters():
+            parameter.copy_(getattr(head, name)[:1])
     return found
 
 

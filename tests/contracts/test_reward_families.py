@@ -8,6 +8,7 @@ import transformers
 from peft import LoraConfig, get_peft_model
 
 from rewardkit.reward_model.backbone import RewardNetwork
+from rewardkit.reward_model.heads import head_of
 
 VOCABULARY, PAD = 120, 119
 SIZES = {
@@ -30,9 +31,11 @@ FAMILIES = {
     "Gemma": {},
     "Gemma2": {"sliding_window": 64, "query_pre_attn_scalar": 8},
     "Gemma3Text": {"sliding_window": 64, "query_pre_attn_scalar": 8},
+    "Bert": {},
+    "ModernBert": {"bos_token_id": 0, "eos_token_id": 1, "cls_token_id": 0, "sep_token_id": 1},
 }
-WHOLE = {"Gemma2"}
-"""Families that attend in a way of their own, and are read in padded rows."""
+WHOLE = {"Gemma2", "Bert", "ModernBert"}
+"""Families that attend in a way of their own, or in both directions, and are read in padded rows."""
 ASKED = [3, 14, 15, 92, 65, 35, 89, 79, 32, 38]
 SEQUENCES = [
     [*ASKED, 46, 26, 43],
@@ -49,10 +52,8 @@ def plain_model(family, modules="all-linear"):
     config = getattr(transformers, f"{family}Config")(**{**SIZES, **FAMILIES[family]})
     name = {"Gemma3Text": "Gemma3TextForSequenceClassification"}.get(family, f"{family}ForSequenceClassification")
     model = getattr(transformers, name)(config).eval()
-    model.score.float()
-    adapted = get_peft_model(
-        model, LoraConfig(task_type="SEQ_CLS", r=4, target_modules=modules, modules_to_save=["score"])
-    )
+    whole = head_of(model).saved()
+    adapted = get_peft_model(model, LoraConfig(task_type="SEQ_CLS", r=4, target_modules=modules, modules_to_save=whole))
     with torch.no_grad():
         for each, weight in adapted.named_parameters():
             if "lora_B" in each:
