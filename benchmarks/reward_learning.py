@@ -176,7 +176,9 @@ def ridge(examples: list, embed) -> dict:
 
     x, y = features(taught), np.array([e.preference.p_a > 0.5 for e in taught])
     # Seen both ways round, so that no side is favoured.
-    model = LogisticRegressionCV(fit_intercept=False, max_iter=2000, use_legacy_attributes=False, l1_ratios=(0,))
+    model = LogisticRegressionCV(
+        fit_intercept=False, max_iter=2000, use_legacy_attributes=False, l1_ratios=(0,), scoring="neg_log_loss"
+    )
     model.fit(np.vstack([x, -x]), np.concatenate([y, ~y]))
 
     def margin(some, _split):
