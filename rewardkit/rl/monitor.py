@@ -125,8 +125,9 @@ class OverOptimisationMonitor(TrainerCallback):  # type: ignore[misc]  # transfo
     def _look(self, args: Any, state: Any, kwargs: dict[str, Any]) -> None:
         look = self._seen(args, state.global_step, kwargs["model"], kwargs["processing_class"])
         self.history = self.history.after(look)
-        told = {"proxy": float(np.nanmean(look.proxy)), "held_out": float(np.nanmean(look.held_out))}
-        told |= {"characters": float(look.lengths.mean()), "distinct": look.distinct, "overlap": look.overlap}
+        means = {"proxy": look.proxy, "held_out": look.held_out, "characters": look.lengths}
+        told = {name: float(np.nanmean(values)) for name, values in means.items() if not np.isnan(values).all()}
+        told |= {"distinct": look.distinct, "overlap": look.overlap}
         state.log_history.append({"step": look.step, **{f"monitor/{name}": value for name, value in told.items()}})
         if state.is_world_process_zero:
             log(f"monitor: step {look.step}: " + ", ".join(f"{name} {value:.3g}" for name, value in told.items()))

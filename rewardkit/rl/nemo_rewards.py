@@ -19,6 +19,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pydantic import ValidationError
+
+from rewardkit.complaints import complaint
+from rewardkit.errors import ConfigError
 from rewardkit.extras import require
 from rewardkit.rl.asking import ask, loaded, refuse_groups
 from rewardkit.rl.shaping import Shaping
@@ -67,11 +71,19 @@ class RewardEnvironment:
 
     Args:
         config: `EnvironmentSettings`, as NeMo-RL passes it; what it adds itself (`enabled`, `num_workers`) is let be.
+
+    Raises:
+        ConfigError: A setting is missing or wrong, or the shaping looks at groups.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         known = {key: value for key, value in config.items() if key in EnvironmentSettings.model_fields}
-        self.settings = EnvironmentSettings.model_validate(known)
+        try:
+            self.settings = EnvironmentSettings.model_validate(known)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(["env.rewardkit", *map(str, first["loc"])])
+            raise ConfigError(complaint(first), where=where, fix="see rewardkit/rl/nemo_rewards.py") from error
         self.shaping = refuse_groups(self.settings.shaping, "NeMo-RL")
         self.model = loaded(self.settings.model)
 

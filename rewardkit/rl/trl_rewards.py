@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from rewardkit.rl.asking import Answers, ask, loaded
 from rewardkit.rl.shaping import Shaping
 from rewardkit.scorer import RewardModel
 
-ModelLike = RewardModel | str | list[RewardModel] | tuple[RewardModel, ...]
+ModelLike = RewardModel | str | Path | list[RewardModel] | tuple[RewardModel, ...]
 """A model, the folder of one, or several models whose disagreement is penalised by the shaping."""
 
 
@@ -72,7 +73,7 @@ def trl_reward_async(
 
 def models_of(model: ModelLike) -> tuple[RewardModel, ...]:
     """Return the models that are meant, those named by a folder loaded once in this process."""
-    if isinstance(model, str):
+    if isinstance(model, str | Path):
         return (loaded(model),)
     return tuple(model) if isinstance(model, list | tuple) else (model,)
 

@@ -97,6 +97,9 @@ def test_what_has_no_reward_is_missing_and_never_zero(tmp_path):
 
     monitor = OverOptimisationMonitor(length, some, PROMPTS, Watching(samples=2), sampler=longer_each_step)
     train(monitor, tmp_path, steps=1)
+    nothing = OverOptimisationMonitor(length, lambda **texts: [None] * 32, PROMPTS, sampler=longer_each_step)
+    _, state = train(nothing, tmp_path / "nothing", steps=1)
+    assert "monitor/held_out" not in state.log_history[0] and nothing.history.changes == ()
     told = json.loads((tmp_path / "monitor.json").read_text())["looks"][0]
     assert told["missing"] == {"proxy": 0, "held_out": 1} and told["held_out"]["n"] == 15
 

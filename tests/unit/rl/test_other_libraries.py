@@ -138,6 +138,12 @@ def test_nemo_rl(folder):
     assert environment.global_post_process_and_metrics({}) == ({}, {})
 
 
+def test_nemo_rl_is_told_what_its_config_lacks(folder):
+    with pytest.raises(ConfigError, match="Field required") as told:
+        RewardEnvironment({"model": folder[0]})
+    assert told.value.where == "env.rewardkit.unreadable"
+
+
 def test_nemo_rl_finds_an_actor_by_its_place():
     pytest.importorskip("ray", reason='needs the extra ray: pip install "rewardkit[ray]"')
     module = importlib.import_module("rewardkit.rl.nemo_rewards")
