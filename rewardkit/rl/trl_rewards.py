@@ -30,8 +30,8 @@ def trl_reward(model: ModelLike, shaping: Shaping | None = None, *, name: str = 
     Prompts and completions may be texts or lists of messages. A completion that cannot be read gets None, which TRL
     keeps out of the group's mean, and is never a reward of 0. Each batch logs the mean standard deviation of rewards
     within a prompt (`NAME/std_within_prompt`), which is what GRPO learns from, and how many rewards are missing
-    (`NAME/missing`); the table of completions gets a column `NAME/why_none` when one is, and with a shaping the rewards
-    before it (`NAME/raw`).
+    (`NAME/missing`); the table of completions gets the columns `NAME/why_none` and, with a shaping, `NAME/raw`: the rewards
+    before it.
 
     Args:
         model: A reward model, its folder, or several models.
@@ -85,7 +85,7 @@ def _tell(answers: Answers, name: str, columns: dict[str, Any], *, shaped: bool)
         if answers.spread is not None:
             metric(f"{name}/std_within_prompt", answers.spread)
     if extra := columns.get("log_extra"):
-        if any(answers.reasons):
-            extra(f"{name}/why_none", list(answers.reasons))
+        # In each batch, for TRL makes one table of many: a column that some batches lack cannot be in it.
+        extra(f"{name}/why_none", list(answers.reasons))
         if shaped:
             extra(f"{name}/raw", answers.raw.mean(axis=0).tolist())

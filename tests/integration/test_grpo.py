@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("trl", reason='needs the extra rl: pip install "rewardkit[rl]"')
@@ -51,6 +52,7 @@ def trained(tiny_model, tmp_path, reward, **more):
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
+            log_completions=True,
         ),
         **more,
     )
@@ -66,6 +68,8 @@ def test_a_reward_model_trains_a_policy(model, tiny_model, tmp_path, kind):
     logged = [entry for entry in trainer.state.log_history if "rewards/taste/mean" in entry]
     assert len(logged) == 2
     assert all(entry["taste/missing"] == 0 and entry["taste/std_within_prompt"] > 0 for entry in logged)
+    table = pq.read_table(tmp_path / "completions" / "completions_00002.parquet")
+    assert {"taste", "taste/why_none"} <= set(table.column_names)
 
 
 def test_the_monitor_looks_and_changes_nothing(model, tiny_model, tmp_path):

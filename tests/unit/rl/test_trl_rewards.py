@@ -72,7 +72,8 @@ def test_the_spread_within_prompts_is_logged(known, logged):
     # Lengths 1 and 3 have a standard deviation of √2, lengths 2 and 2 of 0.
     trl_reward(known(), name="poems")(list("ppqq"), ["a", "abc", "ab", "ab"], **logged.keywords(4))
     assert logged.metrics == {"poems/missing": 0.0, "poems/std_within_prompt": pytest.approx(0.5**0.5)}
-    assert logged.columns == {}
+    # Also where nothing is missing: TRL's table of completions needs each column in each batch.
+    assert logged.columns == {"poems/why_none": [""] * 4}
 
 
 def test_shaping_sees_all_models_and_keeps_the_raw_rewards(known, logged):
