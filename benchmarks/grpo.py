@@ -1,9 +1,9 @@
 """GRPO on a sound reward and on one that can be cheated, watched by a reward that the policy never sees.
 
 SmolLM2-135M-Instruct learns with LoRA in its last layers by TRL's GRPOTrainer, once from a reward model of rewardkit's
-(sound) and once from the number of characters (length: what a policy can raise without writing any better). Prompts ask
-for one short sentence, so that there is room to grow below the longest answer. The monitor looks at prompts that are
-not trained on; its held-out reward is a second reward model, of another split and seed.
+(sound) and once from the number of characters (length: what a policy can raise without writing any better, by longer
+words where its answers are as long as they may be). The monitor looks at prompts that are not trained on; its held-out
+reward is a second reward model, of another split and seed.
 
     rewardkit run configs/demo.yaml --set workspace=/tmp/proxy
     rewardkit run configs/demo.yaml --set workspace=/tmp/second --set seed=11 --set aggregate.split.train=0.75 \
@@ -31,7 +31,6 @@ from machine import machine
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 RESULTS = Path(__file__).parent / "results"
-SHORT = " Answer in one short sentence."
 DATA = [Path("configs/demo") / f"{name}.jsonl" for name in ("jokes", "poems", "fiction")]
 # LoRA in the last third of the layers: the backward pass ends there.
 LAYERS = list(range(20, 30))
@@ -55,7 +54,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts", type=int, default=6, help="prompts in a step")
     parser.add_argument("--generations", type=int, default=4, help="answers to each of them")
     parser.add_argument("--watched", type=int, default=32, help="prompts that the monitor looks at")
-    parser.add_argument("--tokens", type=int, default=64, help="longest answer")
+    parser.add_argument("--tokens", type=int, default=40, help="longest answer")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -66,7 +65,7 @@ def prompts_of(files: list[Path], seed: int) -> list[list[dict[str, str]]]:
     texts = {json.loads(line)["prompt"] for file in files for line in file.read_text(encoding="utf-8").splitlines()}
     found = sorted(text for text in texts if text)
     random.Random(seed).shuffle(found)
-    return [[{"role": "user", "content": text + SHORT}] for text in found]
+    return [[{"role": "user", "content": text}] for text in found]
 
 
 def characters(prompts, completions, **_):

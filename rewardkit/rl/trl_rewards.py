@@ -30,8 +30,8 @@ def trl_reward(model: ModelLike, shaping: Shaping | None = None, *, name: str = 
     Prompts and completions may be texts or lists of messages. A completion that cannot be read gets None, which TRL
     keeps out of the group's mean, and is never a reward of 0. Each batch logs the mean standard deviation of rewards
     within a prompt (`NAME/std_within_prompt`), which is what GRPO learns from, and how many rewards are missing
-    (`NAME/missing`); the table of completions gets the columns `NAME/why_none` and, with a shaping, `NAME/raw`: the rewards
-    before it.
+    (`NAME/missing`); the table of completions gets the columns `NAME/why_none` and, with a shaping, `NAME/raw`, the
+    rewards before it.
 
     Args:
         model: A reward model, its folder, or several models.
