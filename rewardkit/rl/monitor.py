@@ -58,7 +58,7 @@ class OverOptimisationMonitor(TrainerCallback):  # type: ignore[misc]  # transfo
     Args:
         proxy: What the policy is trained on: the reward function of the trainer, or a reward model.
         held_out: A second reward model, trained on other labels; or any `function(prompts=…, completions=…)` that
-            returns a number for each, such as a judge's rating, and None where there is none.
+            returns a number for each and None where there is none, such as `judge_reward`.
         prompts: Prompts that are not trained on, texts or lists of messages as the trainer's; 30 or more are better.
         watching: How often, and at how much.
         sampler: How answers are drawn, where the policy is not whole in this process.
