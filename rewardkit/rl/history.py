@@ -84,12 +84,21 @@ class History:
         return ax
 
     def plot_traits(self, ax: Axes | None = None) -> Axes:
-        """Draw what answers look like beside, each trait as a multiple of its value at the first look."""
+        """Draw length and diversity as multiples of the first look's, and the KL where the trainer logs it."""
         ax = _axes(ax)
         steps = [look.step for look in self.looks]
-        for name, values in self._traits().items():
+        traits = {
+            "characters": [float(look.lengths.mean()) for look in self.looks],
+            "distinct word pairs": [look.distinct for look in self.looks],
+        }
+        for name, values in traits.items():
             if values and values[0]:
                 ax.plot(steps, [value / values[0] for value in values], marker="o", label=name)
+        if known := [(look.step, look.kl) for look in self.looks if look.kl is not None]:
+            ax.plot([], [], color="C2", linestyle=":", marker="s", label="KL (right axis)")
+            beside = ax.twinx()
+            beside.plot(*zip(*known, strict=True), color="C2", linestyle=":", marker="s")
+            beside.set_ylabel("KL from the reference, nats")
         ax.axhline(1, color="0.6", linewidth=1)
         ax.set(xlabel="step", ylabel="as a multiple of the start")
         ax.legend(loc="upper left", fontsize="small")
@@ -106,13 +115,6 @@ class History:
         with atomic_writer(path) as file:
             figure.savefig(file, format=path.suffix.removeprefix(".") or "svg")
         write_json(path.with_suffix(".json"), self.to_json())
-
-    def _traits(self) -> dict[str, list[float]]:
-        return {
-            "characters": [float(look.lengths.mean()) for look in self.looks],
-            "distinct word pairs": [look.distinct for look in self.looks],
-            "overlap of answers": [look.overlap for look in self.looks],
-        }
 
 
 def told(look: Look) -> dict[str, Any]:

@@ -1,4 +1,6 @@
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,14 +125,14 @@ def test_a_reward_that_is_sound_until_it_is_over_optimised_is_found_though_it_is
 def test_the_figure_and_its_numbers(tmp_path):
     history = trained(np.random.default_rng(5), 3.0, follow=-0.5, looks=3)
     history.save(tmp_path / "monitor.svg")
-    import json
-
     told = json.loads((tmp_path / "monitor.json").read_text())
     assert [each["step"] for each in told["looks"]] == [0, 1, 2, 3]
     assert told["alarm"]["step"] == history.alarm.step and len(told["tested"]) == 6
     assert told["looks"][0]["proxy"]["n"] == 128 and told["looks"][0]["proxy"]["n_units"] == 32
     labels = [text.get_text() for text in history.plot().get_legend().get_texts()]
     assert labels[0] == "proxy reward (n = 32 prompts)" and labels[2].startswith("alarm")
+    traits = replace(history, looks=(*history.looks, replace(history.looks[-1], step=4, kl=0.5))).plot_traits()
+    assert [text.get_text() for text in traits.get_legend().get_texts()][-1] == "KL (right axis)"
     assert b"<svg" in (tmp_path / "monitor.svg").read_bytes()
 
 
