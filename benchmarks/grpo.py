@@ -3,7 +3,8 @@
 SmolLM2-135M-Instruct learns with LoRA in its last layers by TRL's GRPOTrainer, once from a reward model of rewardkit's
 (sound) and once from the number of characters (length: what a policy can raise without writing any better, by longer
 words where its answers are as long as they may be). The monitor looks at prompts that are not trained on; its held-out
-reward is a second reward model, of another split and seed.
+reward is a second reward model, of another split and seed. Both know the demo's texts, so they err more alike than
+models of different people's labels would. One seed is one training: others come out otherwise.
 
     rewardkit run configs/demo.yaml --set workspace=/tmp/proxy
     rewardkit run configs/demo.yaml --set workspace=/tmp/second --set seed=11 --set aggregate.split.train=0.75 \
