@@ -245,6 +245,30 @@ def score(
         typer.echo(f"{failed} rows could not be scored: see their reason", err=True)
 
 
+@app.command("best-of")
+def best_of(  # noqa: PLR0913 - one parameter for each option
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a reward model.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines or Parquet with prompt and responses.")],
+    out: Annotated[Path, typer.Option(help="Where the rows to train on go: JSON Lines or Parquet.")],
+    form: Annotated[
+        str, typer.Option("--as", help="sft (prompt, completion), or pairs (prompt, chosen, rejected).")
+    ] = "sft",
+    n: Annotated[int | None, typer.Option(min=1, help="Look at the first n responses only.")] = None,
+    keep: Annotated[int, typer.Option(min=1, help="Keep so many of the best.")] = 1,
+    at_least: Annotated[float | None, typer.Option(help="Keep none whose reward is lower.")] = None,
+    min_gap: Annotated[float, typer.Option(min=0, help="With pairs: least difference of the rewards.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Keep the best of several responses to each prompt, as rows to train on."""
+    from rewardkit.jobs.selecting import select_into
+    from rewardkit.rl.selecting import Selecting
+
+    options = {"as": form, "n": n, "keep": keep, "at_least": at_least, "min_gap": min_gap}
+    with checked_options("best-of"):
+        how = Selecting.model_validate(options)
+    print_result(select_into(model, file, out, how), as_json)
+
+
 @app.command()
 def merge(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a reward model.")],

@@ -35,8 +35,11 @@ def load_job(config: Path, overrides: Sequence[str] | None) -> JobConfig:
 
 
 @contextmanager
-def checked_options() -> Iterator[None]:
+def checked_options(verb: str = "import") -> Iterator[None]:
     """Name the option from which a value came that its section of a config refuses.
+
+    Args:
+        verb: Whose options they are.
 
     Raises:
         ConfigError: A value is wrong.
@@ -49,11 +52,14 @@ def checked_options() -> Iterator[None]:
         yield
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            # Options that do not go together are no single option's fault.
+            raise ConfigError(complaint(first), where=verb, fix=f"see rewardkit {verb} --help") from error
         option = "--" + str(first["loc"][0]).replace("_", "-")
         raise ConfigError(
             f"{complaint(first)}, got {first['input']!r}",
             where=option,
-            fix=f"correct {option}: rewardkit import --help",
+            fix=f"correct {option}: rewardkit {verb} --help",
         ) from error
 
 

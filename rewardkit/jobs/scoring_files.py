@@ -132,13 +132,23 @@ def write_scores(rows: Iterable[Row], path: Path) -> dict[str, Any]:
             counts[row["status"]] += 1
             yield row
 
+    write_rows(counted(), path)
+    return {"file": str(path), **counts}
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    """Write rows as Parquet (by the name's ending) or JSON Lines; the file appears when it is whole.
+
+    Raises:
+        DataError: A column holds values of different kinds, which Parquet has no place for.
+        OutputError: The place cannot be written.
+    """
     with runs.atomic_writer(path) as file:
         if path.suffix == ".parquet":
-            _write_parquet(counted(), file, path)
+            _write_parquet(rows, file, path)
         else:
-            for row in counted():
+            for row in rows:
                 file.write(as_line(row))
-    return {"file": str(path), **counts}
 
 
 def _write_parquet(rows: Iterable[Row], file: IO[bytes], path: Path) -> None:
