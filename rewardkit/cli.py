@@ -102,6 +102,7 @@ STAGE_VERBS = {
     "train": "Train a LoRA reward model on soft preferences.",
     "calibrate": "Fit the map from margins to probabilities on held-out human labels.",
     "evaluate": "Measure the reward model against held-out humans, beside its baselines.",
+    "curve": "Train on more and more of the comparisons, to see what more labels would bring.",
     "stress": "Ask the judge about texts that were made worse, or dressed up, on purpose.",
     "audit": "Measure the judges in the database against people: agreement, order, length, calibration.",
 }

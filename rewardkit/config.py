@@ -156,6 +156,14 @@ class CalibrateConfig(Section):
     method: str = Field("temperature", description="a registered calibrator")
 
 
+class CurveConfig(Section):
+    """What more labels would bring: the model of `train`, trained on several numbers of comparisons."""
+
+    sizes: tuple[Count, ...] = Field(
+        (50, 100, 200, 400), min_length=1, description="comparisons to learn from; all there are come last"
+    )
+
+
 class EvaluateConfig(Section):
     """What is measured on the test split, and beside which baselines."""
 
@@ -195,6 +203,7 @@ class JobConfig(Section):
     train: TrainConfig | None = None
     calibrate: CalibrateConfig | None = None
     evaluate: EvaluateConfig | None = None
+    curve: CurveConfig | None = None
     stress: StressConfig | None = None
     audit: AuditConfig | None = None
 

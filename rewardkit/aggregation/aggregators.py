@@ -92,7 +92,22 @@ def anchored(cases: Sequence[Case], config: AggregateConfig) -> Combined:
     return Combined(tuple(belief(case) for case in cases), reliability, judge)
 
 
-AGGREGATORS: dict[str, Aggregator] = {"anchored": anchored, "vote_share": vote_share}
+def judges_alone(cases: Sequence[Case], config: AggregateConfig) -> Combined:
+    """What the judges say, on the human scale, and nothing of what people said of the same comparison.
+
+    To distil a judge into a reward model: people's votes on the train split decide only what a judge's logit is worth,
+    and the others' are there to measure it. Where judges are worth nothing, or were not asked, the weight is 0.
+    """
+    judge = judge_weight(cases)
+
+    def belief(case: Case) -> Belief:
+        known = bool(case.tally.judges) and judge.value > 0
+        return Belief(sigmoid(judge.value * (case.tally.judge_logit or 0.0)), float(known))
+
+    return Combined(tuple(belief(case) for case in cases), judge=judge)
+
+
+AGGREGATORS: dict[str, Aggregator] = {"anchored": anchored, "judges_alone": judges_alone, "vote_share": vote_share}
 
 
 class SplitSize(Record):

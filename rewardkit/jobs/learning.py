@@ -145,25 +145,27 @@ def require_same(job: Job, stage: str, inputs: Mapping[str, str]) -> None:
         )
 
 
+def learnt_from(examples: Sequence[PreferenceExample], config: TrainConfig) -> list[PreferenceExample]:
+    """Return the examples that training learns from, in the order in which a limit takes them."""
+    usable = (e for e in examples if e.preference.split == "train" and e.preference.sample_weight > 0)
+    return sorted(usable, key=lambda e: e.preference.unit)[: config.max_examples]
+
+
 def _train_size(job: Job) -> str:
     config = given(job.config.train)
-    examples = read_preferences(job.output("aggregate", FILE))
-    usable = sum(e.preference.split == "train" and e.preference.sample_weight > 0 for e in examples)
-    count = min(usable, config.max_examples or usable)
+    count = len(learnt_from(read_preferences(job.output("aggregate", FILE)), config))
     return f"{count} comparisons, {config.epochs:g} epochs, {config.model} with LoRA r={config.lora.r}"
 
 
 def _train_work(job: Job) -> Work:
     config = given(job.config.train)
     examples = read_preferences(job.output("aggregate", FILE))
-    usable = (e for e in examples if e.preference.split == "train" and e.preference.sample_weight > 0)
-    learnt = sorted(usable, key=lambda e: e.preference.unit)
     validation = [e for e in examples if e.preference.split == "validation"]
     return Work(
         config.model,
         config.dtype,
         read=config.evaluations * characters(validation),
-        learnt=config.epochs * characters(learnt[: config.max_examples]),
+        learnt=config.epochs * characters(learnt_from(examples, config)),
     )
 
 

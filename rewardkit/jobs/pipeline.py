@@ -8,6 +8,7 @@ from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, NoDatabaseError, NotFinishedError, UserError
 from rewardkit.jobs.auditing import AUDIT
 from rewardkit.jobs.cascading import CASCADE
+from rewardkit.jobs.curving import CURVE
 from rewardkit.jobs.evaluating import EVALUATE
 from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
 from rewardkit.jobs.learning import CALIBRATE, TRAIN
@@ -21,7 +22,7 @@ from rewardkit.runs import Manifest
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
-    for stage in (IMPORT, SIMULATE, JUDGE, CASCADE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE, STRESS, AUDIT)
+    for stage in (IMPORT, SIMULATE, JUDGE, CASCADE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE, CURVE, STRESS, AUDIT)
 }
 
 

@@ -46,6 +46,12 @@ class Predictions:
     p_a: Array
     note: str = ""
 
+    @classmethod
+    def of(cls, examples: list[PreferenceExample], p_a: Sequence[float]) -> Predictions:
+        """Build from probabilities alone; margins are their log odds."""
+        known = np.clip(np.asarray(p_a, dtype=np.float64), 1e-12, 1 - 1e-12)
+        return cls(examples, np.log(known / (1 - known)), np.asarray(p_a, dtype=np.float64))
+
     def measurement(self, level: Level) -> Measurement:
         """Measure the probabilities against the humans."""
         return measured(self.examples, self.p_a, level)
