@@ -8,8 +8,8 @@ trained on it. The last line serves the page on which people compare what the po
 lies in workspace/rlaif; configs/rlaif.yaml says how the judge labels and the reward model learns.
 
 Prints how far both rewards have come (n and a 95 % interval clustered by prompt) and what the monitor says, and writes
-benchmarks/results/rlaif.json. No target: with a judge of 135M parameters, whose verdicts are hardly better than chance,
-the run shows that the parts fit together, and whether the monitor notices what the labels were worth.
+benchmarks/results/rlaif.json. No target: the verdicts of a judge of 135M parameters are hardly better than chance, so
+that the run shows that the parts fit together and nothing about RLAIF.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def main() -> None:
     after = answers(trainer.model, tokenizer, watched, options, options.seed)
     database = for_people(watched, before, after, options)
     result = {"run": summary(monitor, seconds), "command": " ".join(["python", *sys.argv])}
-    write_json(options.out, result | {"settings": vars(options), "machine": machine(threads=options.threads)})
+    settings = {key: value for key, value in vars(options).items() if key != "out"}
+    write_json(options.out, result | {"settings": settings, "machine": machine(threads=options.threads)})
     print(line("rlaif", result["run"]))
     print(f"for people: rewardkit label configs/label.yaml --set db={database} --invite 3")
 
