@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rewardkit import runs
+from rewardkit.audit.results import Level as RankLevel
 from rewardkit.calibration.calibrators import CALIBRATION_FILE, Calibration
 from rewardkit.calibration.estimates import Estimate
 from rewardkit.calibration.evaluation import paired_difference
 from rewardkit.calibration.metrics import correct_terms, decided
 from rewardkit.calibration.reliability import margin_histogram, reliability
 from rewardkit.jobs.costs import Work
+from rewardkit.jobs.criteria import criteria_rows
 from rewardkit.jobs.learning import (
     HISTORY,
     MODEL,
@@ -51,7 +53,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 EXAMPLES_SHOWN = 3
 JOB_ROOMS = tuple(
-    f"jobs/{name}" for name in ("evaluating", "predictors", "learning", "model_readme", "preferences", "rewards")
+    f"jobs/{name}"
+    for name in ("evaluating", "criteria", "predictors", "learning", "model_readme", "preferences", "rewards")
 )
 
 
@@ -166,6 +169,7 @@ def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
         settings=job.config.resolved(),
         versions=runs.versions(),
         seconds=_seconds(job),
+        criteria=criteria_rows(model, data.test, RankLevel(config.confidence, seed=job.config.seed)),
     )
     page = write_report(report, folder.path, config.report)
     assert report.model.measurement is not None
@@ -251,7 +255,7 @@ def _outputs(job: Job) -> tuple[Path, ...]:
 EVALUATE = Stage(
     "evaluate",
     "evaluate",
-    ("calibration", "report", "reward_model", *MODEL_ROOMS, *JOB_ROOMS),
+    ("aggregation", "audit", "calibration", "report", "reward_model", *MODEL_ROOMS, *JOB_ROOMS),
     _inputs,
     _evaluate,
     _size,

@@ -19,6 +19,8 @@ from rewardkit.calibration.reliability import MarginHistogram, Reliability
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ROWS = ("baselines", "by_task", "by_source", "criteria")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -44,6 +46,26 @@ class Row:
             "note": self.note,
             "difference": self.difference.to_json() if self.difference else None,
         }
+
+
+@dataclass(frozen=True)
+class CriterionRow:
+    """How the reward model ranks responses on a criterion beside the people who rated them.
+
+    Attributes:
+        name: The criterion.
+        correlation: Spearman's rank correlation; None where it could not be measured.
+        note: Why not.
+    """
+
+    name: str
+    correlation: Estimate | None
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        found = self.correlation.to_json() if self.correlation else None
+        return {"name": self.name, "correlation": found, "note": self.note}
 
 
 @dataclass(frozen=True)
@@ -146,6 +168,7 @@ class ReportData:
         settings: The resolved config.
         versions: Package and version.
         seconds: Stage and how long it took.
+        criteria: What the model says on each criterion that it has learned.
     """
 
     title: str
@@ -168,6 +191,7 @@ class ReportData:
     seconds: Mapping[str, float]
     shuffled: Row | None = None
     unit: str = "prompt"
+    criteria: tuple[CriterionRow, ...] = ()
 
     @property
     def compared(self) -> tuple[Row, ...]:
@@ -183,7 +207,7 @@ class ReportData:
             "unit": self.unit,
             "model": self.model.to_json(),
             "uncalibrated": self.uncalibrated.to_json(),
-            **{name: [row.to_json() for row in getattr(self, name)] for name in ("baselines", "by_task", "by_source")},
+            **{name: [row.to_json() for row in getattr(self, name)] for name in ROWS},
             "shuffled": self.shuffled.to_json() if self.shuffled else None,
             "reliability": self.reliability.to_json(),
             "margins": self.margins.to_json(),
