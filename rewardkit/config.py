@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from rewardkit.audit_config import AuditConfig, StressConfig
 from rewardkit.cascade_config import CascadeConfig
@@ -148,6 +148,13 @@ class TrainConfig(Section):
     )
     evaluations: Count = Field(4, description="how often the validation loss is measured and a checkpoint saved")
     max_examples: Count | None = Field(None, description="train on at most this many comparisons")
+
+    @field_validator("criteria")
+    @classmethod
+    def _distinct(cls, criteria: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(criteria)) < len(criteria):
+            raise ValueError("a criterion is named twice")
+        return criteria
 
 
 class CalibrateConfig(Section):

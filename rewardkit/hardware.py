@@ -27,9 +27,13 @@ def dtype_of(name: str) -> Any:
 
 
 def device() -> Any:
-    """Return the accelerator where there is one, else the CPU."""
+    """Return the accelerator where there is one, else the CPU; each process of a launch has one of its own."""
     torch = require("torch", "train")
-    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    if not torch.accelerator.is_available():
+        return torch.device("cpu")
+    if launched().count > 1:
+        torch.accelerator.set_device_index(launched().local)
+    return torch.device(torch.accelerator.current_accelerator().type, torch.accelerator.current_device_index())
 
 
 def part() -> None:

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Launched:
-    """Which process this is, of how many that one command started."""
+    """Which process this is, of how many that one command started.
+
+    Attributes:
+        index: From 0.
+        count: On all machines.
+        local: From 0, on this machine: which of its accelerators is this process's.
+    """
 
     index: int
     count: int
+    local: int
 
 
 def launched() -> Launched:
     """Return what the launcher says in the environment; one process without it."""
-    return Launched(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+    rank, size, local = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    return Launched(rank, max(size, 1), local)

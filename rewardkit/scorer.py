@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from rewardkit.batching import LARGEST_BATCH
 from rewardkit.calibration.calibrators import CALIBRATION_FILE, Calibration
 from rewardkit.calibration.estimates import Array
 from rewardkit.errors import DataError, ModelError
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 PromptLike = str | Sequence[Message | Mapping[str, Any]]
 """A prompt: its messages, or the text of one user message; nothing is an empty prompt."""
-LEAST_CHARACTERS, MOST_PARAGRAPHS = 120, 32
-"""A shorter paragraph is explained together with the next one, and neighbours where there are more."""
+LEAST_CHARACTERS, MOST_PARAGRAPHS = 120, LARGEST_BATCH - 1
+"""A shorter paragraph is explained together with the next one, and neighbours where there are more: with the empty
+response all beginnings then are one row."""
 _MESSAGES = TypeAdapter(tuple[Message, ...])
 
 
@@ -90,7 +92,8 @@ class Explanation:
         empty: Reward of a response that says nothing.
         criteria: Ratings of the whole, from 0 to 1, by criterion that the model has learned.
         parts: Its paragraphs.
-        truncated: Whether the response was cut to the model's length.
+        truncated: Whether the prompt or the response was cut to the model's length: beginnings then answer less or
+            more of the prompt than the whole does.
     """
 
     reward: float

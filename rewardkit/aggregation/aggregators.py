@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -47,15 +47,24 @@ class Belief:
 
     p_a: float
     sample_weight: float = 1.0
+    p_tie: float = 0.0
 
 
 @dataclass(frozen=True)
 class Combined:
-    """Beliefs in the order of the cases, and what was learnt on the way (None: nothing)."""
+    """Beliefs in the order of the cases, and what was learnt on the way (None: nothing).
+
+    Attributes:
+        beliefs: One for each case.
+        reliability: Of people's votes.
+        judge: What a judge's logit is worth.
+        people_count: Whether what people said of a comparison is part of what is believed of it.
+    """
 
     beliefs: tuple[Belief, ...]
     reliability: Reliability | None = None
     judge: JudgeWeight | None = None
+    people_count: bool = True
 
 
 class Aggregator(Protocol):
@@ -104,7 +113,7 @@ def judges_alone(cases: Sequence[Case], config: AggregateConfig) -> Combined:
         known = bool(case.tally.judges) and judge.value > 0
         return Belief(sigmoid(judge.value * (case.tally.judge_logit or 0.0)), float(known))
 
-    return Combined(tuple(belief(case) for case in cases), judge=judge)
+    return Combined(tuple(belief(case) for case in cases), judge=judge, people_count=False)
 
 
 AGGREGATORS: dict[str, Aggregator] = {"anchored": anchored, "judges_alone": judges_alone, "vote_share": vote_share}
@@ -206,9 +215,12 @@ def aggregate(
     ids = sorted(cases)
     combined = combine([cases[key] for key in ids], config)
     beliefs = dict(zip(ids, combined.beliefs, strict=True))
-    rate = tie_rate([cases[key] for key in ids])
+    ties = _Ties(tie_rate([cases[key] for key in ids]), combined.people_count)
     return Aggregation(
-        preferences=tuple(_preference(key, case, beliefs[key], (config.method, rate)) for key, case in cases.items()),
+        preferences=tuple(
+            _preference(key, case, replace(beliefs[key], p_tie=ties.of(case)), config.method)
+            for key, case in cases.items()
+        ),
         diagnostics=_diagnostics(cases, placements, ballot, combined, config.method),
         simulated=frozenset(key for key, case in cases.items() if case.tally.simulated),
     )
@@ -263,11 +275,25 @@ def tie_rate(cases: Sequence[Case]) -> float:
     return math.fsum(ties) / len(ties) if ties else 0.0
 
 
-def _preference(comparison_id: str, case: Case, belief: Belief, how: tuple[str, float]) -> SoftPreference:
-    method, rate = how
-    votes = case.tally.votes
-    # One vote's worth of the general rate: all that is known where people did not vote. A judge's ties are not theirs.
-    p_tie = (math.fsum(vote.tie for vote in votes) + rate) / (len(votes) + 1)
+@dataclass(frozen=True)
+class _Ties:
+    """How probable ties are.
+
+    Attributes:
+        rate: Share of ties among people's votes.
+        people_count: Whether votes on the comparison itself count.
+    """
+
+    rate: float
+    people_count: bool
+
+    def of(self, case: Case) -> float:
+        """Return a comparison's: votes and one vote's worth of the rate. A judge's ties are not people's."""
+        votes = case.tally.votes if self.people_count else ()
+        return (math.fsum(vote.tie for vote in votes) + self.rate) / (len(votes) + 1)
+
+
+def _preference(comparison_id: str, case: Case, belief: Belief, method: str) -> SoftPreference:
     return SoftPreference(
         comparison_id=comparison_id,
         p_a=belief.p_a,
@@ -276,7 +302,7 @@ def _preference(comparison_id: str, case: Case, belief: Belief, how: tuple[str, 
         n_judge=len(case.tally.judges),
         human_p_a=case.tally.human_p_a,
         judge_p_a=case.tally.judge_p_a,
-        p_tie=min(p_tie, 2 * belief.p_a, 2 * (1 - belief.p_a)),
+        p_tie=min(belief.p_tie, 2 * belief.p_a, 2 * (1 - belief.p_a)),
         method=method,
         split=case.placement.split,
         unit=case.placement.unit,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from rewardkit.types import Annotator, Rating, Record, SoftRating
 
 FEWEST = 10
 """Responses rated by both, below which no line is fitted."""
-AT_THEIR_WORD = "vote_share"
+AT_THEIR_WORD, WITHOUT_PEOPLE = "vote_share", "judges_alone"
+BY_PARAGRAPH = "process."
+"""How the protocols are called whose ratings say of each paragraph how the text goes up to there."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,19 @@ def rate(
         ratings: Any, in any order; the latest version of each counts.
         annotators: Everyone who gave one.
         placements: Of the responses that are asked about, by id; others are passed over.
-        method: The aggregator of the comparisons: with "vote_share" judges are taken at their word.
+        method: The aggregator of the comparisons: with "vote_share" judges are taken at their word, with
+            "judges_alone" people decide nothing but what judges are worth.
     """
-    people = {annotator.id for annotator in annotators if annotator.kind == "human"}
+    known = list(annotators)
+    people = {annotator.id for annotator in known if annotator.kind == "human"}
+    detailed = {annotator.id for annotator in known if (annotator.protocol or "").startswith(BY_PARAGRAPH)}
     found: dict[str, list[SoftRating]] = defaultdict(list)
     criteria = {}
-    for criterion, heard in sorted(_heard(ratings, people, placements).items()):
-        line, both = _line(heard, placements) if method != AT_THEIR_WORD else (SAME, 0)
+    for criterion, heard in sorted(_heard(ratings, people, detailed, placements).items()):
+        line, both = _line(heard, placements)
+        line = SAME if method == AT_THEIR_WORD else line
+        if method == WITHOUT_PEOPLE:
+            heard = {key: replace(each, human=[]) for key, each in heard.items()}
         responses = human = 0
         for response, each in sorted(heard.items()):
             made = _soft(criterion, each, line)
@@ -122,7 +130,7 @@ def rate(
 
 
 def _heard(
-    ratings: Iterable[Rating], people: set[str], placements: Mapping[str, Placement]
+    ratings: Iterable[Rating], people: set[str], detailed: set[str], placements: Mapping[str, Placement]
 ) -> dict[str, dict[str, _Heard]]:
     """Gather what was said, by criterion and response; repeats of one annotator are one value."""
     everything = [rating for rating in ratings if rating.response_id in placements]
@@ -136,9 +144,17 @@ def _heard(
         heard = found[criterion][response]
         mean = math.fsum(map(_share, theirs)) / len(theirs)
         (heard.human if annotator in people else heard.judge).append(mean)
-        for part in (part for rating in theirs for part in rating.metadata.get("paragraphs", ())):
-            heard.parts[part["end"]].append(part["level"])
+        for end, level in _parts(theirs).items() if annotator in detailed else ():
+            heard.parts[end].append(level)
     return found
+
+
+def _parts(theirs: Sequence[Rating]) -> dict[int, float]:
+    """Return what an annotator says of a text up to each place; repeats are one value."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for part in (part for rating in theirs for part in rating.metadata.get("paragraphs", ())):
+        found[part["end"]].append(part["level"])
+    return {end: _mean(levels) for end, levels in found.items()}
 
 
 def _share(rating: Rating) -> float:

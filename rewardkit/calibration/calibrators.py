@@ -173,11 +173,13 @@ class Calibration(Record):
         """
         if self.log_temperature_low is None or self.log_temperature_high is None:
             return None
-        ends = (
-            TemperatureCalibrator.from_params({"temperature": math.exp(log)}).predict_proba(margins)
-            for log in (self.log_temperature_low, self.log_temperature_high)
+        temperatures = [float(np.exp(np.float64(log))) for log in (self.log_temperature_low, self.log_temperature_high)]
+        if min(temperatures) == 0 or not math.isfinite(max(temperatures)):
+            # From a handful of comparisons: the interval reaches as far as numbers do.
+            return None
+        one, other = (
+            TemperatureCalibrator.from_params({"temperature": each}).predict_proba(margins) for each in temperatures
         )
-        one, other = ends
         return np.minimum(one, other), np.maximum(one, other)
 
     def save(self, folder: Path) -> Path:

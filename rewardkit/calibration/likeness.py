@@ -85,11 +85,14 @@ def profile(texts: Sequence[str], units: Sequence[str]) -> TextProfile:
         units: The unit of each, (n,): a text is held against those of other units.
     """
     places = [_places(text) for text in texts]
-    by_unit: dict[str, NDArray[np.int64]] = defaultdict(lambda: np.zeros(BUCKETS, dtype=np.int64))
+    by_unit: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
     for unit, found in zip(units, places, strict=True):
-        by_unit[unit] += np.bincount(found, minlength=BUCKETS)
-    total = np.sum(list(by_unit.values()), axis=0)
-    means = [_surprise(found, total - by_unit[unit])[0] for unit, found in zip(units, places, strict=True)]
+        by_unit[unit].append(found)
+    total = np.bincount(np.concatenate(places), minlength=BUCKETS)
+    means = []
+    for together in by_unit.values():
+        others = total - np.bincount(np.concatenate(together), minlength=BUCKETS)
+        means += [_surprise(found, others)[0] for found in together]
     return TextProfile(
         n=len(texts),
         shortest=min(map(len, texts)),

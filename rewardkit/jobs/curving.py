@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rewardkit import runs
 from rewardkit.calibration.calibrators import CALIBRATORS
@@ -67,18 +67,19 @@ def _point(job: Job, examples: Sequence[PreferenceExample], size: int, folder: P
     if not kept.exists():
         log(f"curve: {size} comparisons")
         runs.write_json(kept, _predicted(job, examples, size, folder / "partial"))
-    p_a = json.loads(kept.read_text(encoding="utf-8"))
+    found = json.loads(kept.read_text(encoding="utf-8"))
+    p_a = found["p_a"]
     known = [example for example in test if example.preference.comparison_id in p_a]
     predictions = Predictions.of(known, [p_a[example.preference.comparison_id] for example in known])
-    return CurvePoint(size, predictions.measurement(level))
+    return CurvePoint(found["n_train"], predictions.measurement(level))
 
 
-def _predicted(job: Job, examples: Sequence[PreferenceExample], size: int, folder: Path) -> dict[str, float]:
-    """Return the calibrated probability of each test comparison by a model that learned from so many others."""
+def _predicted(job: Job, examples: Sequence[PreferenceExample], size: int, folder: Path) -> dict[str, Any]:
+    """Return p_a of each test comparison by a model that learned from so many others, and how many could be used."""
     from rewardkit.reward_model import folder as model_folder
     from rewardkit.reward_model.training import train
 
-    config = _train_config(job).model_copy(update={"max_examples": size})
+    config = _config_of(job, examples, size)
     model = model_folder.create(config, seed=job.config.seed)
     result = train(model, examples, config, folder=folder, seed=job.config.seed)
     refuse_divergence(result.history, config)
@@ -87,7 +88,15 @@ def _predicted(job: Job, examples: Sequence[PreferenceExample], size: int, folde
     calibrator = lookup("calibrators", CALIBRATORS, method)().fit(fitted.values, human_shares(fitted.examples))
     scored = margins(model, held_out(examples, "test"), "curve: test")
     p_a = calibrator.predict_proba(scored.values).tolist()
-    return {e.preference.comparison_id: p for e, p in zip(scored.examples, p_a, strict=True)}
+    told = {e.preference.comparison_id: p for e, p in zip(scored.examples, p_a, strict=True)}
+    return {"n_train": result.n_train, "p_a": told}
+
+
+def _config_of(job: Job, examples: Sequence[PreferenceExample], size: int) -> TrainConfig:
+    """Return the config for so many comparisons; a criterion on which none of them was rated yet is left out."""
+    config = _train_config(job).model_copy(update={"max_examples": size})
+    rated = {each.criterion for e in learnt_from(examples, config) for each in (*e.ratings_a, *e.ratings_b)}
+    return config.model_copy(update={"criteria": tuple(name for name in config.criteria if name in rated)})
 
 
 def sizes_of(job: Job, examples: Sequence[PreferenceExample]) -> list[int]:

@@ -147,6 +147,8 @@ def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
     predictions = model_predictions(model, calibration, data.test)
     others = baselines(job, data)
     level = Level(config.confidence, job.config.seed)
+    # Whoever rated a response need not have compared it.
+    tested = [e for e in examples if e.preference.split == "test"]
     raw = Predictions(predictions.examples, predictions.margins, 1 / (1 + np.exp(-predictions.margins)))
     report = ReportData(
         title=job.config.name,
@@ -169,7 +171,7 @@ def _evaluate(job: Job, folder: runs.StageFolder) -> Summary:
         settings=job.config.resolved(),
         versions=runs.versions(),
         seconds=_seconds(job),
-        criteria=criteria_rows(model, data.test, RankLevel(config.confidence, seed=job.config.seed)),
+        criteria=criteria_rows(model, tested, RankLevel(config.confidence, seed=job.config.seed)),
     )
     page = write_report(report, folder.path, config.report)
     assert report.model.measurement is not None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rewardkit.calibration.calibrators import CALIBRATION_FILE, Calibration
 from rewardkit.calibration.estimates import Estimate
 from rewardkit.calibration.evaluation import Measurement
+from rewardkit.models import ALIASES
 from rewardkit.runs import write_text
 from rewardkit.types import PreferenceExample
 
@@ -62,7 +63,7 @@ def _front_matter(card: RewardModelCard) -> Iterator[str]:
     # A base that is a folder of somebody's machine is none that others could look up.
     yield from ("---", "library_name: peft", "tags: [reward-model, rewardkit]")
     if not Path(card.base).is_absolute():
-        yield f"base_model: {json.dumps(card.base)}"
+        yield f"base_model: {json.dumps(ALIASES[card.base].hub_id if card.base in ALIASES else card.base)}"
     yield from ("---", "")
 
 

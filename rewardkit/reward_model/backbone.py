@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,23 @@ class RewardNetwork(nn.Module):
 
     def let_all_learn(self) -> None:
         """Let the adapters and heads of all members take gradients; peft lets only those do that compute."""
+        for parameter in chain.from_iterable(self.learned()):
+            parameter.requires_grad_(True)
+
+    def learned(self) -> list[list[nn.Parameter]]:
+        """Return each member's adapters and heads."""
+        found: dict[str, list[nn.Parameter]] = {member: [] for member in self.members}
         for name, parameter in self.model.named_parameters():
             if ".lora_" in name or ".modules_to_save." in name:
-                parameter.requires_grad_(True)
+                found[next(part for part in name.split(".") if part in found)].append(parameter)
+        return list(found.values())
+
+    def train(self, mode: bool = True) -> RewardNetwork:
+        """Let layers that learn drop out; frozen ones say the same in training."""
+        super().train(mode)
+        if self._trunk is not None:
+            self._trunk.eval()
+        return self
 
 
 def load_tokenizer(path: Path, pad_token: str | None = None) -> Any:

@@ -109,7 +109,7 @@ def encode_examples(
             reasons[b.reason] += 1
         else:
             truncated += a.truncated or b.truncated
-            rated = tuple(_rated(example, renderer, criteria)) if criteria else ()
+            rated = tuple(_rated(example, (a, b), renderer, criteria)) if criteria else ()
             target = preference.p_a, preference.sample_weight, preference.unit
             doublings = math.log2(len(example.response_a) / len(example.response_b))
             items.append(Encoded(a.ids, b.ids, *target, rated=rated, p_tie=preference.p_tie, doublings=doublings))
@@ -117,14 +117,31 @@ def encode_examples(
     return EncodedSet(items, truncated, reasons, tokens=sum(map(len, texts)))
 
 
-def _rated(example: PreferenceExample, renderer: Renderer, criteria: Sequence[str]) -> Iterator[Rated]:
-    """Yield the ratings of an example's texts; one whose text is cut is of another text, and is left out."""
+def _rated(
+    example: PreferenceExample, sides: tuple[Rendered, Rendered], renderer: Renderer, criteria: Sequence[str]
+) -> Iterator[Rated]:
+    """Yield the ratings of an example's texts, one for each beginning and criterion: a rating of the whole comes first.
+
+    Args:
+        example: The comparison.
+        sides: Its texts as ids.
+        renderer: Of the model.
+        criteria: Those that are wanted. A text that is cut is another text than was rated, and has no rating.
+    """
     column = {name: place for place, name in enumerate(criteria)}
-    for text, ratings in ((example.response_a, example.ratings_a), (example.response_b, example.ratings_b)):
-        for rating in ratings:
-            rendered = renderer.render(example.prompt, text[: rating.end]) if rating.criterion in column else None
-            if isinstance(rendered, Rendered) and not rendered.truncated:
-                yield Rated(rendered.ids, column[rating.criterion], rating.value)
+    texts = (example.response_a, example.ratings_a, sides[0]), (example.response_b, example.ratings_b, sides[1])
+    for text, ratings, whole in texts:
+        wanted = sorted((r for r in ratings if r.criterion in column), key=lambda r: (r.end is not None, r.end or 0))
+        known = {None: whole, len(text.rstrip()): whole, len(text): whole}
+        seen = set()
+        for rating in wanted:
+            if rating.end not in known:
+                found = renderer.render(example.prompt, text[: rating.end])
+                known[rating.end] = found if isinstance(found, Rendered) else Rendered([], truncated=True)
+            rendered, place = known[rating.end], column[rating.criterion]
+            if not rendered.truncated and (tuple(rendered.ids), place) not in seen:
+                seen.add((tuple(rendered.ids), place))
+                yield Rated(rendered.ids, place, rating.value)
 
 
 def criterion_scales(items: Sequence[Encoded], count: int) -> list[tuple[float, float]]:

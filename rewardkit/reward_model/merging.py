@@ -5,6 +5,7 @@ It is computed and written in float32, in which folding adapters into weights lo
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +71,9 @@ def merge(source: Path, out: Path, *, member: int | None = None) -> Merged:
     Raises:
         ConfigError: The model is an ensemble and no member was named, or there is no such member.
         ModelError: What was written does not give the model's rewards.
-        OutputError: There is something at `out` already.
+        OutputError: There is something at `out` already, or it lies in the model or is where one works.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError("there is something already", where=str(out), fix="name a new folder")
+    out = _checked(out, source)
     model = load(source, dtype="float32")
     name = _chosen(model, member)
     probes = _probes(model)
@@ -97,6 +97,16 @@ def merge(source: Path, out: Path, *, member: int | None = None) -> Merged:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Merged(out, apart)
+
+
+def _checked(out: Path, source: Path) -> Path:
+    """Return the place's absolute path, where nothing is yet."""
+    place = Path(os.path.abspath(out))
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise OutputError("there is something already", where=str(out), fix="name a new folder")
+    if place == Path.cwd() or place.is_relative_to(os.path.abspath(source)):
+        raise OutputError("the folder is in use", where=str(out), fix="name a new folder outside of it")
+    return place
 
 
 def _chosen(model: LoadedModel, member: int | None) -> str:

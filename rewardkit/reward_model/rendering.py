@@ -103,7 +103,7 @@ class Renderer:
         """Shorten by `excess` tokens; the first token (BOS) and the template's end are always kept."""
         from_start = min(excess, len(start) - 1) if self.too_long == "truncate_prompt" else 0
         from_response = excess - from_start
-        if from_response >= len(said):
+        if from_response and from_response >= len(said):
             return Unrendered(f"nothing of the response is left within max_length ({self.max_length} tokens)")
         kept = said[: len(said) - from_response]
         return Rendered([start[0], *start[1 + from_start :], *kept, *end], truncated=True)

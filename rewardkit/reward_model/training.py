@@ -122,6 +122,7 @@ def train(
             criteria=config.criteria_weight,
             length=length,
         ),
+        max_grad_norm=config.max_grad_norm,
     )
     trainer.remove_callback(PrinterCallback)
     if trainer.is_world_process_zero():
@@ -148,9 +149,9 @@ def train(
 class PreferenceTrainer(Trainer):  # type: ignore[misc]
     """A Trainer for comparisons whose checkpoints hold the adapters and the heads only."""
 
-    def __init__(self, *, loss: Objective, **arguments: Any) -> None:
+    def __init__(self, *, loss: Objective, max_grad_norm: float, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._loss = loss
+        self._loss, self._max_grad_norm = loss, max_grad_norm
         self.can_return_loss = True
         self._network.let_all_learn()
 
@@ -173,6 +174,9 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
                     loss = torch.stack([self._loss(each, group).sum() for each in outputs]).sum() * share
                 self.accelerator.backward(loss)
             total += loss.detach() / count
+        if self.accelerator.sync_gradients:
+            for parameters in self._network.learned():
+                torch.nn.utils.clip_grad_norm_(parameters, self._max_grad_norm)
         return total
 
     @property
@@ -227,8 +231,13 @@ def _scales(training: EncodedSet, config: TrainConfig) -> tuple[CriterionScale, 
     rated = Counter(each.column for item in training.items for each in item.rated)
     for column, name in enumerate(config.criteria):
         if not rated[column]:
+            among = (
+                f"the {config.max_examples} comparisons of train.max_examples"
+                if config.max_examples
+                else "the train split"
+            )
             raise DataError(
-                f"no response of the train split has a rating on {name!r} that counts",
+                f"no response of {among} has a rating on {name!r} that counts",
                 where="train.criteria",
                 expected="ratings by people, or by judges whose ratings rise with theirs (see diagnostics.json)",
                 fix="rate responses, or leave the criterion out",
@@ -271,7 +280,7 @@ def _arguments(config: TrainConfig, folder: Path, *, sizes: tuple[int, int], see
     steps_per_epoch = math.ceil(batches / config.gradient_accumulation)
     total = max(1, math.ceil(steps_per_epoch * config.epochs))
     every = max(1, total // config.evaluations)
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=config.batch_size,
         # In one batch, cut into groups: texts of several comparisons are run once, and the mean is that of all of them.
@@ -281,7 +290,8 @@ def _arguments(config: TrainConfig, folder: Path, *, sizes: tuple[int, int], see
         learning_rate=config.learning_rate,
         warmup_steps=math.ceil(config.warmup_ratio * total),
         weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
+        # Gradients are clipped here, those of each member by themselves.
+        max_grad_norm=0.0,
         lr_scheduler_type=config.scheduler,
         eval_strategy="steps",
         save_strategy="steps",
@@ -304,6 +314,10 @@ def _arguments(config: TrainConfig, folder: Path, *, sizes: tuple[int, int], see
         seed=seed,
         data_seed=seed,
     )
+    # One process has one device; on several, Trainer would split a batch whose members share what they begin with.
+    if launched().count == 1 and arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    return arguments
 
 
 def _announce(training: EncodedSet, validation: EncodedSet, arguments: TrainingArguments) -> None:

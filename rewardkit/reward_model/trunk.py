@@ -29,6 +29,11 @@ class Trunk:
         self._kept: dict[tuple[int, ...], Tensor] = {}
         self._most, self._bytes = most, 0
 
+    def eval(self) -> None:
+        """Let nothing drop out: what is kept is the same for every epoch, and for whoever scores."""
+        for layer in self._layers:
+            layer.eval()
+
     def states(self, packed: Pack, sequences: Sequence[list[int]], run: Callable[[], Any]) -> Tensor:
         """Return what the layers make of a row, `(1, rows, width)`.
 

@@ -135,3 +135,16 @@ def test_a_reward_is_explained_paragraph_by_paragraph(folder):
     assert said.reward == pytest.approx(said.empty + sum(part.gain for part in said.parts), abs=1e-6)
     whole, first, nothing = model.score([PROMPT] * 3, [text, text[: said.parts[0].end], ""]).values
     assert [said.reward, said.empty, said.parts[0].gain] == pytest.approx([whole, nothing, first - nothing], abs=1e-5)
+
+
+def test_a_reward_is_explained_where_the_prompt_must_be_cut(folder):
+    model = RewardModel.load(folder)
+    asked, text = "Why? " * 60, "Because. " * 3
+    said = model.explain(asked, text)
+    assert said.truncated and said.reward == pytest.approx(model.score([asked], [text]).values[0], abs=1e-5)
+
+
+def test_an_interval_that_no_number_holds_is_none(model):
+    model.calibration = calibration(log_temperature_low=-2000.0, log_temperature_high=3.0)
+    said = model.compare(PROMPT, "four", "of")
+    assert said.low is None and said.high is None and said.p_a == pytest.approx(0.731059, abs=1e-6)

@@ -163,3 +163,14 @@ def test_ties_are_those_of_people_and_one_vote_of_the_general_rate():
     assert got.diagnostics.tie_rate == 0.5
     # Of items 1 and 2 p_a is .8 and .2, which leaves room for ties of .4 and no less than these .25.
     assert [p.p_tie for p in got.preferences] == pytest.approx([2.5 / 3, 0.25, 0.25, 0.5])
+
+
+def test_judges_alone_say_nothing_of_what_people_said():
+    """A judge says the same of two comparisons, and people differ: only the general rate of ties is theirs."""
+    items = [_item(i) for i in range(4)]
+    labels = [_label(item, JUDGE, choice="a", p_a=0.9) for item in items]
+    labels += [_label(items[0], ANN, choice="tie"), _label(items[1], ANN, choice="b")]
+    labels += [_label(item, who, choice="a") for item in items[2:] for who in (ANN, BEN)]
+    first, second, *_ = _run(items, labels, method="judges_alone").preferences
+    assert (first.p_a, first.p_tie, first.sample_weight) == (second.p_a, second.p_tie, second.sample_weight)
+    assert first.p_a > 0.5 and first.p_tie == pytest.approx(1 / 6) and first.n_human == 1

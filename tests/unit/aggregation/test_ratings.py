@@ -7,7 +7,7 @@ from rewardkit.aggregation.splits import Placement
 from rewardkit.types import Annotator, Rating
 
 ANN, BEN = (Annotator.of("human", name) for name in ("ann", "ben"))
-JUDGE = Annotator.of("judge", "j")
+JUDGE = Annotator.of("judge", "j", protocol="process.v1")
 ALL = [ANN, BEN, JUDGE]
 TRAIN = {f"r{i}": Placement(f"u{i}", "train") for i in range(12)}
 
@@ -58,6 +58,24 @@ def test_a_judge_is_brought_onto_the_peoples_scale():
     learnt = found.criteria["wit"]
     assert (learnt.responses, learnt.by_human, learnt.by_both) == (12, 11, 11)
     assert learnt.judge_slope == pytest.approx(0.5) and learnt.judge_slope_estimate.n_units == 11
+
+
+def test_repeats_of_a_judge_are_one_value_and_others_metadata_is_their_own():
+    parts = [{"start": 0, "end": 9, "level": level} for level in (0.2, 0.6)]
+    twice = [
+        rating("r11", JUDGE, 0.8, scale=(0.0, 1.0), repeat=i, metadata={"paragraphs": [part]})
+        for i, part in enumerate(parts)
+    ]
+    other = Annotator.of("judge", "k", protocol="mine.v1")
+    odd = rating("r10", other, 1.0, scale=(0.0, 1.0), metadata={"paragraphs": "three"})
+    found = rate([*judged(0.5), *twice, odd], [*ALL, other], TRAIN, "anchored")
+    assert values(found, "r11")["wit", 9] == (pytest.approx(0.4), 0, 1)
+
+
+def test_with_judges_alone_people_say_what_they_are_worth_and_no_more():
+    found = rate(judged(0.5), ALL, TRAIN, "judges_alone")
+    assert values(found, "r4") == {("wit", None): (pytest.approx(0.4), 0, 1)}
+    assert found.criteria["wit"].by_human == 0 and found.criteria["wit"].by_both == 11
 
 
 def test_what_leaves_the_scale_is_kept_on_it():

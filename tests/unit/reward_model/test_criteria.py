@@ -113,3 +113,13 @@ def test_a_length_term_is_added_to_margins_and_not_to_rewards_by_hand():
     found = Objective(ChosenLoss(bradley_terry), length=0.3, centring=0.1)(outputs, group)
     plain = bradley_terry(torch.tensor([0.5 + 0.6]), torch.tensor([0.1]), group.p_a, group.sample_weight)
     torch.testing.assert_close(found, plain + 0.1 * 0.36)
+
+
+def test_a_text_has_one_target_on_a_criterion_and_the_whole_comes_first(settings):
+    model = folder.create(settings, seed=0)
+    (example,) = toy(1, "train")
+    end = len(example.response_a)
+    judged = SoftRating(criterion="wit", value=0.4, end=end, n_judge=1)
+    example = example.model_copy(update={"ratings_a": (judged, *rated(wit=0.95)), "ratings_b": (judged,)})
+    (item,) = encode_examples([example], model.renderer, CRITERIA).items
+    assert [(each.ids == item.ids_a, each.value) for each in item.rated] == [(True, 0.95), (False, 0.4)]

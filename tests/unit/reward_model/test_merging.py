@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -65,12 +67,26 @@ def test_nothing_is_replaced(saved, tmp_path):
 
 def test_what_would_give_other_rewards_is_not_left_behind(saved, tmp_path, monkeypatch):
     _, source = saved()
-    monkeypatch.setattr(merging, "_first_output", lambda head: head)
-    merging.merge(source, tmp_path / "well")
-    monkeypatch.setattr(merging, "TOLERANCE", -1.0)
+    real = merging._first_output
+
+    def off(head):
+        found = real(head)
+        found.weight.data *= 1.5
+        return found
+
+    monkeypatch.setattr(merging, "_first_output", off)
     with pytest.raises(ModelError, match="give other rewards"):
         merging.merge(source, tmp_path / "plain")
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["model", "well"]
+    assert [each.name for each in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_place_in_use_is_refused(saved, tmp_path, monkeypatch):
+    _, source = saved()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for place in (".", source / "merged"):
+        with pytest.raises(OutputError, match="in use"):
+            merging.merge(source, Path(place))
 
 
 def test_the_command(saved, tmp_path, rewardkit):

@@ -70,3 +70,10 @@ def test_what_no_gradient_can_follow_is_not_kept(tiny_folder):
     assert not network._trunk._kept
     network.rewards([ONE]).sum().backward()
     assert list(network._trunk._kept) == [tuple(ONE)]
+
+
+def test_nothing_drops_out_of_what_is_kept(tiny_folder):
+    network = create(tiny_folder, train_layers=1).network
+    below, above = network.classifier.base_model.layers
+    network.train()
+    assert above.training and not any(module.training for module in below.modules())
