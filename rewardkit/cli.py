@@ -96,6 +96,7 @@ def export(
 
 
 STAGE_VERBS = {
+    "generate": "Let policies write responses to the prompts, and form comparisons of them.",
     "judge": "Label comparisons (and rate responses) by a judge model.",
     "cascade": "Let cheap judges answer where human labels show that they may, dearer ones and people the rest.",
     "aggregate": "Combine labels into soft preferences, split by prompt.",

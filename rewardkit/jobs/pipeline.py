@@ -9,6 +9,7 @@ from rewardkit.errors import ConfigError, NoDatabaseError, NotFinishedError, Use
 from rewardkit.jobs.auditing import AUDIT
 from rewardkit.jobs.cascading import CASCADE
 from rewardkit.jobs.evaluating import EVALUATE
+from rewardkit.jobs.generating import GENERATE
 from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
 from rewardkit.jobs.learning import CALIBRATE, TRAIN
 from rewardkit.jobs.names import check_names
@@ -21,7 +22,7 @@ from rewardkit.runs import Manifest
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
-    for stage in (IMPORT, SIMULATE, JUDGE, CASCADE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE, STRESS, AUDIT)
+    for stage in (IMPORT, GENERATE, SIMULATE, JUDGE, CASCADE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE, STRESS, AUDIT)
 }
 
 

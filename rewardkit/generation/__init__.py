@@ -1,0 +1,1 @@
+"""Texts to be compared: responses by policies, and revisions of them by a constitution."""
