@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rewardkit import runs
 from rewardkit.config import JobConfig
+from rewardkit.corruptions import corruption_named
 from rewardkit.jobs import generating_ahead
 from rewardkit.jobs.corrupting import spoil
 from rewardkit.jobs.judging import IN_PROCESS
@@ -115,6 +116,8 @@ def _unspoilt(own: Own, policies: Sequence[Policy]) -> Iterator[tuple[Prompt, Re
 
 def _inputs(job: Job) -> dict[str, str]:
     config = given(job.config.generate)
+    for name in config.corruptions.kinds if config.corruptions else ():
+        corruption_named(name)
     kinds = ("prompts",) if config.policies else ("prompts", "responses")
     with Store.open(job.config.database, create=False) as store:
         found = {"store: " + " ".join(kinds): store.digest(*kinds)}
