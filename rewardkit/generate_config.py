@@ -1,4 +1,4 @@
-"""The section `generate`: which models write, and what is compared, revised and spoilt."""
+"""The section `generate`: which models write, and what is compared, revised, spoilt and proposed."""
 
 from __future__ import annotations
 
@@ -96,6 +96,20 @@ class CorruptionsConfig(Section):
     )
 
 
+class ProposalsConfig(Section):
+    """New prompts that a policy proposes after seeds; a person approves them, one by one or all."""
+
+    file: str = Field(description="YAML file in which proposals wait; `rewardkit generate CONFIG --propose` begins it")
+    task: str = Field(description="task of the seeds, and of what is proposed")
+    policy: str | None = Field(None, description="name of the policy that is asked; the first if absent")
+    count: Count = Field(20, description="prompts that are asked for")
+    shown: Count = Field(4, description="seeds that are shown with each question")
+    overlap: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.7,
+        description="a proposal this like a prompt that is there is left out (ROUGE-L; Wang et al. 2023, section 2)",
+    )
+
+
 class GenerateConfig(Section):
     """Responses by policies, what is compared of them, and texts that are made from them."""
 
@@ -107,6 +121,7 @@ class GenerateConfig(Section):
     pairs: FormedConfig = FormedConfig()
     revisions: RevisionsConfig | None = None
     corruptions: CorruptionsConfig | None = None
+    prompts: ProposalsConfig | None = None
     max_failure_rate: Fraction = Field(0.2, description="the job stops when more responses than this share fail")
     max_cost: Positive | None = Field(
         None, description="nothing is sent that may exceed it by its estimated tokens; earlier runs count; needs prices"
@@ -117,8 +132,9 @@ class GenerateConfig(Section):
     def _something_to_do(self) -> GenerateConfig:
         if not self.policies and self.corruptions is None:
             raise ValueError("nothing is to be generated: add policies, or corruptions")
-        if self.revisions is not None and not self.policies:
-            raise ValueError("revisions are written by a policy, and there is none: add policies")
+        for part in ("revisions", "prompts"):
+            if getattr(self, part) is not None and not self.policies:
+                raise ValueError(f"{part} are written by a policy, and there is none: add policies")
         return self
 
     @model_validator(mode="after")
@@ -127,6 +143,13 @@ class GenerateConfig(Section):
             raise ValueError("policies: each needs a name of its own")
         if len({policy.model_dump_json(exclude={"name", "samples"}) for policy in self.policies}) < len(self.policies):
             raise ValueError("policies: two differ in nothing but name and samples, and would write the same")
+        return self
+
+    @model_validator(mode="after")
+    def _known_writer(self) -> GenerateConfig:
+        names = [policy.name for policy in self.policies]
+        if self.prompts is not None and self.prompts.policy not in (None, *names):
+            raise ValueError(f"prompts.policy: no policy is called {self.prompts.policy!r}: {', '.join(names)}")
         return self
 
     @model_validator(mode="after")

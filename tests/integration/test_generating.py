@@ -140,6 +140,45 @@ def test_without_the_section_it_says_so(refused, settings, write):
     assert STAGES["generate"].fills_store
 
 
+@pytest.fixture
+def proposing(generating, write, imported):
+    generating["generate"]["prompts"] = {"file": "p.yaml", "task": "fiction", "count": 4}
+    return write(generating)
+
+
+def test_prompts_are_proposed_approved_and_answered(rewardkit, proposing, monkeypatch, here):
+    from rewardkit.judge import fake
+
+    words = iter("ABCD")
+    monkeypatch.setattr(fake, "_words", lambda _: f"1. Write the tale of {next(words)} and of nobody else.")
+    ended = rewardkit("generate", proposing, "--propose", "--json")
+    assert ended.code == 0, ended.err
+    (name,) = json.loads(ended.out)["proposed"]
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    approved = rewardkit("generate", proposing, "--approve", name, "--by", "Ana", "--json")
+    assert json.loads(approved.out)["prompts added"] == 1
+    with Store.open("w/rewardkit.db", create=False) as store:
+        assert store.counts()["prompts"] == 25
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--approve", "all"], "a decision is somebody's"),
+        (["--by", "Ana"], "it counts only for a decision"),
+        (["--approve", "a", "--reject", "b", "--by", "Ana"], "the two exclude each other"),
+        (["--approve", "a", "--by", "Ana", "--propose"], "a decision, a proposal and a run are three things"),
+        (["--propose", "--force"], "a decision, a proposal and a run are three things"),
+        (["--approve", "all", "--by", "Ana"], "the file of proposed prompts does not exist"),
+        (["--propose", "--set", "generate.prompts.task=poem"], "no prompt of one message has the task 'poem'"),
+        (["--propose", "--set", "generate.prompts=null"], "does not say where prompts are proposed"),
+    ],
+)
+def test_what_is_wrong_with_a_proposal_is_one_error(refused, proposing, words, says):
+    refused("generate", proposing, *words, says=says)
+
+
 @pytest.mark.slow
 def test_smollm2_answers_the_demos_prompts(rewardkit, here, monkeypatch):
     monkeypatch.chdir(ROOT)
