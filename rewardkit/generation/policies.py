@@ -85,7 +85,7 @@ def open_policy(config: PolicyConfig, seed: int, cache: AnswerCache | None = Non
         ModelError: The model cannot be found or used.
         MissingExtraError: A package that the backend needs is not installed.
     """
-    backend = open_backend(config.asked, cache)
+    backend = _opened(config, cache)
     if "replies" not in backend.capabilities:
         raise ConfigError(
             f"the backend {backend.name!r} gives no replies in words",
@@ -93,6 +93,16 @@ def open_policy(config: PolicyConfig, seed: int, cache: AnswerCache | None = Non
             fix="choose another backend",
         )
     return Policy(config, backend, seed)
+
+
+def _opened(config: PolicyConfig, cache: AnswerCache | None) -> Backend:
+    """Open a policy's backend; what is wrong with its settings stands in the policy, and in no judge."""
+    try:
+        return open_backend(config.asked, cache)
+    except ConfigError as error:
+        key = error.where.removeprefix("judge.")
+        where = f"generate.policies: {config.name}{f': {key}' if key else ''}"
+        raise ConfigError(error.what, where=where, expected=error.expected, fix=error.fix) from error
 
 
 def opening(prompt: Prompt, system: str) -> Request | str:

@@ -172,7 +172,7 @@ def _can_be_taken_back(made: Chosen, chosen: Sequence[Proposal]) -> None:
             raise ConfigError(
                 f"{each.id} was approved by {each.by}, and is in the database, from which nothing is taken back",
                 where="--reject",
-                fix="leave it out of your jobs by generate.tasks, or begin another database",
+                fix="begin a database without it",
             )
 
 

@@ -71,6 +71,7 @@ class Writer:
                     keeper.keep(written.response)
                 else:
                     self._note(policy, written, what)
+                    advance(1)
         self.counts[what] += self.store.counts()["responses"] - before
         _say_what_was_cut(policy, self.rows[left_out:])
 

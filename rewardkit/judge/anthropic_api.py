@@ -75,7 +75,7 @@ class AnthropicDialect:
         if status == REFUSED and request.schema and any(sign in low for sign in ("output_config", "schema")):
             return "choose a protocol that needs no JSON schema, or a model that follows one"
         if status == REFUSED and "temperature" in low:
-            return "set judge.server.temperature: null, and no temperature in the protocol's options"
+            return "set judge.server.temperature: null (a policy: its temperature), and none in the protocol's options"
         return ""
 
     def read(self, request: Request, answer: Any) -> Completion:

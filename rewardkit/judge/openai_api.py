@@ -85,7 +85,7 @@ class OpenAIDialect:
         if status in REFUSED and request.schema and any(sign in low for sign in SCHEMA_SIGNS):
             return "choose a protocol that needs no JSON schema, or a server that follows one"
         if status in REFUSED and not request.labels and "temperature" in low:
-            return "set judge.server.temperature: null for a model that takes none"
+            return "set judge.server.temperature: null for a model that takes none (a policy: its temperature)"
         return ""
 
     def read(self, request: Request, answer: Any) -> Completion:

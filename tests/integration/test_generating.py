@@ -122,7 +122,10 @@ def test_what_it_did_is_there_for_programs(rewardkit, tiny_policies):
         (["generate.policies.0.backend=replay"], "replay"),
         (["generate.policies.1.name=warm"], "each needs a name of its own"),
         (["generate.policies.1.temprature=1"], "did you mean"),
-        (["generate.policies.0.backend=openai", "generate.policies.0.server.key_variable=NO_SUCH_KEY"], "is not set"),
+        (
+            ["generate.policies.0.backend=openai", "generate.policies.0.server.key_variable=NO_SUCH_KEY"],
+            "generate.policies: warm: server.key_variable: the environment variable NO_SUCH_KEY is not set",
+        ),
         (["generate.tasks=[poem]"], "no prompt in the database has the task poem"),
         (["generate.revisions.constitution=fictoin"], "did you mean 'fiction'?"),
         (["generate.corruptions.kinds=shufle", "generate.corruptions.count=3"], "did you mean 'shuffle'?"),
