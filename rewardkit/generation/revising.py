@@ -76,10 +76,8 @@ def revision_tasks(
 
 
 def _revise(policy: Policy, draft: Draft, config: RevisionsConfig) -> Steps[Written]:
-    principle, nothing = (
-        draft.principle,
-        Written(content_id("revised", draft.response.id, str(draft.seed)), draft.response.id),
-    )
+    principle, name = draft.principle, content_id("revised", draft.response.id, str(draft.seed))
+    nothing = Written(name, draft.prompt.id, draft.seed)
     asked = opening(draft.prompt, policy.config.system)
     if isinstance(asked, str):
         return replace(nothing, status="failed", reason=asked)
@@ -90,7 +88,6 @@ def _revise(policy: Policy, draft: Draft, config: RevisionsConfig) -> Steps[Writ
         return replace(nothing, status="failed", reason=critique.failure or "an empty critique")
     (answer,) = yield (policy.ask(critical.then(words, principle.revision.strip()), draft.seed),)
     metadata = {"policy": policy.config.name, "principle": principle.name, "critique": words}
-    origin = {"metadata": metadata, "edited_from": draft.response.id}
-    written = kept(nothing, answer, policy, draft.prompt.id, seed=draft.seed, **origin)
+    written = kept(nothing, answer, policy, metadata=metadata, edited_from=draft.response.id)
     same = written.response is not None and written.response.text == draft.response.text
     return replace(nothing, status="left_out", reason=UNCHANGED) if same else written

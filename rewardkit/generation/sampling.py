@@ -56,24 +56,22 @@ def sample_tasks(policy: Policy, prompts: Iterable[Prompt], already: Container[K
 
 
 def _write(policy: Policy, slot: Slot) -> Steps[Written]:
-    nothing = Written(content_id("written", slot.prompt.id, str(slot.seed)), slot.prompt.id)
+    nothing = Written(content_id("written", slot.prompt.id, str(slot.seed)), slot.prompt.id, slot.seed)
     asked = opening(slot.prompt, policy.config.system)
     if isinstance(asked, str):
         return replace(nothing, status="failed", reason=asked)
     (answer,) = yield (policy.ask(asked, slot.seed),)
-    metadata = {"policy": policy.config.name, "sample": slot.sample}
-    return kept(nothing, answer, policy, slot.prompt.id, seed=slot.seed, metadata=metadata)
+    return kept(nothing, answer, policy, metadata={"policy": policy.config.name, "sample": slot.sample})
 
 
-def kept(nothing: Written, answer: Completion, policy: Policy, prompt_id: str, **fields: Any) -> Written:
+def kept(nothing: Written, answer: Completion, policy: Policy, **fields: Any) -> Written:
     """Return what is kept of an answer: a response, or why there is none.
 
     Args:
         nothing: What was asked for, without a response.
         answer: The answer.
         policy: Who gave it.
-        prompt_id: Of the prompt that the response answers.
-        **fields: The seed of the draw, and the response's own: metadata, edited_from.
+        **fields: The response's own: metadata, edited_from.
     """
     if answer.failure:
         return replace(nothing, status="failed", reason=answer.failure)
@@ -84,6 +82,6 @@ def kept(nothing: Written, answer: Completion, policy: Policy, prompt_id: str, *
         return replace(nothing, status="left_out", reason=EMPTY)
     metadata = {**fields.pop("metadata"), **({"truncated": True} if answer.was_cut else {})}
     served = {"served": answer.served} if answer.served else {}
-    generation = {**policy.settings(fields.pop("seed")), **served}
+    generation = {**policy.settings(nothing.seed), **served}
     made = {"model": policy.backend.model, "generation": generation, "metadata": metadata, **fields}
-    return replace(nothing, response=Response.of(prompt_id, text, **made))
+    return replace(nothing, response=Response.of(nothing.prompt_id, text, **made))

@@ -15,10 +15,10 @@ from rewardkit.config import JobConfig
 from rewardkit.corruptions import corruption_named
 from rewardkit.jobs import generating_ahead
 from rewardkit.jobs.corrupting import spoil
+from rewardkit.jobs.generated import Own
 from rewardkit.jobs.judging import IN_PROCESS
 from rewardkit.jobs.stages import Job, Stage, Summary, given, model_revision
-from rewardkit.jobs.writing import Writer
-from rewardkit.jobs.writings import Own
+from rewardkit.jobs.writing import LeftOut, Writer
 from rewardkit.progress import log
 from rewardkit.store.store import Store
 from rewardkit.types import Prompt, Response
@@ -77,13 +77,14 @@ def _written(own: Own, policies: Sequence[Policy], cache: AnswerCache, folder: P
     from rewardkit.generation.policies import open_policy
 
     config = given(own.config.generate)
-    writer = Writer(own.store, budget_of(config, policies, cache), config.max_failure_rate)
+    left_out, known = LeftOut(folder), set(own.store.ids("responses"))
+    writer = Writer(own.store, budget_of(config, policies, cache), config.max_failure_rate, left_out, known)
     try:
         for each in policies:
             # Opened for itself: its weights go when it has written, and two models never fill the memory.
             _let_write(open_policy(each.config, each.seed, cache), own, writer)
     finally:
-        writer.save(folder)
+        left_out.save()
     formed = own.store.add(own.comparisons(policies))
     revised = own.store.add(own.revised(policies) if config.revisions else ())
     comparisons = {"comparisons": formed.added, "comparisons with a revision": revised.added}
@@ -94,9 +95,10 @@ def _let_write(policy: Policy, own: Own, writer: Writer) -> None:
     from rewardkit.generation.revising import revision_tasks
     from rewardkit.generation.sampling import sample_tasks
 
-    writer.write(policy, sample_tasks(policy, own.prompts.values(), own.keys()), "responses")
+    there = own.keys() | writer.left_out.for_good(policy)
+    writer.write(policy, sample_tasks(policy, own.prompts.values(), there), "responses")
     if (by := given(own.config.generate).revisions) is not None:
-        writer.write(policy, revision_tasks(policy, own.drafts(policy), by, own.keys()), "revisions")
+        writer.write(policy, revision_tasks(policy, own.drafts(policy), by, there), "revisions")
 
 
 def _spoilt(own: Own, policies: Sequence[Policy], folder: Path) -> Summary:
@@ -142,7 +144,7 @@ GENERATE = Stage(
         *("generation", "judge", "corruptions", "store", "types", "storable"),
         *("rubric", "checks", "chat", "models", "hardware"),
         *("batching", "packing", "passages", "attending", "products"),
-        *("jobs/generating", "jobs/writing", "jobs/writings", "jobs/corrupting", "jobs/stressing", "jobs/keeping"),
+        *("jobs/generating", "jobs/writing", "jobs/generated", "jobs/corrupting", "jobs/stressing", "jobs/keeping"),
     ),
     _inputs,
     _work,

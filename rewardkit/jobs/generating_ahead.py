@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from rewardkit.generate_config import GenerateConfig, PolicyConfig
+from rewardkit.generate_config import PolicyConfig
 from rewardkit.jobs.costs import CHARACTERS_PER_TOKEN, Several, Work
+from rewardkit.jobs.generated import Own
 from rewardkit.jobs.judging_ahead import LOCAL, SERVERS, is_here
 from rewardkit.jobs.stages import Job, given
-from rewardkit.jobs.writings import Own
+from rewardkit.jobs.writing import LeftOut
 from rewardkit.store.store import Store
 from rewardkit.types import Prompt, Response
 
 if TYPE_CHECKING:
     from rewardkit.generation.policies import Policy
+    from rewardkit.generation.sampling import Key
     from rewardkit.judge.estimating import Estimate
     from rewardkit.judge.tasks import Task
     from rewardkit.judge.writing import Written
@@ -76,21 +78,21 @@ def _estimates(job: Job) -> list[tuple[PolicyConfig, Estimate]]:
     # Looking writes nothing: there is no file where nothing was bought yet.
     cache = AnswerCache(known if known.exists() else None)
     with closing(cache), Store.open(job.config.database, create=False) as store:
-        own, found = Own.of(store, job.config), []
+        own, left_out, found = Own.of(store, job.config), LeftOut(job.folder("generate").path), []
         for each in asked:
             policy = open_policy(each, job.config.seed, cache)
-            found.append((each, estimate(_tasks(policy, own, config), policy.backend)))
+            found.append((each, estimate(_tasks(policy, own, left_out.for_good(policy)), policy.backend)))
         return found
 
 
-def _tasks(policy: Policy, own: Own, config: GenerateConfig) -> Iterator[Task[Written]]:
+def _tasks(policy: Policy, own: Own, left_out: set[Key]) -> Iterator[Task[Written]]:
     from rewardkit.generation.constitution import load_constitution
     from rewardkit.generation.revising import drafts, revision_tasks
     from rewardkit.generation.sampling import sample_tasks
 
-    there = own.keys()
+    there = own.keys() | left_out
     yield from sample_tasks(policy, own.prompts.values(), there)
-    if (by := config.revisions) is not None:
+    if (by := given(own.config.generate).revisions) is not None:
         revised = drafts(policy, _drafted(policy, own), by, load_constitution(by.constitution))
         yield from revision_tasks(policy, revised, by, there)
 

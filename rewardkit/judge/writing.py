@@ -14,14 +14,16 @@ class Written:
 
     Attributes:
         id: Of what was asked for: the same one when it is asked again.
-        about: Id of the prompt that is answered, or the response that is revised.
+        prompt_id: Of the prompt that is answered.
+        seed: Of the draw.
         response: The text with where it came from; None where there is none.
         status: Whether it is there, was left out as it came to nothing, or could not be had.
         reason: Why it is not there.
     """
 
     id: str
-    about: str
+    prompt_id: str
+    seed: int
     response: Response | None = None
     status: Literal["ok", "left_out", "failed"] = "ok"
     reason: str = ""

@@ -78,7 +78,7 @@ def test_a_response_that_stays_as_it_is_is_no_revision():
 )
 def test_without_a_critique_there_is_no_revision(critique, reason):
     (found,) = revised(policy(lambda _: critique))
-    assert (found.response, found.status, found.reason, found.about) == (None, "failed", reason, STORY.id)
+    assert (found.response, found.status, found.reason, found.prompt_id) == (None, "failed", reason, PROMPT.id)
 
 
 @pytest.mark.parametrize("path", sorted(CHECKOUT.glob("*.yaml")), ids=lambda path: path.name)

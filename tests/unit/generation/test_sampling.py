@@ -74,7 +74,7 @@ def test_what_no_database_holds_is_marked():
 
 def test_a_failure_keeps_its_reason():
     (found,) = written(policy(lambda _: Completion(failure="too long"), samples=1), PROMPTS[:1])
-    assert (found.response, found.status, found.reason, found.about) == (None, "failed", "too long", PROMPTS[0].id)
+    assert (found.response, found.status, found.reason, found.prompt_id) == (None, "failed", "too long", PROMPTS[0].id)
     (found,) = written(policy(samples=1), [Prompt.of(())])
     assert found.status == "failed" and "no conversation" in found.reason
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,12 @@ def test_the_same_text_twice_is_one_response_and_never_compared_with_itself(job,
     says(lambda request: Completion(reply="The same."))
     config = job()
     told = run_one("generate", config).summary
-    assert (told["responses"], told["comparisons"]) == (4, 0)
+    assert (told["responses"], told["responses already there"], told["comparisons"]) == (4, 12, 0)
+
+
+def left_out(config):
+    path = config.workspace / "runs/g/generate" / writing.FILE
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def test_what_came_to_nothing_is_written_down_and_no_failure(job, says, capsys):
@@ -122,19 +128,35 @@ def test_what_came_to_nothing_is_written_down_and_no_failure(job, says, capsys):
     config = job(max_failure_rate=0.0)
     told = run_one("generate", config).summary
     assert told["responses empty"] == told["responses cut off"] == 8 and not stored(config)["responses"]
-    rows = [json.loads(line) for line in (config.workspace / "runs/g/generate" / writing.FILE).read_text().splitlines()]
-    assert len(rows) == 16
-    assert rows[-1] == {
-        "policy": "cold",
-        "what": "responses",
-        "about": rows[-1]["about"],
-        "status": "left_out",
-        "reason": "cut off",
-    }
+    rows = left_out(config)
+    assert len(rows) == 16 and rows[-1].keys() == {"prompt", "seed", "policy", "what", "status", "reason"}
+    assert Counter((row["policy"], row["status"], row["reason"]) for row in rows) == Counter(
+        {("warm", "left_out", "empty"): 8, ("cold", "left_out", "cut off"): 8}
+    )
     assert "cold: 8 texts were cut off and dropped: raise max_new_tokens (512)" in capsys.readouterr().err
+
+
+def test_what_came_to_nothing_is_not_asked_for_again_unless_it_would_be_kept_now(job, says):
+    asked = []
+    cut, empty = Completion(reply="Once", was_cut=True), Completion(reply=" ")
+    says(lambda request: asked.append(request) or (cut if request.temperature == 0.2 else empty))
+    run_one("generate", job())
+    assert len(asked) == 16
+    told = run_one("generate", job(), force=True).summary
+    assert len(asked) == 16 and told["responses"] == 0
+    keep = job(policies=[TWO[0], {**TWO[1], "truncated": "keep"}])
+    told = run_one("generate", keep).summary
+    # Both samples say the same: one response to each prompt.
+    assert len(asked) == 24 and told["responses"] == 4 and told["responses already there"] == 4
+    assert Counter(row["reason"] for row in left_out(keep)) == Counter({"empty": 8, "already there": 4})
+
+
+def test_what_failed_is_asked_for_again(job, says):
+    says(lambda request: Completion(failure="out of order"))
+    assert run_one("generate", job(max_failure_rate=1.0)).summary["responses failed"] == 16
     says(None)
-    run_one("generate", config, force=True)
-    assert not (config.workspace / "runs/g/generate" / writing.FILE).exists()
+    config = job()
+    assert run_one("generate", config).summary["responses"] == 16 and left_out(config) == []
 
 
 def test_too_many_failures_end_it_and_what_was_written_stays(job, says):
