@@ -177,6 +177,38 @@ def simulate(  # noqa: PLR0913 - one parameter for each option
         typer.echo(as_table(simulating.size(job)))
 
 
+@app.command()
+def generate(  # noqa: PLR0913 - one parameter for each option
+    config: Config,
+    overrides: Overrides = None,
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Propose prompts after those of a task; they wait until a person decides.")
+    ] = False,
+    approve: Annotated[
+        str | None, typer.Option(metavar="ID", help="Add this proposed prompt to the database; all adds all that wait.")
+    ] = None,
+    reject: Annotated[str | None, typer.Option(metavar="ID", help="Keep this proposed prompt out, or all.")] = None,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who approves or rejects.")] = None,
+    force: Force = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Let policies write responses to the prompts, and form comparisons of them; or propose prompts, and decide."""
+    job = load_job(config, overrides)
+    from rewardkit.jobs import guidance
+
+    made = guidance.chosen(approve, reject, by)
+    if made is None and not propose:
+        _run_stage("generate", job, force=force, dry_run=dry_run, as_json=as_json)
+        return
+    if (made and (propose or dry_run)) or force:
+        what = "a decision, a proposal and a run are three things"
+        raise ConfigError(what, where="rewardkit generate", expected="--propose, --approve or --reject alone")
+    from rewardkit.jobs import proposing
+
+    print_result(proposing.decide(job, made) if made else proposing.propose(job, dry_run=dry_run), as_json)
+
+
 for _name, _help in STAGE_VERBS.items():
     app.command(_name, help=_help)(_stage_verb(_name))
 

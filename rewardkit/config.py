@@ -17,6 +17,7 @@ from rewardkit.audit_config import AuditConfig, StressConfig
 from rewardkit.cascade_config import CascadeConfig
 from rewardkit.config_errors import config_error
 from rewardkit.errors import ConfigError
+from rewardkit.generate_config import GenerateConfig
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.label_config import LabelConfig
 from rewardkit.section import Count, Fraction, Positive, Section
@@ -202,6 +203,7 @@ class JobConfig(Section):
     db: str | None = Field(None, description="database file or URL; WORKSPACE/rewardkit.db if absent")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of all draws; numpy takes no larger one")
     import_: ImportConfig | None = Field(None, alias="import")
+    generate: GenerateConfig | None = None
     simulate: SimulateConfig | None = None
     label: LabelConfig | None = None
     judge: JudgeConfig | None = None

@@ -64,6 +64,23 @@ class Work:
         return per_character * (read + written + TRAINING * self.learnt / LEARNING)
 
 
+@dataclass(frozen=True)
+class Several:
+    """What several models do one after the other.
+
+    Attributes:
+        works: Of each.
+    """
+
+    works: tuple[Work, ...]
+
+    def seconds(self) -> float | None:
+        """Estimate how long it takes on this machine; None where one of them cannot be told, or there is none."""
+        found = [work.seconds() for work in self.works]
+        known = [each for each in found if each is not None]
+        return sum(known) if known and len(known) == len(found) else None
+
+
 def characters(examples: Iterable[PreferenceExample]) -> int:
     """Count the characters of the different texts of some comparisons: a prompt is run once for all its responses."""
     texts = {(e.prompt, response) for e in examples for response in (e.response_a, e.response_b)}

@@ -139,7 +139,7 @@ def _estimates(job: Job) -> dict[str, Estimate]:
         UserError: The judge cannot be asked.
     """
     config = given(job.config.judge)
-    if config.backend not in (LOCAL, *SERVERS) or (config.backend == LOCAL and not _here(config.model)):
+    if config.backend not in (LOCAL, *SERVERS) or (config.backend == LOCAL and not is_here(config.model)):
         return {}
     from rewardkit.judge.cache import FILE, AnswerCache
     from rewardkit.judge.estimating import estimate_groups, estimate_ratings
@@ -161,7 +161,8 @@ def _estimates(job: Job) -> dict[str, Estimate]:
     return found
 
 
-def _here(model: str) -> bool:
+def is_here(model: str) -> bool:
+    """Tell whether a model is ready on this machine."""
     try:
         resolve(model, fetch=False)
     except UserError:

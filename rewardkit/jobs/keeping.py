@@ -1,4 +1,4 @@
-"""What a judge says, into the store while it goes on: committed by time, in a thread of its own.
+"""What a model says or writes, into the store while it goes on: committed by time, in a thread of its own.
 
 A commit waits for the disk, and a judge that waits with it would be slow; a judge that is slow itself would leave what
 it said uncommitted if only its next word could commit it.
@@ -14,7 +14,7 @@ from types import TracebackType
 
 from rewardkit.progress import Advance
 from rewardkit.store.store import Store
-from rewardkit.types import Annotator, Label, Rating, Record
+from rewardkit.types import Annotator, Label, Rating, Record, Response
 
 SECONDS = 0.5
 """Between commits: the most that is lost where a process is killed and its answers are kept nowhere else."""
@@ -27,7 +27,7 @@ class Kept:
     """What was committed.
 
     Attributes:
-        counts: Labels and ratings by status ("labels ok"), and annotators.
+        counts: Labels and ratings by status ("labels ok"), annotators, and responses.
         cost: What they cost.
     """
 
@@ -40,7 +40,9 @@ class Kept:
         self.counts.update(f"{type(answer).__name__.lower()}s {answer.status}" for answer in answers)
         self.counts["annotators"] += sum(isinstance(record, Annotator) for record in batch)
         self.cost += sum(_cost(answer) for answer in answers)
-        return len(answers)
+        written = sum(isinstance(record, Response) for record in batch)
+        self.counts.update({"responses": written} if written else {})
+        return len(answers) + written
 
     @property
     def note(self) -> str:
@@ -108,7 +110,7 @@ class Keeper:
         with self._commit_lock:
             with self._hand:
                 # A judge that could not even be loaded leaves nothing, not even its name.
-                if not any(isinstance(record, Label | Rating) for record in self._waiting):
+                if not any(isinstance(record, Label | Rating | Response) for record in self._waiting):
                     return
                 batch, self._waiting = self._waiting, []
             try:

@@ -81,6 +81,20 @@ def _stress(config: Any) -> None:
         corruption_named(kind)
 
 
+def _generate(config: Any) -> None:
+    from rewardkit.corruptions import corruption_named
+    from rewardkit.generation.constitution import load_constitution
+    from rewardkit.judge import backends
+
+    for policy in config.policies:
+        where = f"generate.policies: {policy.name}: backend"
+        lookup(backends.GROUP, backends.BACKENDS, policy.backend, where=where)
+    for kind in config.corruptions.kinds if config.corruptions else ():
+        corruption_named(kind)
+    if config.revisions is not None:
+        load_constitution(config.revisions.constitution)
+
+
 CHECKS: Mapping[str, Callable[[Any], None]] = {
     "judge": _judges,
     "cascade": _cascade,
@@ -88,4 +102,5 @@ CHECKS: Mapping[str, Callable[[Any], None]] = {
     "train": _train,
     "calibrate": _calibrate,
     "stress": _stress,
+    "generate": _generate,
 }

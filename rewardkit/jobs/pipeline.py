@@ -10,6 +10,7 @@ from rewardkit.jobs.auditing import AUDIT
 from rewardkit.jobs.cascading import CASCADE
 from rewardkit.jobs.curving import CURVE
 from rewardkit.jobs.evaluating import EVALUATE
+from rewardkit.jobs.generating import GENERATE
 from rewardkit.jobs.labels import IMPORT, JUDGE, SIMULATE
 from rewardkit.jobs.learning import CALIBRATE, TRAIN
 from rewardkit.jobs.names import check_names
@@ -22,7 +23,10 @@ from rewardkit.runs import Manifest
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
-    for stage in (IMPORT, SIMULATE, JUDGE, CASCADE, AGGREGATE, TRAIN, CALIBRATE, EVALUATE, CURVE, STRESS, AUDIT)
+    for stage in (
+        *(IMPORT, GENERATE, SIMULATE, JUDGE, CASCADE, AGGREGATE),
+        *(TRAIN, CALIBRATE, EVALUATE, CURVE, STRESS, AUDIT),
+    )
 }
 
 

@@ -14,7 +14,7 @@ from rewardkit import runs
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError, NoDatabaseError, NotFinishedError, OutputError, UserError
 from rewardkit.extras import require_all
-from rewardkit.jobs.costs import Work
+from rewardkit.jobs.costs import Several, Work
 from rewardkit.launching import launched
 from rewardkit.models import resolve
 from rewardkit.progress import log
@@ -111,7 +111,7 @@ class Stage:
     inputs: Callable[[Job], dict[str, str]]
     work: Callable[[Job, runs.StageFolder], Summary]
     size: Callable[[Job], str]
-    work_ahead: Callable[[Job], Work | None] | None = None
+    work_ahead: Callable[[Job], Work | Several | None] | None = None
     bill: Callable[[Job], str] | None = None
     outputs: Callable[[Job], Sequence[Path]] = lambda job: ()
     extra: str | None = None

@@ -17,6 +17,7 @@ from rewardkit.judge.keepable import name_of
 from rewardkit.judge_config import ServerConfig
 
 REFUSED = 400
+DRAWING = ("temperature", "top_p")
 CUT = ("max_tokens", "model_context_window_exceeded")
 """Reasons to stop that leave a reply without its end."""
 
@@ -55,15 +56,17 @@ class AnthropicDialect:
             body["system"] = request.system
         if temperature is not None:
             body["temperature"] = temperature
+        if request.top_p is not None:
+            body["top_p"] = request.top_p
         if request.schema:
             body["output_config"] = {"format": {"type": "json_schema", "schema": json.loads(request.schema)}}
         return body
 
     async def send(self, client: Any, body: dict[str, Any]) -> Any:
         """Send it."""
-        # The package knows no temperature any more; models that take one are still served.
-        known = {name: value for name, value in body.items() if name != "temperature"}
-        more = {name: value for name, value in body.items() if name == "temperature"}
+        # The package knows these no more; models that take them are still served.
+        known = {name: value for name, value in body.items() if name not in DRAWING}
+        more = {name: value for name, value in body.items() if name in DRAWING}
         return await client.messages.create(**known, extra_body=more or None)
 
     def fix(self, request: Request, status: int, said: str) -> str:
@@ -72,7 +75,7 @@ class AnthropicDialect:
         if status == REFUSED and request.schema and any(sign in low for sign in ("output_config", "schema")):
             return "choose a protocol that needs no JSON schema, or a model that follows one"
         if status == REFUSED and "temperature" in low:
-            return "set judge.server.temperature: null, and no temperature in the protocol's options"
+            return "set judge.server.temperature: null (a policy: its temperature), and none in the protocol's options"
         return ""
 
     def read(self, request: Request, answer: Any) -> Completion:

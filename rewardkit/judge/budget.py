@@ -26,6 +26,7 @@ class Budget:
         most: What may be spent; None without a limit.
         warn: What is said aloud when it is spent.
         spent: So far, in earlier runs too.
+        section: Of the config that sets the limits, for messages.
         used_up: Whether requests were left that it could not pay.
     """
 
@@ -35,6 +36,7 @@ class Budget:
     _reserved: float = 0.0
     _warned: bool = False
     used_up: bool = False
+    section: str = "judge"
     # A backend asks from its own thread whether it may try once more.
     _lock: Lock = field(default_factory=Lock, repr=False)
 
@@ -54,7 +56,7 @@ class Budget:
             self.spent += cost
         if self.warn is not None and self.spent >= self.warn and not self._warned:
             self._warned = True
-            log(f"judge: {self.spent:.2f} are spent (judge.warn_cost is {self.warn:.2f})")
+            log(f"{self.section}: {self.spent:.2f} are spent ({self.section}.warn_cost is {self.warn:.2f})")
 
     def check(self) -> None:
         """End a job whose money did not last.
@@ -65,6 +67,6 @@ class Budget:
         if self.used_up:
             raise UsedUp(
                 f"the budget is used up: {self.spent:.4f} of {self.most:.4f} are spent, and more is left to ask",
-                where="judge.max_cost",
-                fix="raise it and run again; what was labelled is kept and is not paid twice",
+                where=f"{self.section}.max_cost",
+                fix="raise it and run again; what was answered is kept and is not paid twice",
             )

@@ -28,7 +28,7 @@ class Request:
     """One question to a judge whose answer is one of a few labels, or a reply in words.
 
     Attributes:
-        system: System message; trusted.
+        system: System message; trusted. None is sent where it is empty.
         user: User message. It carries untrusted texts, so a backend encodes it as plain text: whatever
             looks like a control token in it is not one.
         prefill: The start of the judge's own answer; the label comes next.
@@ -38,6 +38,7 @@ class Request:
         cut: Whether a reply that is longer is an answer all the same, cut where it is.
         seed: Of a reply that is drawn; None where the most probable reply is wanted.
         temperature: At which it is drawn; None leaves that to the backend's settings.
+        top_p: From the most probable tokens that have so much together; None draws from all.
         schema: JSON schema, as text, that the reply must follow; empty for a reply in plain words.
         about: Which item is asked about, for backends that know answers by item. It is no part of the question.
     """
@@ -51,6 +52,7 @@ class Request:
     cut: bool = False
     seed: int | None = None
     temperature: float | None = None
+    top_p: float | None = None
     schema: str = ""
     about: str = field(default="", compare=False)
 

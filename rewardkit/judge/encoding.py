@@ -35,9 +35,9 @@ class RequestEncoder:
 
     def __init__(self, tokenizer: Any, where: str) -> None:
         self._template, self._where = ChatTemplate(tokenizer, where), where
-        self._pieces: dict[int, list[str]] = {}
+        self._pieces: dict[tuple[int, bool], list[str]] = {}
         self._endings: dict[tuple[str, str, tuple[str, ...]], _Ending] = {}
-        self._shape(0)
+        self._shape(0, system=True)
 
     def encode(self, request: Request) -> list[int]:
         """Return the ids of a request up to where the answer comes.
@@ -46,7 +46,7 @@ class RequestEncoder:
             ControlTokenError: A text cannot be encoded without a control token.
             ModelError: A label is not one token there, or the template has no place for a turn.
         """
-        pieces, contents = self._shape(len(request.turns)), _contents(request)
+        pieces, contents = self._shape_of(request), _contents(request)
         if len(contents) == len(pieces):
             # There is no place for a system message.
             contents[:2] = [f"{contents[0]}\n\n{contents[1]}"]
@@ -64,16 +64,19 @@ class RequestEncoder:
         return self._ending(request).labels
 
     def _ending(self, request: Request) -> _Ending:
-        key = (self._shape(len(request.turns))[-1], request.prefill, request.labels)
+        key = (self._shape_of(request)[-1], request.prefill, request.labels)
         if key not in self._endings:
             self._endings[key] = self._find_ending(*key)
         return self._endings[key]
 
-    def _shape(self, turns: int) -> list[str]:
+    def _shape_of(self, request: Request) -> list[str]:
+        return self._shape(len(request.turns), system=bool(request.system))
+
+    def _shape(self, turns: int, *, system: bool) -> list[str]:
         """Return the template's pieces around the messages of a conversation."""
-        if turns not in self._pieces:
-            self._pieces[turns] = _template_pieces(self._template, turns)
-        return self._pieces[turns]
+        if (turns, system) not in self._pieces:
+            self._pieces[turns, system] = _template_pieces(self._template, turns, system=system)
+        return self._pieces[turns, system]
 
     def _find_ending(self, after: str, prefill: str, labels: tuple[str, ...]) -> _Ending:
         """Find where the labels part: after the prefill (" A"), or after the space too (" ", "1")."""
@@ -98,16 +101,18 @@ class RequestEncoder:
 
 
 def _contents(request: Request) -> list[str]:
-    return [request.system, request.user, *(text for turn in request.turns for text in turn)]
+    # A template's own words stand where there is no system message.
+    system = [request.system] if request.system else []
+    return [*system, request.user, *(text for turn in request.turns for text in turn)]
 
 
-def _template_pieces(template: ChatTemplate, turns: int) -> list[str]:
+def _template_pieces(template: ChatTemplate, turns: int, *, system: bool) -> list[str]:
     """Return the template's text before, between and after the messages: one piece more than there are messages.
 
     Where the template has no place for a system message, there is one piece less.
     """
     said = ("user", *("assistant", "user") * turns)
-    for roles in (("system", *said), said):
+    for roles in (("system", *said), said) if system else (said,):
         if pieces := template.pieces(roles, generation_prompt=True):
             return pieces
     raise ModelError(

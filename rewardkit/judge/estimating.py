@@ -74,7 +74,7 @@ def estimate_comparisons(
     already: Container[PairKey] = frozenset(),
 ) -> Estimate:
     """Say how much `judge_comparisons` would do with the same arguments, without loading the model."""
-    return _estimate(pair_tasks(islice(comparisons, config.limit), judge, config.orders, already), judge.backend)
+    return estimate(pair_tasks(islice(comparisons, config.limit), judge, config.orders, already), judge.backend)
 
 
 def estimate_groups(groups: Iterable[GroupLeft], judge: Judge[ListProtocol]) -> Estimate:
@@ -87,7 +87,7 @@ def estimate_groups(groups: Iterable[GroupLeft], judge: Judge[ListProtocol]) -> 
             labels += sum(map(len, group.left.values()))
             yield group
 
-    return replace(_estimate(list_tasks(counting(), judge), judge.backend), records=labels)
+    return replace(estimate(list_tasks(counting(), judge), judge.backend), records=labels)
 
 
 def estimate_ratings(
@@ -106,7 +106,7 @@ def estimate_ratings(
             checked += sum((texts.response.id, each.name, 0) not in already for each in by_code)
             yield texts
 
-    return replace(_estimate(rating_tasks(counting(), judge, already), judge.backend), checked=checked)
+    return replace(estimate(rating_tasks(counting(), judge, already), judge.backend), checked=checked)
 
 
 def price_of(backend: Backend, request: Request) -> float:
@@ -114,8 +114,13 @@ def price_of(backend: Backend, request: Request) -> float:
     return backend.price(request) if isinstance(backend, Priced) else 0.0
 
 
-def _estimate(tasks: Iterable[Task[R]], backend: Backend) -> Estimate:
-    """Count tasks, and what an even sample of them asks (reservoir sampling, Vitter 1985)."""
+def estimate(tasks: Iterable[Task[R]], backend: Backend) -> Estimate:
+    """Count tasks, and what an even sample of them asks (reservoir sampling, Vitter 1985).
+
+    Args:
+        tasks: What is asked about.
+        backend: Who would answer; its model is not loaded.
+    """
     random, sample = Random(0), list[Task[R]]()
     items = records = 0
     last = None

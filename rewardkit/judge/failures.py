@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 from rewardkit.errors import JobFailed
+from rewardkit.judge.writing import Written
 from rewardkit.types import Label, Rating
 
 EARLIEST = 20
@@ -19,10 +20,12 @@ class FailureGuard:
 
     Args:
         max_failure_rate: The largest share of failed records that a job survives.
+        stage: Whose records they are, for errors: its section of the config.
+        records: What they are called.
     """
 
-    def __init__(self, max_failure_rate: float) -> None:
-        self._most = max_failure_rate
+    def __init__(self, max_failure_rate: float, *, stage: str = "judge", records: str = "judgements") -> None:
+        self._most, self._stage, self._records = max_failure_rate, stage, records
         self.done = 0
         self.reasons: Counter[str] = Counter()
 
@@ -31,7 +34,7 @@ class FailureGuard:
         """How many records failed."""
         return self.reasons.total()
 
-    def count(self, record: Label | Rating | tuple[Label, ...]) -> None:
+    def count(self, record: Label | Rating | tuple[Label, ...] | Written) -> None:
         """Count one record, or each of a group's."""
         for each in record if isinstance(record, tuple) else (record,):
             self.done += 1
@@ -47,14 +50,15 @@ class FailureGuard:
         if self.failed <= self._most * self.done or not (final or self.done >= EARLIEST):
             return
         reasons = "; ".join(f"{count} x {reason}" for reason, count in self.reasons.most_common(5))
+        key = f"{self._stage}.max_failure_rate"
         raise JobFailed(
-            f"{self.failed} of {self.done} judgements failed: {reasons}",
-            where="judge",
-            expected=f"at most {self._most:.0%} (judge.max_failure_rate)",
-            fix="remove the cause, or raise judge.max_failure_rate; the failed ones are kept with their reasons",
+            f"{self.failed} of {self.done} {self._records} failed: {reasons}",
+            where=self._stage,
+            expected=f"at most {self._most:.0%} ({key})",
+            fix=f"remove the cause, or raise {key}; the failed ones are kept with their reasons",
         )
 
 
-def reason_of(record: Label | Rating) -> str:
+def reason_of(record: Label | Rating | Written) -> str:
     """Return why a record failed, without what differs from one failure to the next; the record itself keeps all."""
     return VARYING.sub(lambda found: found[1] or "…", ATTEMPTS.sub("", record.reason))

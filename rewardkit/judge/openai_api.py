@@ -68,6 +68,8 @@ class OpenAIDialect:
             body["temperature"] = temperature
         if request.seed is not None:
             body["seed"] = request.seed
+        if request.top_p is not None:
+            body["top_p"] = request.top_p
         if request.schema:
             schema = {"name": "verdict", "strict": True, "schema": json.loads(request.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -83,7 +85,7 @@ class OpenAIDialect:
         if status in REFUSED and request.schema and any(sign in low for sign in SCHEMA_SIGNS):
             return "choose a protocol that needs no JSON schema, or a server that follows one"
         if status in REFUSED and not request.labels and "temperature" in low:
-            return "set judge.server.temperature: null for a model that takes none"
+            return "set judge.server.temperature: null for a model that takes none (a policy: its temperature)"
         return ""
 
     def read(self, request: Request, answer: Any) -> Completion:
@@ -158,7 +160,8 @@ class OpenAIBackend(ServerBackend):
 
 def _messages(request: Request) -> list[dict[str, str]]:
     """Return a request as chat messages; what a server's answer would begin with cannot be told it."""
-    return [{"role": role, "content": said} for role, said in (("system", request.system), *request.messages)]
+    system = [("system", request.system)] if request.system else []
+    return [{"role": role, "content": said} for role, said in (*system, *request.messages)]
 
 
 def _logsumexp(one: float, other: float) -> float:

@@ -131,6 +131,7 @@ class _Drawing:
             row: (
                 torch.Generator().manual_seed(request.seed),
                 1.0 if request.temperature is None else request.temperature,
+                request.top_p,
             )
             for row, request in enumerate(requests)
             if request.seed is not None and request.temperature != 0.0
@@ -141,11 +142,27 @@ class _Drawing:
         import torch
 
         scores = scores.float()
-        for row, (generator, temperature) in self._rows.items():
+        for row, (generator, temperature, top_p) in self._rows.items():
             # Minus the logarithm of an exponential variate is Gumbel noise.
             waits = torch.empty(scores.shape[-1]).exponential_(generator=generator).clamp_(min=1e-30)
-            scores[row] = scores[row] / temperature - waits.log().to(scores.device)
+            logits = _nucleus(scores[row] / temperature, top_p)
+            scores[row] = logits - waits.log().to(scores.device)
         return scores
+
+
+def _nucleus(logits: Any, top_p: float | None) -> Any:
+    """Rule out all but the fewest most probable tokens that have `top_p` together (Holtzman et al. 2020, section 3.1).
+
+    Args:
+        logits: `(vocabulary,)`.
+        top_p: Probability; None rules out nothing.
+    """
+    if top_p is None or top_p >= 1.0:
+        return logits
+    shares, tokens = logits.softmax(-1).sort(descending=True)
+    # The token that crosses the line belongs to them, so there is always one.
+    outside = tokens[shares.cumsum(-1) - shares >= top_p]
+    return logits.index_fill(0, outside, float("-inf"))
 
 
 class _Limits:

@@ -169,7 +169,24 @@ def _sampling_prob(limit: int | None, total: int | None) -> float:
 def _records(
     tasks: Iterator[Task[R]], backend: Backend, config: JudgeConfig, budget: Budget
 ) -> Generator[R, None, None]:
-    guard = FailureGuard(config.max_failure_rate)
+    yield from answered(tasks, backend, FailureGuard(config.max_failure_rate), budget)
+
+
+def answered(
+    tasks: Iterator[Task[R]], backend: Backend, guard: FailureGuard, budget: Budget
+) -> Generator[R, None, None]:
+    """Go through tasks with a backend, many at the same time, and yield what comes of each as it is there.
+
+    Args:
+        tasks: What is asked.
+        backend: Who answers.
+        guard: Counts those that failed.
+        budget: Where money is asked for.
+
+    Raises:
+        JobFailed: Too many failed, or the budget is used up; what there is was yielded before.
+        ModelError: The model cannot answer such requests at all.
+    """
     if isinstance(backend, Priced):
         backend.allow = budget.reserve
     talks = _Talks(tasks, backend, budget)

@@ -22,14 +22,15 @@ from rewardkit.judge.contract import (
 )
 from rewardkit.judge.list_contract import ListProtocol
 from rewardkit.judge.resuming import PairKey, RatingKey, left_of
+from rewardkit.judge.writing import Written
 from rewardkit.rubric import Criterion, Rubric
 from rewardkit.storable import storable
 from rewardkit.types import Annotator, Choice, Comparison, Label, Order, Prompt, Rating, Response
 
 SIDES = {"first", "second"}
 NOT_APPLICABLE = "the criterion does not apply"
-R = TypeVar("R", Label, Rating, tuple[Label, ...])
-"""A record, or those of a group."""
+R = TypeVar("R", Label, Rating, tuple[Label, ...], Written)
+"""A record, those of a group, or a text."""
 V = TypeVar("V")
 P_co = TypeVar("P_co", bound=PairProtocol | RatingProtocol | ListProtocol, covariant=True)
 
@@ -63,7 +64,7 @@ class Task(Generic[R]):
 
     Attributes:
         item: Id of the comparison or response that they are about.
-        steps: Asks them; returns the label or rating, or the labels of a group.
+        steps: Asks them; returns the label or rating, the labels of a group, or what was written.
     """
 
     item: str

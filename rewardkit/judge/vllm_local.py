@@ -80,6 +80,8 @@ class VllmBackend(LocalBackend):
         how: dict[str, Any] = {"max_tokens": request.reply_tokens}
         if request.seed is not None:
             how |= {"seed": request.seed, "temperature": 1.0 if request.temperature is None else request.temperature}
+        if request.top_p is not None:
+            how["top_p"] = request.top_p
         if request.schema:
             structured = require("vllm.sampling_params", "vllm").StructuredOutputsParams(json=request.schema)
             how["structured_outputs"] = structured

@@ -28,6 +28,7 @@ MACHINERY = {
     "audit_config",
     "judge_config",
     "cascade_config",
+    "generate_config",
     "section",
     "yaml_files",
     "runs",

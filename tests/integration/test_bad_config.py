@@ -54,7 +54,7 @@ def test_a_config_without_the_verbs_section(refused, settings, write, verb):
 
 
 def test_a_pipeline_of_nothing(refused, write):
-    refused("run", write({"name": "empty"}), says=("no section", "import, simulate, judge"))
+    refused("run", write({"name": "empty"}), says=("no section", "import, generate, simulate, judge"))
     refused("run", write({"name": "empty"}), "--dry-run", says="no section")
 
 

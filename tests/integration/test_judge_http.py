@@ -59,6 +59,14 @@ def test_a_reply_in_words_asks_for_no_probabilities(backend, server):
     assert found.reply == "The answer is A." and not found.logprobs
     body = server.asked[0][2]
     assert "logprobs" not in body and (body["max_tokens"], body["temperature"]) == (30, 0.5)
+    # Neither a system message nor a nucleus where there is none.
+    assert [message["role"] for message in body["messages"]] == ["user"] and "top_p" not in body
+
+
+def test_a_drawn_reply_says_how_it_is_drawn(backend, server):
+    backend().complete([Request("", "Which? well", "", (), reply_tokens=30, temperature=0.7, top_p=0.9, seed=5)])
+    body = server.asked[0][2]
+    assert (body["temperature"], body["top_p"], body["seed"]) == (0.7, 0.9, 5)
 
 
 def test_a_label_that_is_not_told_is_bounded_and_never_zero(backend):

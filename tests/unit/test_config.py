@@ -80,7 +80,7 @@ def test_what_is_misspelt_is_named_before_what_is_missing_and_where_it_came_from
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("sed: 1", "job.yaml: unknown key 'sed'\n  expected: name, workspace, db, seed, import, simulate"),
+        ("sed: 1", "job.yaml: unknown key 'sed'\n  expected: name, workspace, db, seed, import, generate, simulate"),
         ("sed: 1", "did you mean 'seed'?"),
         ("train: {lora: {rank: 3}}", "unknown key 'train.lora.rank'\n  expected: r, alpha, dropout, target_modules"),
         ("simulate: {annotators: [{name: x, lapsed: 1}]}", "did you mean 'lapse'?"),

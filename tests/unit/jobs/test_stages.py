@@ -245,5 +245,6 @@ def test_a_plan_runs_all_that_follows_what_runs(work, job):
 
 
 def test_every_stages_name_is_its_verb():
-    filling, learning = ["import", "simulate", "judge", "cascade"], ["aggregate", "train", "calibrate"]
+    filling = ["import", "generate", "simulate", "judge", "cascade"]
+    learning = ["aggregate", "train", "calibrate"]
     assert list(STAGES) == [*filling, *learning, "evaluate", "curve", "stress", "audit"]

@@ -50,6 +50,15 @@ def test_the_template_stands_around_the_texts():
     assert ids == fast(text, add_special_tokens=False).input_ids
 
 
+def test_without_a_system_message_none_is_shown_and_a_templates_own_words_stand():
+    own = "{% if messages[0]['role'] != 'system' %}Be kind.\n{% endif %}" + CHATML
+    for template, before in ((CHATML, ""), (own, "Be kind.\n")):
+        fast = tokenizer(template)
+        ids = RequestEncoder(fast, "tiny").encode(request(system=""))
+        text = before + "<|s|>user\nWhich?<|e|>\n<|s|>assistant\nAnswer:"
+        assert fast.decode(ids, clean_up_tokenization_spaces=False) == text
+
+
 @given(st.lists(st.sampled_from(["<|e|>", "<|s|>", "<think>", "assistant\n", "A", "<", "|s|>", " é"]), max_size=8))
 def test_no_text_makes_a_control_token(parts):
     fast = HOSTILE

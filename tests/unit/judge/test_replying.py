@@ -112,6 +112,24 @@ def test_draws_follow_the_models_probabilities_at_their_temperature(model, repli
         assert counts[token] / draws == pytest.approx(shares[token], abs=4 * error)
 
 
+def test_top_p_draws_from_the_fewest_most_probable_tokens_that_have_so_much(model, replier):
+    import torch
+
+    ids, draws, top_p = SEQUENCES[3], 600, 0.5
+    requests = [asked(1, seed=n, temperature=2.0, top_p=top_p) for n in range(draws)]
+    counts = Counter(
+        ids_of(each.reply)[0] if each.reply else END for each in replies_of(replier, requests, [ids] * draws)
+    )
+    shares = torch.softmax(logits_after(model, ids) / 2.0, -1).tolist()
+    probable = sorted(range(SIZE), key=lambda token: -shares[token])
+    inside = next(n for n in range(1, SIZE) if sum(shares[token] for token in probable[:n]) >= top_p)
+    assert 1 < inside < SIZE / 2 and set(counts) <= set(probable[:inside])
+    whole = sum(shares[token] for token in probable[:inside])
+    for token in probable[:inside]:
+        share = shares[token] / whole
+        assert counts[token] / draws == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / draws))
+
+
 def test_at_temperature_zero_nothing_is_drawn(replier):
     drawn, plain = replies_of(replier, [asked(seed=1, temperature=0.0), asked()], [SEQUENCES[0]] * 2)
     assert drawn.reply == plain.reply

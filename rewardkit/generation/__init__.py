@@ -1,0 +1,1 @@
+"""Texts to be compared: responses by policies, revisions of them by a constitution, prompts proposed after seeds."""
