@@ -104,7 +104,7 @@ class ProposalsConfig(Section):
     policy: str | None = Field(None, description="name of the policy that is asked; the first if absent")
     count: Count = Field(20, description="prompts that are asked for")
     shown: Count = Field(4, description="seeds that are shown with each question")
-    overlap: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+    most_alike: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.7,
         description="a proposal this like a prompt that is there is left out (ROUGE-L; Wang et al. 2023, section 2)",
     )

@@ -97,7 +97,7 @@ class _Plan:
 
         known = [message.content for prompt in self.prompts for message in prompt.messages]
         known += [each.text for each in (*self.there.prompts, *more)]
-        return list(new_among(texts, known, self.section.overlap))
+        return list(new_among(texts, known, self.section.most_alike))
 
 
 def _proposed(plan: _Plan, policy: Policy, asked: Sequence[Asked], cache: AnswerCache) -> Summary:

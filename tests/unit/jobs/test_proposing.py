@@ -25,7 +25,7 @@ server = runpy.run_path(str(Path(__file__).parents[2] / "judging.py"))["server"]
 @pytest.fixture
 def job(tmp_path):
     def build(policy=None, generate=None, **prompts):
-        section = {"file": str(tmp_path / "new/p.yaml"), "task": "fiction", "count": 8, "overlap": 1.0, **prompts}
+        section = {"file": str(tmp_path / "new/p.yaml"), "task": "fiction", "count": 8, "most_alike": 1.0, **prompts}
         writer = {"name": "p", "backend": "fake", **(policy or {})}
         data = {"policies": [writer], "prompts": section, **(generate or {})}
         return JobConfig.model_validate({"workspace": str(tmp_path), "generate": data})
