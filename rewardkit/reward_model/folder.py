@@ -187,16 +187,19 @@ def _with_adapters(classifier: Any, path: Path, members: int) -> Any:
         # Asked first: peft would look for a missing file on a hub.
         if not file.is_file():
             raise ModelError("the adapters are missing", where=str(file), fix="train the model again")
-    try:
-        with quiet_loading():
-            model = peft.PeftModel.from_pretrained(classifier, path)
-            for name in list(places)[1:]:
-                model.load_adapter(places[name], adapter_name=name)
-            return model
-    except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        raise ModelError(
-            f"the adapters cannot be loaded: {error}", where=str(path), fix="train the model again"
-        ) from error
+    model: Any = None
+    for name, place in places.items():
+        try:
+            with quiet_loading():
+                if model is None:
+                    model = peft.PeftModel.from_pretrained(classifier, place)
+                else:
+                    model.load_adapter(place, adapter_name=name)
+        except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+            raise ModelError(
+                f"the adapters cannot be loaded: {error}", where=str(place / ADAPTERS), fix="train the model again"
+            ) from error
+    return model
 
 
 def read_card(path: Path) -> RewardModelCard:

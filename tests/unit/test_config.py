@@ -110,7 +110,7 @@ def test_what_is_misspelt_is_named_before_what_is_missing_and_where_it_came_from
         ("judge: {orders: [aa]}", "judge.orders.0"),
         # A key that stands further below is meant before one that is like it.
         ("label: {overlap: 3}", "did you mean 'label.assignment.overlap'?"),
-        ("overlap: 3", "or 'simulate.study.overlap' or 'label.assignment.overlap'?"),
+        ("overlap: 3", "did you mean 'simulate.study.overlap' or 'label.assignment.overlap'?"),
         ("simulate: {annotators: [{name: x}], spam: first}", "did you mean 'simulate.annotators[].spam'?"),
         ("label: {assignment: {task: rating}}", "'label.task'"),
         ("calibrate: {loss: x}", "did you mean 'train.loss'?"),
