@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,8 +182,14 @@ def _rewards(reward: RewardFunction, prompts: Sequence[Any], texts: Sequence[str
         for prompt, text in zip(prompts, texts, strict=True)
     ]
     found: Any = reward(prompts=list(prompts), completions=completions)
-    values = asyncio.run(found) if inspect.iscoroutine(found) else found
+    values = _awaited(found) if inspect.iscoroutine(found) else found
     if len(values) != len(texts):
         expected = "one for each completion, None where there is none"
         raise DataError(f"{len(values)} rewards for {len(texts)} completions", where="monitor", expected=expected)
     return np.array([math.nan if value is None else float(value) for value in values])
+
+
+def _awaited(rewards: Coroutine[Any, Any, Any]) -> Any:
+    """Wait for rewards in a thread of its own: where training runs in a notebook, this one has a loop already."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, rewards).result()

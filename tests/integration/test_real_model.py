@@ -52,16 +52,16 @@ def test_saved_plainly_loaded_and_merged_give_equal_rewards(model, tmp_path, pad
     import torch
 
     before = rewards(model)
-    folder.save(model, tmp_path)
-    block = (tmp_path / "README.md").read_text().split("```python")[1].split("```")[0]
+    folder.save(model, tmp_path / "model")
+    block = (tmp_path / "model/README.md").read_text().split("```python")[1].split("```")[0]
     made = {}
-    exec(block.replace("THIS_FOLDER", str(tmp_path)), made)
+    exec(block.replace("THIS_FOLDER", str(tmp_path / "model")), made)
     ids, mask = padded([model.renderer.render(ASK, text).ids for text in TEXTS], made["tokenizer"].pad_token_id)
     with torch.inference_mode():
         plain = made["model"](input_ids=ids, attention_mask=mask).logits[:, 0].numpy()
     np.testing.assert_allclose(plain, before, atol=1e-5)
-    np.testing.assert_allclose(rewards(folder.load(tmp_path)), before, atol=1e-5)
-    merged = merge(tmp_path, tmp_path / "merged")
+    np.testing.assert_allclose(rewards(folder.load(tmp_path / "model")), before, atol=1e-5)
+    merged = merge(tmp_path / "model", tmp_path / "merged")
     assert merged.apart < 1e-4
     block = (merged.path / "README.md").read_text().split("```python")[1].split("```")[0]
     made = {}

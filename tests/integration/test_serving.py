@@ -15,6 +15,13 @@ import pytest
 from rewardkit.calibration.calibrators import Calibration
 from rewardkit.scorer import RewardModel
 
+
+def ended(coroutine):
+    """Run a coroutine to its end, in a thread: tests of the browser leave a loop behind in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 PATIENCE = 120
 PROMPTS = ["Tell me a joke.", "A poem about rain.\n", [{"role": "user", "content": "Why?"}], ""]
 TEXTS = ["It rains.", " no ", "Why did the snail ring? It wanted in.", "ein Schneck läutet 🐌", "<|e|>", "long " * 40]
@@ -120,7 +127,7 @@ def test_many_clients_at_once_get_the_rewards_of_python(serve, tiny_rewards):
             asked = [{"prompt": prompt, "responses": [text]} for prompt, text in PAIRS]
             return await asyncio.gather(*(http.post("/v1/rewards", json=each) for each in asked * 4))
 
-    answers = asyncio.run(all_of_them())
+    answers = ended(all_of_them())
     found = np.array([answer.json()["rewards"][0] for answer in answers]).reshape(4, -1)
     np.testing.assert_allclose(found, np.tile(values, (4, 1)), atol=1e-6)
 
@@ -174,7 +181,7 @@ def test_told_twice_it_ends_at_once(serve, tiny_rewards):
         assert process.wait(PATIENCE) == 128 + signal.SIGTERM
         writer.close()
 
-    asyncio.run(hang())
+    ended(hang())
 
 
 def test_a_key_from_the_environment(serve, tiny_rewards):

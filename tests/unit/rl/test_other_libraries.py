@@ -9,6 +9,7 @@ NeMo-RL: nemo_rl/experience/rollouts.py, nemo_rl/environments/utils.py and inter
 import asyncio
 import importlib
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,13 @@ from rewardkit.errors import ConfigError, DataError
 from rewardkit.rl.nemo_rewards import RewardEnvironment
 from rewardkit.rl.openrlhf_rewards import openrlhf_reward
 from rewardkit.rl.shaping import Shaping
+
+
+def ended(coroutine):
+    """Run a coroutine to its end, in a thread: tests of the browser leave a loop behind in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
 
 torch = pytest.importorskip("torch")
 ASKED = [{"role": "user", "content": "A poem."}]
@@ -38,7 +46,7 @@ def verl_naive(compute_score, answer, extra_info):
         keywords = {"data_source": "poems", "solution_str": answer, "ground_truth": "", "extra_info": extra_info}
         return await loop.run_in_executor(None, lambda: compute_score(**keywords))
 
-    result = asyncio.run(run())
+    result = ended(run())
     return result["score"] if isinstance(result, dict) else result
 
 
@@ -83,7 +91,7 @@ def openrlhf_function(tmp_path, text):
 
 def openrlhf_ask(reward_func, query, prompt, label):
     """Ask about one answer in a thread, and make tensors of the reply as the generator of samples does."""
-    info = asyncio.run(asyncio.to_thread(reward_func, [query], [prompt], [label]))
+    info = ended(asyncio.to_thread(reward_func, [query], [prompt], [label]))
     told = {"reward": torch.tensor([info["rewards"]]), "score": torch.tensor([info["scores"]])}
     for key, value in info["extra_logs"].items():
         told[key] = torch.tensor([value.flatten()[0].item() if isinstance(value, torch.Tensor) else value])
