@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,7 @@ from labeling_ui.sessions import Sessions
 from labeling_ui.settings import read_settings, settled
 from labeling_ui.study import Study
 from labeling_ui.views import Turns
-from rewardkit.errors import ConfigError, DataError
+from rewardkit.errors import DataError
 from rewardkit.extras import require
 from rewardkit.store.store import Store
 
@@ -134,29 +132,6 @@ def _mount(app: Any, office: Office, researchers: Researchers) -> None:
     gradio.mount_gradio_app(app, admin_page(office, researchers), path="/admin", max_file_size=LARGEST_UPLOAD, **page)
     # After what takes a core for seconds: it loads while the first researcher opens the link.
     office.open()
-
-
-@contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Take an address before anybody is told of it.
-
-    Args:
-        host: Address.
-        port: 0 takes any free one.
-
-    Raises:
-        ConfigError: The address is taken, or not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen there ({error})", where=f"{host}:{port}", fix="choose another: --set label.port=0"
-            ) from error
-        yield bound
 
 
 def serve(served: Served, bound: socket.socket) -> None:

@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rewardkit.checks import check_named
-from rewardkit.complaints import complaint
 from rewardkit.errors import ConfigError
-from rewardkit.registry import suggestion
 from rewardkit.types import Finite, content_id
-from rewardkit.yaml_files import read_yaml
+from rewardkit.yaml_records import find_named, names_in, read_record
 
 FOLDER = Path("configs/rubrics")
 CHECKOUT = Path(__file__).resolve().parents[1] / FOLDER
@@ -139,32 +137,10 @@ def load_rubric(name: str) -> Rubric:
     Raises:
         ConfigError: There is none (the nearest name is suggested), or the file is no rubric.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _find(name)
-    try:
-        return Rubric.model_validate(read_yaml(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        what = f"{key}: {complaint(first)}" if key else complaint(first)
-        raise ConfigError(
-            f"not a valid rubric: {what}", where=str(path), fix=f"correct {key or 'the file'}; see configs/rubrics"
-        ) from error
+    path = find_named(name, (FOLDER, CHECKOUT), "rubric")
+    return read_record(path, Rubric, "rubric", see=str(FOLDER))
 
 
 def rubric_names() -> list[str]:
     """Return the names that `load_rubric` knows."""
-    return sorted({path.stem for folder in (FOLDER, CHECKOUT) for path in folder.glob("*.yaml")})
-
-
-def _find(name: str) -> Path:
-    for folder in (FOLDER, CHECKOUT):
-        path = folder / f"{name}.yaml"
-        if path.is_file():
-            return path
-    known = rubric_names()
-    raise ConfigError(
-        f"no rubric is called {name!r}",
-        where=str(FOLDER.absolute()),
-        expected=f"{', '.join(known) or 'no rubric is there'}, or a path ending in .yaml",
-        fix=suggestion(name, dict.fromkeys(known)),
-    )
+    return names_in((FOLDER, CHECKOUT))

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import httpx
 
+from rewardkit.listening import listening
 from rewardkit.reward_model.rendering import Rendered, Unrendered
 from rewardkit.serving.engine import About, Reading
 from rewardkit.serving.options import Options
-from rewardkit.serving.server import Server, listening
+from rewardkit.serving.server import Server
 from rewardkit.serving.service import Service
 from rewardkit.serving.whole_texts import Whole
 
@@ -55,7 +56,7 @@ class ByHand:
 def serving(engine, *, key="", most_waiting=10_000, **options):
     """Serve a model on a free port of loopback; yields the server and its address."""
     chosen = Options(port=0, most_waiting=most_waiting, **options)
-    with listening(chosen.host, chosen.port) as bound:
+    with listening(chosen.host, chosen.port, fix="") as bound:
         server = Server(Service(engine, chosen.most_waiting), chosen, key)
         ready = threading.Event()
         thread = threading.Thread(target=server.serve_on, args=(bound, ready.set))

@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rewardkit.complaints import complaint
-from rewardkit.errors import ConfigError
-from rewardkit.registry import suggestion
 from rewardkit.types import content_id
-from rewardkit.yaml_files import read_yaml
+from rewardkit.yaml_records import find_named, read_record
 
 FOLDER = Path("configs/constitutions")
 CHECKOUT = Path(__file__).resolve().parents[2] / FOLDER
@@ -75,28 +72,6 @@ def load_constitution(name: str) -> Constitution:
     Raises:
         ConfigError: There is none (the nearest name is suggested), or the file is none.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _find(name)
-    try:
-        return Constitution.model_validate(read_yaml(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"not a valid constitution: {f'{key}: ' if key else ''}{complaint(first)}",
-            where=str(path),
-            expected="name and principles, each with name, critique and revision",
-            fix=f"correct {key or 'the file'}; see configs/constitutions",
-        ) from error
-
-
-def _find(name: str) -> Path:
-    for folder in (FOLDER, CHECKOUT):
-        if (path := folder / f"{name}.yaml").is_file():
-            return path
-    known = sorted({path.stem for folder in (FOLDER, CHECKOUT) for path in folder.glob("*.yaml")})
-    raise ConfigError(
-        f"no constitution is called {name!r}",
-        where=str(FOLDER.absolute()),
-        expected=f"{', '.join(known) or 'none is there'}, or a path ending in .yaml",
-        fix=suggestion(name, dict.fromkeys(known)),
-    )
+    path = find_named(name, (FOLDER, CHECKOUT), "constitution")
+    expected = "name and principles, each with name, critique and revision"
+    return read_record(path, Constitution, "constitution", expected=expected, see=str(FOLDER))

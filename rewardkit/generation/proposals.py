@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rewardkit.complaints import complaint
 from rewardkit.errors import ConfigError
 from rewardkit.judge.notes import Decision, Status
 from rewardkit.registry import suggestion
 from rewardkit.types import Message, Prompt, content_id
-from rewardkit.yaml_files import read_yaml
+from rewardkit.yaml_records import read_record
 
 ALL = "all"
 HEAD = """\
@@ -163,14 +162,5 @@ def load_proposals(path: Path) -> Proposals:
             where=str(path),
             fix="rewardkit generate CONFIG --propose begins one",
         )
-    try:
-        return Proposals.model_validate(read_yaml(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"not a valid file of prompts: {f'{key}: ' if key else ''}{complaint(first)}",
-            where=str(path),
-            expected="schema_version and prompts, each with id, text, status, task, proposed_by and proposed_at",
-            fix=f"correct {key or 'the file'}",
-        ) from error
+    expected = "schema_version and prompts, each with id, text, status, task, proposed_by and proposed_at"
+    return read_record(path, Proposals, "file of prompts", expected=expected)

@@ -11,6 +11,7 @@ from rewardkit.cascade_config import LABELLED
 from rewardkit.config import JobConfig
 from rewardkit.errors import ConfigError
 from rewardkit.extras import require_all
+from rewardkit.listening import listening
 from rewardkit.progress import log
 from rewardkit.store.store import Store
 from rewardkit.types import Choice, Comparison
@@ -116,7 +117,7 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
     study = _study(config)
     from labeling_ui.alone import alone
     from labeling_ui.finished import Finished
-    from labeling_ui.server import build, listening, serve
+    from labeling_ui.server import build, serve
     from labeling_ui.sessions import secret_of
 
     with Store.open(config.database, create=study.config.chat is not None) as store, ExitStack() as stack:
@@ -128,7 +129,7 @@ def label(config: JobConfig, *, invite: int = 0) -> None:
         if study.config.webhook:
             told = Finished(store, study.name, study.config.webhook, served.sessions.webhook_key)
             stack.enter_context(told.watching())
-        with listening(study.config.host, study.config.port) as bound:
+        with listening(study.config.host, study.config.port, fix="choose another: --set label.port=0") as bound:
             told_where(_announce(served, study, bound.getsockname()[1], invite))
             serve(served, bound)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rewardkit.errors import ConfigError, JobFailed
 from rewardkit.extras import require_all
+from rewardkit.listening import listening
 from rewardkit.progress import log
 from rewardkit.scorer import RewardModel
 from rewardkit.serving.options import KEY, Options
@@ -30,13 +31,13 @@ def serve(path: Path, options: Options, *, name: str = "") -> None:
     """
     require_all("serve")
     from rewardkit.serving.engine import ModelEngine
-    from rewardkit.serving.server import Server, check_open, listening
+    from rewardkit.serving.server import Server, check_open
     from rewardkit.serving.service import Service
     from rewardkit.serving.worker import DIED
 
     key = os.environ.get(KEY, "")
     check_open(options.host, key)
-    with listening(options.host, options.port) as bound:
+    with listening(options.host, options.port, fix="choose another port: --port 0") as bound:
         engine = ModelEngine(RewardModel.load(path), name or str(path))
         _check_room(options.most_waiting, engine.about.max_length)
         service = Service(engine, options.most_waiting)

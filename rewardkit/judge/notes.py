@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rewardkit.complaints import complaint
 from rewardkit.errors import ConfigError
 from rewardkit.judge.prompting import neutralise, read_prompt
 from rewardkit.judge_config import JudgeConfig
 from rewardkit.registry import suggestion
 from rewardkit.rubric import Rubric, load_rubric
 from rewardkit.types import content_id
-from rewardkit.yaml_files import read_yaml
+from rewardkit.yaml_records import read_record
 
 FIRST = ("id", "text", "status", "by", "at")
 Status = Literal["proposed", "approved", "rejected"]
@@ -180,17 +179,8 @@ def load_notes(path: Path) -> Notes:
             where=str(path),
             fix="rewardkit notes CONFIG begins one, or leave judge.notes out",
         )
-    try:
-        return Notes.model_validate(read_yaml(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"not a valid file of notes: {f'{key}: ' if key else ''}{complaint(first)}",
-            where=str(path),
-            expected="schema_version, version and notes, each with text and status (proposed, approved or rejected)",
-            fix=f"correct {key or 'the file'}",
-        ) from error
+    expected = "schema_version, version and notes, each with text and status (proposed, approved or rejected)"
+    return read_record(path, Notes, "file of notes", expected=expected)
 
 
 def guided_rubric(config: JudgeConfig) -> Rubric:

@@ -51,25 +51,6 @@ def _is_own(host: str) -> bool:
         return False
 
 
-@contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Take an address before the model is loaded.
-
-    Raises:
-        ConfigError: The address is taken, or not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                f"cannot listen there ({error})", where=f"{host}:{port}", fix="choose another port: --port 0"
-            ) from error
-        yield bound
-
-
 class Server(uvicorn.Server):
     """Serves until it is told to end; then those who wait are answered, and nobody else.
 

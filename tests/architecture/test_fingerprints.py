@@ -31,6 +31,8 @@ MACHINERY = {
     "generate_config",
     "section",
     "yaml_files",
+    "yaml_records",
+    "listening",
     "runs",
     "launching",
     "jobs/stages",

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import uvicorn
 
-from labeling_ui.server import build, listening
+from labeling_ui.server import build
 from labeling_ui.study import Study
 from rewardkit.label_config import LabelConfig
+from rewardkit.listening import listening
 from rewardkit.store.store import Store
 
 
@@ -25,7 +26,7 @@ async def main(secret, *studies):
             name, config, database = study.split("=")
             settings = LabelConfig.model_validate_json(Path(config).read_text(encoding="utf-8"))
             store = stack.enter_context(Store.open(database, create=False))
-            bound = stack.enter_context(listening("127.0.0.1", 0))
+            bound = stack.enter_context(listening("127.0.0.1", 0, fix=""))
             app = build(store, Study.of(settings, name), secret).app
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
             # One that is asked to stop ends all of them.

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from rewardkit.errors import ConfigError
+from rewardkit.listening import listening
 from rewardkit.serving.options import KEY
-from rewardkit.serving.server import check_open, listening
+from rewardkit.serving.server import check_open
 from rewardkit.serving.worker import MOST_FAILURES
 
 SERVED = runpy.run_path(str(Path(__file__).parents[2] / "served.py"))
@@ -221,6 +222,9 @@ def test_an_address_that_is_taken():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        with pytest.raises(ConfigError, match="cannot listen") as refused, listening(*other.getsockname()):
+        with (
+            pytest.raises(ConfigError, match="cannot listen") as refused,
+            listening(*other.getsockname(), fix="--port 0"),
+        ):
             pass
         assert "--port 0" in refused.value.fix

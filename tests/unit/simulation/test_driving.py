@@ -14,11 +14,12 @@ import pytest
 import sqlalchemy as sa
 import uvicorn
 
-from labeling_ui.server import build, listening
+from labeling_ui.server import build
 from labeling_ui.stock import add_items
 from labeling_ui.study import Study
 from rewardkit.errors import JobFailed
 from rewardkit.label_config import AssignmentConfig, CheckConfig, LabelConfig, QualificationConfig, QuestionConfig
+from rewardkit.listening import listening
 from rewardkit.rubric import load_rubric
 from rewardkit.simulate_config import SimulatedAnnotatorConfig
 from rewardkit.simulation.answering import Worth
@@ -54,7 +55,7 @@ def page(store):
         if known:
             add_items(store, study, known, role="qualification", expected=known)
         served = build(store, study, SECRET, pages=False)
-        bound = listening("127.0.0.1", 0)
+        bound = listening("127.0.0.1", 0, fix="")
         socket = bound.__enter__()
         server = uvicorn.Server(uvicorn.Config(served.app, log_level="warning", access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
