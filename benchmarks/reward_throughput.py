@@ -188,16 +188,19 @@ def our_trainer(settings: dict, model, timed, *, epochs: int):
     from transformers import TrainingArguments
 
     from rewardkit.reward_model.collation import GroupCollator, encode_examples
-    from rewardkit.reward_model.losses import LOSSES
+    from rewardkit.reward_model.losses import loss_of
+    from rewardkit.reward_model.objective import Objective
     from rewardkit.reward_model.training import PreferenceTrainer
 
-    told = {**trainer_settings(), "num_train_epochs": epochs, "remove_unused_columns": False}
+    # Gradients are clipped by our own trainer, as much as the others' are.
+    told = {**trainer_settings(), "num_train_epochs": epochs, "remove_unused_columns": False, "max_grad_norm": 0.0}
     return in_order(PreferenceTrainer)(
         model=model.network,
         args=TrainingArguments(output_dir=settings["folder"], **told),
         train_dataset=encode_examples(examples_of(settings), model.renderer).items,
         data_collator=GroupCollator(model.network.tokens),
-        loss=LOSSES["bradley_terry"],
+        loss=Objective(loss_of("bradley_terry", {})),
+        max_grad_norm=1.0,
         callbacks=[timed],
     )
 

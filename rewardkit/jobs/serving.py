@@ -31,6 +31,7 @@ def serve(path: Path, options: Options, *, name: str = "") -> None:
     """
     require_all("serve")
     from rewardkit.serving.engine import ModelEngine
+    from rewardkit.serving.model_thread import ModelThread
     from rewardkit.serving.server import Server, check_open
     from rewardkit.serving.service import Service
     from rewardkit.serving.worker import DIED
@@ -38,9 +39,10 @@ def serve(path: Path, options: Options, *, name: str = "") -> None:
     key = os.environ.get(KEY, "")
     check_open(options.host, key)
     with listening(options.host, options.port, fix="choose another port: --port 0") as bound:
-        engine = ModelEngine(RewardModel.load(path), name or str(path))
+        thread = ModelThread()
+        engine = thread.run(lambda: ModelEngine(RewardModel.load(path), name or str(path))).result()
         _check_room(options.most_waiting, engine.about.max_length)
-        service = Service(engine, options.most_waiting)
+        service = Service(engine, options.most_waiting, thread)
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"http://{host}:{bound.getsockname()[1]}"
         Server(service, options, key).serve_on(bound, lambda: _announce(engine.about.name, address, key))

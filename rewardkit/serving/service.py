@@ -12,6 +12,7 @@ from rewardkit.reward_model.rendering import Rendered
 from rewardkit.serving.engine import Encoded, Engine, Reading
 from rewardkit.serving.figures import Figures
 from rewardkit.serving.line import Answer, Line
+from rewardkit.serving.model_thread import ModelThread
 from rewardkit.serving.refusals import Refusal
 from rewardkit.serving.whole_texts import Conversation, Whole
 from rewardkit.serving.worker import DIED, Worker
@@ -72,12 +73,13 @@ class Service:
     Args:
         engine: The model.
         most_waiting: Tokens that may wait.
+        thread: In which the model was loaded.
     """
 
-    def __init__(self, engine: Engine, most_waiting: int) -> None:
+    def __init__(self, engine: Engine, most_waiting: int, thread: ModelThread) -> None:
         self.engine, self.line = engine, Line(most_waiting)
         self.figures = Figures(lambda: self.line.tokens)
-        self.worker = Worker(engine, self.line, self.figures.passed)
+        self.worker = Worker(engine, self.line, thread, self.figures.passed)
         # One thread: a tokenizer is told by its own state whether control tokens are text, and two would mix that up.
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encoding")
         self.ending = False

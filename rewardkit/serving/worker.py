@@ -1,14 +1,15 @@
-"""The thread that owns the model: it takes what waits the moment that it is free, and answers group by group."""
+"""What the model's thread does: it takes what waits the moment that it is free, and answers group by group."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from threading import Thread
+from concurrent.futures import Future, wait
 from time import perf_counter
 
 from rewardkit.progress import log
 from rewardkit.serving.engine import Engine
 from rewardkit.serving.line import Line, Text
+from rewardkit.serving.model_thread import ModelThread
 
 TURN = 4
 """Forward passes whose texts are taken from the line together: texts that begin alike meet more often."""
@@ -27,31 +28,33 @@ class Worker:
     Args:
         engine: The model.
         line: Where texts wait.
+        thread: The model's.
         on_pass: Told of each forward pass: how many tokens.
 
     Attributes:
         failed: Whether the model was given up.
     """
 
-    def __init__(self, engine: Engine, line: Line, on_pass: Callable[[int], None] = lambda _: None) -> None:
-        self._engine, self._line, self._on_pass = engine, line, on_pass
+    def __init__(
+        self, engine: Engine, line: Line, thread: ModelThread, on_pass: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._engine, self._line, self._thread, self._on_pass = engine, line, thread, on_pass
         self._failures = 0
+        self._running: Future[None] | None = None
         self.failed = False
-        # A daemon: a model in the middle of a pass does not keep a process that is told to end.
-        self._thread = Thread(target=self._run, name="rewards", daemon=True)
 
     @property
     def alive(self) -> bool:
         """Whether texts are read."""
-        return self._thread.is_alive()
+        return self._running is not None and not self._running.done()
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Begin to read."""
+        self._running = self._thread.run(self._run)
 
     def join(self, seconds: float) -> None:
-        """Wait for the thread's end, after the line was closed."""
-        self._thread.join(seconds)
+        """Wait for the end, after the line was closed."""
+        wait([self._running] if self._running else [], seconds)
 
     def _run(self) -> None:
         try:
