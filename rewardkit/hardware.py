@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from rewardkit.extras import require
 from rewardkit.launching import launched
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""As malloc.h names them."""
+LARGEST_KEPT, MOST_KEPT = 32 << 20, 1 << 30
+"""Bytes of a block, and of all, that this process keeps for the next layer when they are freed."""
+OWN_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
+"""Where a user's own choice of allocator stands."""
 
 
 def best_dtype() -> str:
@@ -27,13 +37,32 @@ def dtype_of(name: str) -> Any:
 
 
 def device() -> Any:
-    """Return the accelerator where there is one, else the CPU; each process of a launch has one of its own."""
+    """Return the accelerator where there is one, else the CPU; each process of a launch has one of its own.
+
+    On a CPU, what this process frees is then kept for what it needs next (up to 1 GiB).
+    """
     torch = require("torch", "train")
     if not torch.accelerator.is_available():
+        keep_memory()
         return torch.device("cpu")
     if launched().count > 1:
         torch.accelerator.set_device_index(launched().local)
     return torch.device(torch.accelerator.current_accelerator().type, torch.accelerator.current_device_index())
+
+
+@cache
+def keep_memory() -> None:
+    """Let malloc keep large blocks that are freed, where it is glibc's and nobody told it otherwise.
+
+    Each layer's results are tens of megabytes. As it comes, malloc hands them back to the kernel and takes them anew,
+    zeroed, page by page: a tenth to a fifth of the time of a forward pass (two cores, SmolLM2-135M).
+    """
+    if any(os.environ.get(name) for name in OWN_SETTINGS):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(TRIM_THRESHOLD, MOST_KEPT)
 
 
 def part() -> None:
