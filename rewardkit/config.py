@@ -144,8 +144,9 @@ class TrainConfig(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Positive = 1.0
     scheduler: Literal["linear", "cosine", "constant"] = "linear"
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "float32", description="dtype of the frozen base; adapters and head stay float32"
+    dtype: Literal["auto", "float32", "bfloat16", "nf4"] = Field(
+        "float32",
+        description="dtype of the frozen base; adapters and head stay float32; nf4 is four bits (QLoRA)",
     )
     evaluations: Count = Field(4, description="how often the validation loss is measured and a checkpoint saved")
     max_examples: Count | None = Field(None, description="train on at most this many comparisons")

@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "transformers", "peft", "accelerate", "tensorboard", "gguf"),
     "ui": ("gradio", "fastapi", "uvicorn", "markdown_it", "httpx", "itsdangerous", "argon2"),
     "postgres": ("psycopg",),
+    "qlora": ("bitsandbytes",),
     "rl": ("trl",),
     "serve": ("fastapi", "uvicorn", "prometheus_client"),
     "vllm": ("vllm",),

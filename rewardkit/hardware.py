@@ -13,6 +13,8 @@ from typing import Any
 from rewardkit.extras import require
 from rewardkit.launching import launched
 
+NF4 = "nf4"
+"""Weights in four bits."""
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """As malloc.h names them."""
 LARGEST_KEPT, MOST_KEPT = 32 << 20, 1 << 30
@@ -32,8 +34,8 @@ def best_dtype() -> str:
 
 
 def dtype_of(name: str) -> Any:
-    """Return torch's dtype of a name; "auto" is the best one here."""
-    return getattr(require("torch", "train"), best_dtype() if name == "auto" else name)
+    """Return torch's dtype of a name, in which is computed; "auto" is the best one here, and so it is for "nf4"."""
+    return getattr(require("torch", "train"), best_dtype() if name in ("auto", NF4) else name)
 
 
 def device() -> Any:

@@ -96,6 +96,34 @@ def packs(sequences: Sequence[list[int]], budget: int, kept: int = 0) -> list[li
     return groups
 
 
+def packed_with_first(sequences: Sequence[list[int]], budget: int) -> list[int]:
+    """Choose what is best packed with the first of some sequences: those around it in sorted order, within a budget.
+
+    Args:
+        sequences: `(sequences,)` token ids.
+        budget: Rows of the pack; a first one that exceeds it goes alone.
+
+    Returns:
+        Positions in `sequences`, 0 among them.
+    """
+    order = sorted(range(len(sequences)), key=sequences.__getitem__)
+    low = high = order.index(0)
+    rows = len(sequences[0])
+    while high - low + 1 < LARGEST_BATCH:
+        # What each neighbour would add is what it does not share with the end that it stands at.
+        ends = [(low, low - 1)] * (low > 0) + [(high, high + 1)] * (high + 1 < len(order))
+        costs = [(_added(sequences[order[end]], sequences[order[next_]]), next_) for end, next_ in ends]
+        more, chosen = min(costs, default=(budget, 0))
+        if rows + more > budget:
+            break
+        rows, low, high = rows + more, min(low, chosen), max(high, chosen)
+    return order[low : high + 1]
+
+
+def _added(stands: list[int], more: list[int]) -> int:
+    return len(more) - alike(stands, more)
+
+
 def groups(
     sequences: Sequence[list[int]], budget: int, *, longest: int, kept: int = 0, turns: Sequence[int] = ()
 ) -> list[list[int]]:

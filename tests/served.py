@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from itertools import accumulate
 
 import httpx
 
@@ -17,6 +18,16 @@ from rewardkit.serving.service import Service
 from rewardkit.serving.whole_texts import Whole
 
 PATIENCE = 60
+
+
+def in_order(budget):
+    """Choose as many sequences from the front as fit a budget of tokens; one at least."""
+
+    def choose(sequences):
+        ends = accumulate(map(len, sequences))
+        return [place for place, end in enumerate(ends) if not place or end <= budget]
+
+    return choose
 
 
 class ByHand:
@@ -39,8 +50,8 @@ class ByHand:
     def _encode(self, text):
         return Unrendered("it asks") if "?" in text else Rendered(list(text.encode()), "…" in text)
 
-    def groups(self, sequences):
-        return [[place] for place in range(len(sequences))] if self.budget == 1 else [list(range(len(sequences)))]
+    def with_first(self, sequences):
+        return in_order(self.budget)(sequences)
 
     def read(self, sequences):
         self.threads.add(threading.current_thread().name)

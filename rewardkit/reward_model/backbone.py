@@ -19,15 +19,17 @@ import torch
 from torch import Tensor, nn
 
 from rewardkit.attending import Memory, Packable, inputs, padded, prepare, turns
+from rewardkit.batching import token_budget_batches
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
-from rewardkit.hardware import device, dtype_of, quiet_loading
+from rewardkit.hardware import NF4, device, dtype_of, quiet_loading
 from rewardkit.models import ModelFolder
-from rewardkit.packing import groups, pack
+from rewardkit.packing import groups, pack, packed_with_first
 from rewardkit.progress import log
+from rewardkit.reward_model import four_bits
 from rewardkit.reward_model.adapters import fuse
-from rewardkit.reward_model.heads import PAIR_TEMPLATE, Head, head_of, in_float32
+from rewardkit.reward_model.heads import PAIR_TEMPLATE, SPARED, Head, head_of, in_float32
 from rewardkit.reward_model.trunk import Trunk
 
 FIRST = "default"
@@ -113,6 +115,24 @@ class RewardNetwork(nn.Module):
             Groups of places in `sequences`.
         """
         return groups(sequences, budget, longest=self._packable.longest, turns=turns(self.classifier))
+
+    def with_first(self, sequences: Sequence[list[int]], budget: int) -> list[int]:
+        """Choose what is best read together with the first of some sequences.
+
+        Args:
+            sequences: (sequences,) token ids.
+            budget: Tokens of a group, padding included.
+
+        Returns:
+            Places in `sequences`, 0 among them.
+        """
+        packs = len(sequences[0]) <= self._packable.longest
+        alike = [place for place, ids in enumerate(sequences) if (len(ids) <= self._packable.longest) == packs]
+        chosen = [sequences[place] for place in alike]
+        if packs:
+            return [alike[place] for place in packed_with_first(chosen, budget)]
+        groups = token_budget_batches([len(ids) for ids in chosen], budget, turns(self.classifier))
+        return next([alike[place] for place in group] for group in groups if 0 in group)
 
     def _packs(self, sequences: Sequence[list[int]]) -> bool:
         return max(map(len, sequences)) <= self._packable.longest
@@ -228,7 +248,7 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
     """
     peft = require("peft", "train")
     torch.manual_seed(seed)
-    model = load_classifier(folder.path, tokenizer, dtype=dtype_of(config.dtype), outputs=1 + len(config.criteria))
+    model = load_classifier(folder.path, tokenizer, dtype=config.dtype, outputs=1 + len(config.criteria))
     lora, frozen, head = config.lora, frozen_layers(model, config), head_of(model)
     assert head is not None
     modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
@@ -311,23 +331,25 @@ def _is_wanted(name: str, wanted: str | list[str]) -> bool:
     return any(f".{name}".endswith(f".{end}") for end in wanted)
 
 
-def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype, outputs: int = 1) -> Any:
+def load_classifier(path: Path, tokenizer: Any, *, dtype: str, outputs: int = 1) -> Any:
     """Load a base model with a float32 head.
 
     Args:
         path: The base model.
         tokenizer: Tells the pad token.
-        dtype: Of all but the head.
+        dtype: Of all but the head; "nf4" has its linear layers in four bits.
         outputs: Of the head.
 
     Raises:
         ModelError: It cannot be loaded, or its class has no `score` head.
+        MissingExtraError: It is to have four bits, and bitsandbytes is not installed.
     """
     transformers, safetensors = require("transformers", "train"), require("safetensors", "train")
+    more = {"quantization_config": four_bits.settings(SPARED)} if dtype == NF4 else {}
     try:
         with quiet_loading():
             model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                path, num_labels=outputs, dtype=dtype
+                path, num_labels=outputs, dtype=dtype_of(dtype), **more
             )
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise ModelError(
@@ -340,6 +362,8 @@ def load_classifier(path: Path, tokenizer: Any, *, dtype: torch.dtype, outputs: 
             where=str(path),
             expected="a causal language model (Llama, Qwen, Gemma, Mistral, SmolLM, …), BERT or ModernBERT",
         )
+    if dtype == NF4:
+        four_bits.compute_here(model)
     in_float32(model, head)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.config.problem_type = "regression"

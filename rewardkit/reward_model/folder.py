@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
-from rewardkit.hardware import device, dtype_of, quiet_loading
+from rewardkit.hardware import NF4, device, dtype_of, quiet_loading
 from rewardkit.models import resolve
 from rewardkit.reward_model.backbone import (
     FIRST,
@@ -110,7 +110,7 @@ def create(config: TrainConfig, *, seed: int) -> LoadedModel:
         renderer_hash=renderer.hash,
         pad_token=tokenizer.pad_token,
         # "auto" means something else on another machine, and would give other rewards there.
-        config=config.model_copy(update={"dtype": str(dtype_of(config.dtype)).removeprefix("torch.")}),
+        config=config.model_copy(update={"dtype": _settled(config.dtype)}),
         seed=seed,
         versions=versions(),
         heads=network.head.names,
@@ -140,12 +140,12 @@ def loading(card: RewardModelCard) -> str:
     )
 
 
-def load(path: str | Path, *, dtype: str | None = None) -> LoadedModel:
+def load(path: str | Path, *, exact: bool = False) -> LoadedModel:
     """Load a reward model.
 
     Args:
         path: Its folder.
-        dtype: Of the base; the one that it was trained in if absent.
+        exact: Whether to compute in float32, whatever it was trained in.
 
     Raises:
         ModelError: The folder is none, its base model is another one here, or its tokenizer no longer
@@ -171,13 +171,20 @@ def load(path: str | Path, *, dtype: str | None = None) -> LoadedModel:
             fix="restore the tokenizer's chat template, or train again with this version",
         )
     config = card.config
-    classifier = load_classifier(
-        base.path, tokenizer, dtype=dtype_of(dtype or config.dtype), outputs=1 + len(config.criteria)
-    )
+    dtype = "float32" if exact and config.dtype != NF4 else config.dtype
+    classifier = load_classifier(base.path, tokenizer, dtype=dtype, outputs=1 + len(config.criteria))
+    if exact and dtype == NF4:
+        # What four bits make of a base is what was trained on.
+        with quiet_loading():
+            classifier = classifier.dequantize().float()
     # For one member alone nothing is computed twice.
     frozen = frozen_layers(classifier, config) if config.members > 1 else 0
     network = RewardNetwork(_with_adapters(classifier, path, config.members).to(device()), frozen=frozen)
     return LoadedModel(network.eval(), tokenizer, renderer, card)
+
+
+def _settled(dtype: str) -> str:
+    return dtype if dtype == NF4 else str(dtype_of(dtype)).removeprefix("torch.")
 
 
 def _with_adapters(classifier: Any, path: Path, members: int) -> Any:

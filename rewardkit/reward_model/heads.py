@@ -18,6 +18,8 @@ ENCODERS = {
     "ModernBertForSequenceClassification": ("head", "classifier"),
 }
 """Their classes, and which of their modules are trained whole; the last has the outputs."""
+SPARED = sorted({"score"}.union(*ENCODERS.values()))
+"""Names of heads, whatever the model: they are never in fewer bits."""
 PAIR_TEMPLATE = (
     "{{ cls_token }}{% for m in messages %}{% if messages | length > 2 %}{{ m['role'] }}: {% endif %}"
     "{{ m['content'] }}{{ sep_token }}{% endfor %}"

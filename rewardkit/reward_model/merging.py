@@ -74,7 +74,7 @@ def merge(source: Path, out: Path, *, member: int | None = None) -> Merged:
         OutputError: There is something at `out` already, or it lies in the model or is where one works.
     """
     out = _checked(out, source)
-    model = load(source, dtype="float32")
+    model = load(source, exact=True)
     name = _chosen(model, member)
     probes = _probes(model)
     with torch.inference_mode():

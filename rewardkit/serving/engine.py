@@ -66,14 +66,12 @@ class Engine(Protocol):
     """A model behind a server. `encode` is called by one thread at a time, what computes by another one."""
 
     about: About
-    budget: int
-    """Tokens of a forward pass."""
 
     def encode(self, asked: Sequence[Conversation | Whole]) -> list[Encoded]:
         """Return the ids of each conversation, or why it has none."""
 
-    def groups(self, sequences: Sequence[list[int]]) -> list[list[int]]:
-        """Group sequences that are best read together, as places in `sequences`."""
+    def with_first(self, sequences: Sequence[list[int]]) -> list[int]:
+        """Choose what is best read in one pass with the first of some sequences, as places in it; 0 is among them."""
 
     def read(self, sequences: Sequence[list[int]]) -> list[Reading]:
         """Return what the model says of each sequence of a group."""
@@ -100,7 +98,6 @@ class ModelEngine:
             members=model.members,
             criteria=tuple(each.name for each in card.criteria),
         )
-        self.budget = self._model.network.tokens
         self._texts = WholeTexts(renderer.chat)
 
     def encode(self, asked: Sequence[Conversation | Whole]) -> list[Encoded]:
@@ -113,9 +110,9 @@ class ModelEngine:
             return conversation
         return self._model.renderer.render(*conversation)
 
-    def groups(self, sequences: Sequence[list[int]]) -> list[list[int]]:
-        """Group sequences that are best read together, as places in `sequences`."""
-        return self._model.network.batches(sequences, self.budget)
+    def with_first(self, sequences: Sequence[list[int]]) -> list[int]:
+        """Choose what is best read in one pass with the first of some sequences, as places in it; 0 is among them."""
+        return self._model.network.with_first(sequences, self._model.network.tokens)
 
     def read(self, sequences: Sequence[list[int]]) -> list[Reading]:
         """Return what the model says of each sequence of a group."""

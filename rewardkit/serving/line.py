@@ -1,4 +1,6 @@
-"""The line in which texts wait for the model: first come, first served, and never more than may wait.
+"""The line in which texts wait for the model, and never more than may wait.
+
+Whoever waited longest is in the next pass; the rest of it are those that share most with it, who may so come earlier.
 
 What counts are the tokens of the requests that were let in and are not answered yet. Requests come and go on the
 server's own thread; the worker takes texts on its thread.
@@ -7,10 +9,11 @@ server's own thread; the worker takes texts on its thread.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Condition
 
 from rewardkit.serving.engine import Reading
@@ -20,6 +23,10 @@ FIRST_RATE = 1000.0
 """Tokens a second that a model is taken to read before it was measured."""
 MEMORY = 0.9
 """Of what was measured before, the share that counts after each further measurement."""
+MOST_SEEN = 256
+"""Texts from the front of the line among which is chosen what is read beside the first."""
+Choose = Callable[[Sequence[list[int]]], Sequence[int]]
+"""Of sequences, says which are read in one pass, as places; the first is always among them."""
 Answer = Reading | str
 """What the model says of a text, or why it says nothing."""
 
@@ -154,8 +161,8 @@ class Line:
             _settle(request.future, [])
         return request.future
 
-    def take(self, budget: int) -> list[Text] | None:
-        """Wait for texts, and take as many from the front as fit a budget of tokens; one at least.
+    def take(self, choose: Choose) -> list[Text] | None:
+        """Wait for texts, and take the one that waited longest with those that are chosen to be read beside it.
 
         Returns:
             The texts; None once the line is closed.
@@ -165,12 +172,11 @@ class Line:
                 if self._closed:
                     return None
                 self._changed.wait()
-            taken = [self._texts.popleft()]
-            tokens = len(taken[0].ids)
-            while self._texts and tokens + len(self._texts[0].ids) <= budget:
-                taken.append(self._texts.popleft())
-                tokens += len(taken[-1].ids)
-            return taken
+            seen = list(islice(self._texts, MOST_SEEN))
+            places = sorted(choose([text.ids for text in seen]))
+            for place in reversed(places):
+                del self._texts[place]
+            return [seen[place] for place in places]
 
     def close(self, why: str) -> None:
         """Refuse whoever comes, and whoever is not answered yet."""

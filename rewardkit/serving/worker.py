@@ -1,4 +1,4 @@
-"""What the model's thread does: it takes what waits the moment that it is free, and answers group by group."""
+"""What the model's thread does: it takes what waits the moment that it is free, pass by pass."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from rewardkit.serving.engine import Engine
 from rewardkit.serving.line import Line, Text
 from rewardkit.serving.model_thread import ModelThread
 
-TURN = 4
-"""Forward passes whose texts are taken from the line together: texts that begin alike meet more often."""
 MOST_FAILURES = 8
 """Texts in a row on which the model fails before it is given up: a device that is lost does not come back."""
 DIED = "the model has failed and reads nothing any more: restart the server"
@@ -58,19 +56,13 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            while (taken := self._line.take(TURN * self._engine.budget)) is not None:
-                self._turn(taken)
+            while (taken := self._line.take(self._engine.with_first)) is not None:
+                self._read(taken)
         except Exception as error:
             self.failed = True
             log(f"serve: {DIED} ({_told(error.__cause__ or error)})")
         finally:
             self._line.close(DIED)
-
-    def _turn(self, texts: Sequence[Text]) -> None:
-        for group in self._engine.groups([text.ids for text in texts]):
-            # Clients may have left while the groups before were read.
-            if wanted := [texts[place] for place in group if texts[place].wanted]:
-                self._read(wanted)
 
     def _read(self, texts: Sequence[Text]) -> None:
         """Answer texts that are read together; where that fails, each for itself."""

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewardkit.batching import LARGEST_BATCH
-from rewardkit.packing import Segment, alike, pack, packs
+from rewardkit.packing import Segment, alike, pack, packed_with_first, packs
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=2, max_size=9), min_size=1, max_size=8)
 
@@ -58,6 +58,23 @@ def test_every_sequence_stands_in_one_pack_within_the_budget(sequences, budget, 
 def test_no_pack_is_larger_than_what_the_vocabulary_bears():
     assert [len(group) for group in packs([[1, i] for i in range(40)], 1000)] == [LARGEST_BATCH, 40 - LARGEST_BATCH]
     assert packs([], 10) == []
+
+
+@given(SEQUENCES, st.integers(1, 40))
+def test_what_is_packed_with_the_first_fits_and_is_next_to_it(sequences, budget):
+    chosen = packed_with_first(sequences, budget)
+    assert 0 in chosen and len(set(chosen)) == len(chosen)
+    assert len(chosen) == 1 or len(pack([sequences[place] for place in chosen]).ids) <= budget
+    left = [place for place in range(len(sequences)) if place not in chosen]
+    read = sorted(sequences[place] for place in chosen)
+    assert not [place for place in left if read[0] < sequences[place] < read[-1]]
+
+
+def test_with_the_first_goes_what_shares_most_with_it():
+    sequences = [[5, 5, 5], [5, 9, 9], [5, 5, 8, 8], [1, 1, 1], [5, 5, 1]]
+    assert sorted(packed_with_first(sequences, 4)) == [0, 4]
+    assert sorted(packed_with_first(sequences, 6)) == [0, 2, 4]
+    assert len(packed_with_first([[1, place] for place in range(40)], 1000)) == LARGEST_BATCH
 
 
 def test_how_much_is_alike():

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewardkit.serving.line import FIRST_RATE, Line
+from rewardkit.serving.line import FIRST_RATE, MOST_SEEN, Line
 from rewardkit.serving.refusals import Refusal
+
+in_order = runpy.run_path(str(Path(__file__).parents[2] / "served.py"))["in_order"]
 
 
 def ask(line, *lengths, guess=0):
@@ -18,26 +23,41 @@ def lengths(texts):
     return [len(text.ids) for text in texts]
 
 
+def test_what_is_chosen_beside_the_first_is_taken_and_the_rest_keeps_its_place():
+    line = Line(1000)
+    ask(line, 1, 2, 3)
+    ask(line, 4)
+    assert lengths(line.take(lambda sequences: [3, 0])) == [1, 4]
+    assert lengths(line.take(in_order(100))) == [2, 3]
+
+
+def test_a_long_line_is_chosen_from_at_its_front():
+    line = Line(10_000)
+    ask(line, *[1] * (MOST_SEEN + 3))
+    assert len(line.take(in_order(10_000))) == MOST_SEEN
+    assert len(line.take(in_order(10_000))) == 3
+
+
 def test_first_come_first_served_and_a_request_may_be_split():
     line = Line(1000)
     ask(line, 4, 4, 4)
     ask(line, 1)
-    assert lengths(line.take(8)) == [4, 4]
+    assert lengths(line.take(in_order(8))) == [4, 4]
     # The small one could have gone first, and does not.
-    assert lengths(line.take(5)) == [4, 1]
+    assert lengths(line.take(in_order(5))) == [4, 1]
 
 
 def test_a_text_beyond_the_budget_goes_alone():
     line = Line(1000)
     ask(line, 50, 1)
-    assert lengths(line.take(8)) == [50]
-    assert lengths(line.take(8)) == [1]
+    assert lengths(line.take(in_order(8))) == [50]
+    assert lengths(line.take(in_order(8))) == [1]
 
 
 def test_all_answers_of_a_request_come_together_in_its_order():
     line = Line(1000)
     future = ask(line, 1, 2, 3)
-    for text in reversed(line.take(100)):
+    for text in reversed(line.take(in_order(100))):
         assert not future.done()
         text.answer(float(len(text.ids)))
     assert future.result(0) == [1.0, 2.0, 3.0]
@@ -50,7 +70,7 @@ def test_who_left_is_not_read():
     gone.cancel()
     # Not only passed over: whoever comes and goes leaves nothing behind.
     assert len(line._texts) == 1 and len(line._requests) == 1
-    taken = line.take(100)
+    taken = line.take(in_order(100))
     assert lengths(taken) == [3]
     stays.cancel()
     # In the middle of a pass: nothing comes of it, and nothing breaks.
@@ -94,14 +114,14 @@ def test_a_rate_forgets():
 def test_a_closed_line_refuses_everybody():
     line = Line(100)
     waits, read = ask(line, 1), ask(line, 2)
-    assert lengths(line.take(1)) == [1]
+    assert lengths(line.take(in_order(1))) == [1]
     line.close("the end")
     line.close("another reason")
     for future in (waits, read):
         with pytest.raises(Refusal, match="the end") as refused:
             future.result(0)
         assert refused.value.status == 503
-    assert line.take(100) is None
+    assert line.take(in_order(100)) is None
     with pytest.raises(Refusal, match="the end"):
         ask(line, 1)
 
@@ -116,7 +136,7 @@ def test_everything_wanted_is_taken_once_in_order_within_the_budget(requests, bu
     wanted = [length for place, each in enumerate(requests) if place not in left for length in each]
     found = []
     while len(found) < len(wanted):
-        taken = lengths(line.take(budget))
+        taken = lengths(line.take(in_order(budget)))
         assert sum(taken) <= budget or len(taken) == 1
         found += taken
     assert found == wanted

@@ -8,7 +8,7 @@ import pytest
 from rewardkit.serving.line import Line
 from rewardkit.serving.model_thread import ModelThread
 from rewardkit.serving.refusals import Refusal
-from rewardkit.serving.worker import MOST_FAILURES, TURN, Worker
+from rewardkit.serving.worker import MOST_FAILURES, Worker
 
 ByHand = runpy.run_path(str(Path(__file__).parents[2] / "served.py"))["ByHand"]
 SECONDS = 60
@@ -48,7 +48,7 @@ def test_what_waits_is_read_together_by_one_thread(started):
     engine = ByHand(budget=16)
     _, _, futures = started(engine, ["a", "bb"], ["ccc"], ["d" * 100, "ee"])
     assert [said(future) for future in futures] == [[1.0, 2.0], [3.0], [100.0, 2.0]]
-    assert engine.passes == [["a", "bb", "ccc"], ["d" * 100], ["ee"]] and TURN * 16 < 100
+    assert engine.passes == [["a", "bb", "ccc"], ["d" * 100], ["ee"]]
     assert engine.threads == {"rewards"}
 
 
@@ -75,7 +75,7 @@ def test_a_model_that_fails_on_everything_is_given_up(started):
 
 def test_a_model_that_cannot_group_is_given_up(started):
     class Broken(ByHand):
-        def groups(self, sequences):
+        def with_first(self, sequences):
             raise RuntimeError("no groups")
 
     worker, _, futures = started(Broken(), ["a"])
@@ -84,7 +84,7 @@ def test_a_model_that_cannot_group_is_given_up(started):
     assert refused.value.status == 503 and worker.failed
 
 
-def test_who_left_during_a_turn_is_not_read(started):
+def test_who_left_during_a_pass_is_not_read(started):
     # A budget of 1 reads each text by itself.
     engine = ByHand(budget=1)
     engine.open.clear()
