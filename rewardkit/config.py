@@ -120,6 +120,10 @@ class TrainConfig(Section):
     checkpointing: bool = Field(
         False, description="layers are computed once more on the way back: slower, in a fraction of the memory"
     )
+    sharded: bool = Field(
+        False,
+        description="each of several processes holds a part of the base (FSDP), for one that is too large for a device",
+    )
     length_term: bool = Field(
         False,
         description="what length alone explains of the labels is added to margins in training, and left out of rewards",
@@ -132,6 +136,9 @@ class TrainConfig(Section):
         (), description="learn ratings on these criteria too; what was never rated is left out of the loss"
     )
     criteria_weight: Positive = Field(1.0, description="of the criteria's squared errors beside the preference's loss")
+    variance_head: bool = Field(
+        False, description="learn of each text how far people may be apart about it, too; see `noise` of its rewards"
+    )
     max_length: Count = Field(1024, description="tokens of prompt and response together")
     too_long: Literal["truncate_prompt", "truncate_response", "drop"] = Field(
         "truncate_prompt", description="what happens to a longer one; counted in the log"
@@ -150,6 +157,11 @@ class TrainConfig(Section):
     )
     evaluations: Count = Field(4, description="how often the validation loss is measured and a checkpoint saved")
     max_examples: Count | None = Field(None, description="train on at most this many comparisons")
+
+    @property
+    def outputs(self) -> int:
+        """Of the head: the reward, the criteria, and the variance last."""
+        return 1 + len(self.criteria) + self.variance_head
 
     @field_validator("criteria")
     @classmethod

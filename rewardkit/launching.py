@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+FSDP = "ACCELERATE_USE_FSDP"
+"""Set by `accelerate launch --use_fsdp`."""
+
 
 @dataclass(frozen=True)
 class Launched:
@@ -19,6 +22,11 @@ class Launched:
     index: int
     count: int
     local: int
+
+
+def fsdp_asked() -> bool:
+    """Say whether the launcher wants the base in parts, and let Trainer not hear it, which would part adapters too."""
+    return os.environ.pop(FSDP, "false").lower() == "true"
 
 
 def launched() -> Launched:

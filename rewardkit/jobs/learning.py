@@ -18,6 +18,7 @@ from rewardkit.jobs.costs import Work, characters
 from rewardkit.jobs.model_readme import write_readme
 from rewardkit.jobs.preferences import FILE, read_preferences
 from rewardkit.jobs.stages import Job, Stage, Summary, given, model_revision
+from rewardkit.launching import fsdp_asked
 from rewardkit.types import PreferenceExample
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _train(job: Job, folder: runs.StageFolder) -> Summary:
     from rewardkit.reward_model import folder as model_folder
     from rewardkit.reward_model.training import train
 
-    config = given(job.config.train)
+    config = _as_launched(given(job.config.train))
     examples = read_preferences(job.output("aggregate", FILE))
     model = model_folder.create(config, seed=job.config.seed)
     result = train(model, examples, config, folder=folder.partial, seed=job.config.seed)
@@ -77,11 +78,15 @@ def _train_along(job: Job) -> None:
     from rewardkit.reward_model.training import train
 
     require_all("train")
-    config = given(job.config.train)
+    config = _as_launched(given(job.config.train))
     examples = read_preferences(job.output("aggregate", FILE))
     model = model_folder.create(config, seed=job.config.seed)
     train(model, examples, config, folder=job.folder("train").partial, seed=job.config.seed)
     part()
+
+
+def _as_launched(config: TrainConfig) -> TrainConfig:
+    return config.model_copy(update={"sharded": True}) if fsdp_asked() else config
 
 
 def refuse_divergence(history: Sequence[Mapping[str, float]], config: TrainConfig) -> None:

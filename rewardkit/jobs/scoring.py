@@ -65,9 +65,9 @@ def score(model_path: Path, file: str) -> Iterator[Row]:
     A row has a `prompt` (text or messages; none is an empty prompt) and either `response`, or
     `response_a` and `response_b`, or `responses`. It comes back without its texts and with `reward`, or
     `reward_a`, `reward_b`, `margin` and the calibrated `p_a` (null for a model that was never calibrated),
-    or `rewards`. An ensemble adds `spread` (between its members) and `disagreement` (of a margin), a model that has
-    learned criteria adds them, and `unlike` says how a text differs from those that the model was calibrated on. A row
-    that cannot be scored comes back with `status: failed` and the reason.
+    or `rewards`. An ensemble adds `spread` (between its members) and `disagreement` (of a margin), a model with a
+    variance head `noise`, one that has learned criteria adds them, and `unlike` says how a text differs from those that
+    the model was calibrated on. A row that cannot be scored comes back with `status: failed` and the reason.
 
     Args:
         model_path: Folder of a reward model.
@@ -166,6 +166,8 @@ def _columns(rewards: Rewards, part: slice, model: RewardModel) -> dict[str, lis
     found: dict[str, list[Any]] = {"reward": rewards.values[part].tolist()}
     if model.members > 1:
         found["spread"] = rewards.spread[part].tolist()
+    if model.model.card.config.variance_head:
+        found["noise"] = rewards.noise[part].tolist()
     if names:
         found["criteria"] = [dict(zip(names, each, strict=True)) for each in rewards.criteria[part].tolist()]
     return found

@@ -24,6 +24,7 @@ from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.hardware import NF4, device, dtype_of, quiet_loading
+from rewardkit.launching import launched
 from rewardkit.models import ModelFolder
 from rewardkit.packing import groups, pack, packed_with_first
 from rewardkit.progress import log
@@ -79,30 +80,35 @@ class RewardNetwork(nn.Module):
         """How many tokens go through it at a time, at most."""
         return CPU_TOKENS if self.device.type == "cpu" else DEVICE_TOKENS
 
-    def forward(self, sequences: Sequence[list[int]], member: int | None = None) -> Tensor:
+    def forward(self, sequences: Sequence[list[int]], member: int | None = None, passes: int = 0) -> Tensor:
         """Return what the heads say of each sequence at its last token.
 
         Args:
             sequences: (sequences,) token ids.
             member: The only member that is asked; it stays the one whose adapters are active, so that layers that are
                 computed once more on the way back are its own. All members if absent.
+            passes: How often the model is run at least, for nothing where the sequences need less (see `sharding`).
 
         Returns:
             In float32, (members, sequences, outputs): the reward, then the criteria.
         """
         members = range(len(self.members)) if member is None else [member]
-        parts, places = [], []
-        for group in self.batches(sequences, self.tokens):
-            chosen = [sequences[place] for place in group]
-            read = self._as_encoder if self.head.encoder else self._packed if self._packs(chosen) else self._padded
-            parts.append(torch.stack(list(read(chosen, members))))
-            places += group
-        return torch.cat(parts, dim=1)[:, torch.tensor(places, device=self.device).argsort()]
+        groups = self.batches(sequences, self.tokens)
+        parts = [self._read([sequences[place] for place in group], members) for group in groups]
+        order = torch.tensor([place for group in groups for place in group], dtype=torch.long, device=self.device)
+        idle = [self._read([[0]], members) for _ in range(passes - len(groups))]
+        # Of what runs for nothing no row is left, but its place in the order of the way back.
+        return torch.cat([*parts, *(each[:, :0] for each in idle)], dim=1)[:, order.argsort()]
 
     def rewards(self, sequences: Sequence[list[int]]) -> Tensor:
         """Return the reward of each sequence, the mean over the members, (sequences,)."""
         found: Tensor = self(sequences)[..., 0].mean(dim=0)
         return found
+
+    def _read(self, sequences: Sequence[list[int]], members: Sequence[int]) -> Tensor:
+        """Return what the heads say of sequences that are run together, (members, sequences, outputs)."""
+        read = self._as_encoder if self.head.encoder else self._packed if self._packs(sequences) else self._padded
+        return torch.stack(list(read(sequences, members)))
 
     def batches(self, sequences: Sequence[list[int]], budget: int) -> list[list[int]]:
         """Group sequences that are best read together.
@@ -248,7 +254,7 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
     """
     peft = require("peft", "train")
     torch.manual_seed(seed)
-    model = load_classifier(folder.path, tokenizer, dtype=config.dtype, outputs=1 + len(config.criteria))
+    model = load_classifier(folder.path, tokenizer, dtype=config.dtype, outputs=config.outputs)
     lora, frozen, head = config.lora, frozen_layers(model, config), head_of(model)
     assert head is not None
     modules = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
@@ -274,7 +280,9 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
         # The name of before is deprecated where the new one is.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
-    return RewardNetwork(wrapped.to(device()), frozen=frozen)
+    # One that is to be in parts may be too large for any device.
+    place = "cpu" if config.sharded and launched().count > 1 else device()
+    return RewardNetwork(wrapped.to(place), frozen=frozen)
 
 
 def member_names(count: int) -> list[str]:

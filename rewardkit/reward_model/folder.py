@@ -35,6 +35,10 @@ from rewardkit.types import SCHEMA_VERSION, Record
 CARD = "rewardkit.json"
 ADAPTERS = "adapter_model.safetensors"
 README = "README.md"
+IN_FOUR_BITS = """quantization_config={
+        "quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "bfloat16",
+    }"""
 PLAIN_LOADING = """## Loading it
 
 Base model: `{base}`, revision `{revision}`. With rewardkit: `rewardkit score THIS_FOLDER responses.jsonl`. Without it:
@@ -45,7 +49,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("THIS_FOLDER")
 base = AutoModelForSequenceClassification.from_pretrained(
-    "{path}", num_labels={outputs}, pad_token_id=tokenizer.pad_token_id, dtype="{dtype}"
+    "{path}", num_labels={outputs}, pad_token_id=tokenizer.pad_token_id, {how}
 )
 # The head is float32, whatever the base is.
 for head in ({heads}):
@@ -133,8 +137,8 @@ def loading(card: RewardModelCard) -> str:
         base=card.base,
         revision=card.base_revision,
         path=resolve(card.base).path,
-        dtype=card.config.dtype,
-        outputs=1 + len(card.config.criteria),
+        how=IN_FOUR_BITS if card.config.dtype == NF4 else f'dtype="{card.config.dtype}"',
+        outputs=card.config.outputs,
         heads=" ".join(f"base.{name}," for name in card.heads),
         more=" of the first member" if card.config.members > 1 else "",
     )
@@ -172,7 +176,7 @@ def load(path: str | Path, *, exact: bool = False) -> LoadedModel:
         )
     config = card.config
     dtype = "float32" if exact and config.dtype != NF4 else config.dtype
-    classifier = load_classifier(base.path, tokenizer, dtype=dtype, outputs=1 + len(config.criteria))
+    classifier = load_classifier(base.path, tokenizer, dtype=dtype, outputs=config.outputs)
     if exact and dtype == NF4:
         # What four bits make of a base is what was trained on.
         with quiet_loading():

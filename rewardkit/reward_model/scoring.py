@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rewardkit.progress import Advance
 from rewardkit.reward_model.folder import LoadedModel
+from rewardkit.reward_model.objective import variances
 from rewardkit.reward_model.rendering import Rendered, Unrendered
 from rewardkit.types import Message
 
@@ -24,12 +25,15 @@ class Rewards:
         criteria: Rating on each criterion that was learned, the mean over members, (n, criteria), from 0 to 1.
         truncated: Where a text was cut to the model's length, (n,).
         reasons: Why there is no reward, (n,); empty where there is one.
+        noise: How far people may be apart about a text, as a standard deviation of its reward, (n,); 0 for a model
+            without a variance head.
     """
 
     members: NDArray[np.float64]
     criteria: NDArray[np.float64]
     truncated: NDArray[np.bool_]
     reasons: tuple[str, ...]
+    noise: NDArray[np.float64]
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -66,7 +70,7 @@ def reward(
         advance: Called with the number of conversations done.
     """
     rendered = [model.renderer.render(prompt, response) for prompt, response in conversations]
-    found = np.full((len(rendered), len(model.network.members), 1 + len(model.card.criteria)), np.nan)
+    found = np.full((len(rendered), len(model.network.members), model.card.config.outputs), np.nan)
     places = [i for i, r in enumerate(rendered) if isinstance(r, Rendered)]
     sequences = [r.ids for r in rendered if isinstance(r, Rendered)]
     model.network.eval()
@@ -79,6 +83,7 @@ def reward(
         criteria=ratings(model, found),
         truncated=np.array([isinstance(r, Rendered) and r.truncated for r in rendered], dtype=bool),
         reasons=tuple(r.reason if isinstance(r, Unrendered) else "" for r in rendered),
+        noise=noise(model, found),
     )
 
 
@@ -93,7 +98,15 @@ def ratings(model: LoadedModel, outputs: NDArray[np.float64]) -> NDArray[np.floa
         (n, criteria).
     """
     mean, spread = (np.array([getattr(each, name) for each in model.card.criteria]) for name in ("mean", "spread"))
-    found: NDArray[np.float64] = np.clip(mean + spread * outputs[:, :, 1:].mean(axis=1), 0.0, 1.0)
+    found: NDArray[np.float64] = np.clip(mean + spread * outputs[:, :, 1 : 1 + len(mean)].mean(axis=1), 0.0, 1.0)
+    return found
+
+
+def noise(model: LoadedModel, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far people may be apart, as `Rewards` has it, of outputs as `forward` gives them."""
+    if not model.card.config.variance_head:
+        return np.where(np.isnan(outputs[:, 0, 0]), np.nan, 0.0)
+    found: NDArray[np.float64] = np.sqrt(variances(torch.from_numpy(outputs)).mean(dim=1).numpy())
     return found
 
 
@@ -106,9 +119,8 @@ def forward(model: LoadedModel, sequences: Sequence[list[int]]) -> NDArray[np.fl
         sequences: (n,) token ids, as its renderer gives them.
 
     Returns:
-        (n, members, outputs): raw rewards, and criteria in units of their spread.
+        (n, members, outputs): raw rewards, criteria in units of their spread (of an untrained model nobody knows that
+        yet), and what stands for the variance.
     """
-    # An untrained model's head has outputs for criteria whose scales nobody knows yet.
-    outputs = model.network(sequences).transpose(0, 1)[..., : 1 + len(model.card.criteria)]
-    values: NDArray[np.float64] = outputs.double().cpu().numpy()
+    values: NDArray[np.float64] = model.network(sequences).transpose(0, 1).double().cpu().numpy()
     return values

@@ -14,11 +14,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 
-from torch import distributed
+from torch import distributed, nn
 
-from rewardkit.hardware import device
+from rewardkit.config import TrainConfig
+from rewardkit.errors import ConfigError
+from rewardkit.hardware import NF4, device
 from rewardkit.launching import launched
+from rewardkit.progress import log
 from rewardkit.reward_model.backbone import RewardNetwork
+
+
+def check_shardable(network: RewardNetwork, config: TrainConfig) -> None:
+    """Check that a network can be in parts.
+
+    Raises:
+        ConfigError: It cannot, or not with these settings.
+    """
+    why = ""
+    if config.train_layers is not None:
+        why = "what frozen layers make of a text is kept by one process, and others would wait for it"
+    elif config.dtype == NF4:
+        why = "four bits are no numbers that could be in parts"
+    elif not isinstance(getattr(network.classifier.base_model, "layers", None), nn.ModuleList):
+        why = f"{type(network.classifier).__name__} has its layers elsewhere than they are looked for"
+    if why:
+        raise ConfigError(f"the base cannot be in parts: {why}", where="train.sharded", fix="leave one of the two out")
 
 
 def shard(network: RewardNetwork) -> None:
@@ -30,6 +50,7 @@ def shard(network: RewardNetwork) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
+    log(f"train: the base is in parts, one in each of {launched().count} processes")
     learned = set(chain.from_iterable(network.learned()))
     mesh = init_device_mesh(device().type, (launched().count,))
     body = network.classifier.base_model

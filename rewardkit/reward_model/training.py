@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from rewardkit.reward_model.collation import (
 from rewardkit.reward_model.folder import ADAPTERS, CriterionScale, LoadedModel
 from rewardkit.reward_model.losses import loss_of
 from rewardkit.reward_model.objective import Objective
+from rewardkit.reward_model.sharding import check_shardable, in_step, shard
 from rewardkit.reward_model.stopping import interruptible
 from rewardkit.types import PreferenceExample
 
@@ -101,6 +103,8 @@ def train(
             where="train.checkpointing",
             fix="leave one of the three out",
         )
+    if config.sharded:
+        check_shardable(model.network, config)
     training = _encode(examples, "train", model, config)
     validation = _encode(examples, "validation", model, config)
     scales = _scales(training, config)
@@ -110,6 +114,9 @@ def train(
         log(f"train: a doubling of length is worth {length:.2f} nats to the annotators, which is left out of rewards")
     sizes = len(training.items), len(validation.items)
     arguments = _arguments(config, folder, sizes=sizes, seed=seed)
+    sharded = config.sharded and launched().count > 1
+    if sharded:
+        shard(model.network)
     trainer = PreferenceTrainer(
         model=model.network,
         args=arguments,
@@ -121,8 +128,10 @@ def train(
             centring=config.centring,
             criteria=config.criteria_weight,
             length=length,
+            variance=config.variance_head,
         ),
         max_grad_norm=config.max_grad_norm,
+        passes=in_step if sharded else list,
     )
     trainer.remove_callback(PrinterCallback)
     if trainer.is_world_process_zero():
@@ -149,9 +158,11 @@ def train(
 class PreferenceTrainer(Trainer):  # type: ignore[misc]
     """A Trainer for comparisons whose checkpoints hold the adapters and the heads only."""
 
-    def __init__(self, *, loss: Objective, max_grad_norm: float, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self._loss, self._max_grad_norm = loss, max_grad_norm
+    def __init__(
+        self, *, loss: Objective, max_grad_norm: float, passes: Callable[[list[int]], list[int]] = list, **more: Any
+    ) -> None:
+        super().__init__(**more)
+        self._loss, self._max_grad_norm, self._passes = loss, max_grad_norm, passes
         self.can_return_loss = True
         self._network.let_all_learn()
 
@@ -163,21 +174,29 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         groups, count = inputs["groups"], len(self._network.members)
         share = 1.0 / (sum(map(len, groups)) * self.current_gradient_accumulation_steps)
         total = torch.zeros((), device=self.args.device)
-        turns: list[tuple[Group, int | None]] = [(group, member) for group in groups for member in range(count)]
+        planned = self._planned(groups)
+        turns: list[tuple[Group | None, int, int | None]] = [(*p, member) for p in planned for member in range(count)]
         if self.args.world_size > 1:
             # The last turn adds up the gradients of all processes: those of all members must be in it.
-            turns = [*turns[:-count], (groups[-1], None)]
-        for number, (group, member) in enumerate(turns, start=1):
+            turns = [*turns[:-count], (*planned[-1], None)]
+        for number, (group, passes, member) in enumerate(turns, start=1):
             with nullcontext() if number == len(turns) else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
-                    outputs = model(group.sequences, member)
-                    loss = torch.stack([self._loss(each, group).sum() for each in outputs]).sum() * share
+                    outputs = model(group.sequences if group else [], member, passes)
+                    losses = [self._loss(each, group).sum() if group else each.sum() for each in outputs]
+                    loss = torch.stack(losses).sum() * share
                 self.accelerator.backward(loss)
             total += loss.detach() / count
         if self.accelerator.sync_gradients:
             for parameters in self._network.learned():
                 torch.nn.utils.clip_grad_norm_(parameters, self._max_grad_norm)
         return total
+
+    def _planned(self, groups: Sequence[Group]) -> list[tuple[Group | None, int]]:
+        """Return the groups, each with how often the model is run for it; None where only other processes have one."""
+        network = self._network
+        counts = self._passes([len(network.batches(group.sequences, network.tokens)) for group in groups])
+        return list(zip_longest(groups, counts))
 
     @property
     def _network(self) -> RewardNetwork:
@@ -195,8 +214,11 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor, None, None]:
         """Return the loss of a batch, the mean over members; Trainer's own looks for labels that comparisons lack."""
+        losses = []
         with torch.no_grad(), self.compute_loss_context_manager():
-            losses = [self._loss(outputs, group) for group in inputs["groups"] for outputs in model(group.sequences)]
+            for group, passes in self._planned(inputs["groups"]):
+                outputs = model(group.sequences if group else [], None, passes)
+                losses += [self._loss(each, group) for each in outputs if group]
         return torch.cat(losses).mean(), None, None
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:

@@ -105,26 +105,30 @@ def ask(models: Sequence[RewardModel], shaping: Shaping, prompts: Sequence[Any],
         raise DataError(what, where="ask", expected="a model, and one prompt for each completion")
     asked = [read(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
     reasons = [each if isinstance(each, str) else "" for each in asked]
-    raw = np.vstack([_values(model, asked, reasons) for model in models])
+    told = [_values(model, asked, reasons) for model in models]
+    raw, noise = np.vstack([rewards for rewards, _ in told]), np.mean([variance for _, variance in told], axis=0) ** 0.5
     texts = ["" if isinstance(each, str) else each.text for each in asked]
     # What is asked, and not what the completion's own messages made of it, is what a group shares.
     groups = [repr(prompt) for prompt in prompts]
-    values = shaping.apply(raw, texts=texts, groups=groups)
+    values = shaping.apply(raw, texts=texts, groups=groups, noise=noise)
     return Answers(values, raw, tuple(reasons), spread_within(values, groups))
 
 
-def _values(model: RewardModel, asked: Sequence[Asked | str], reasons: list[str]) -> Array:
-    """Return the rewards by each member of a model, (members, n); what it cannot read is added to the reasons."""
-    values = np.full((model.members, len(asked)), np.nan)
+def _values(model: RewardModel, asked: Sequence[Asked | str], reasons: list[str]) -> tuple[Array, Array]:
+    """Return the rewards by each member of a model, (members, n), and the variances of its variance head, (n,).
+
+    What it cannot read is added to the reasons.
+    """
+    values, variances = np.full((model.members, len(asked)), np.nan), np.full(len(asked), np.nan)
     places = [place for place, each in enumerate(asked) if isinstance(each, Asked)]
     readable = [each for each in asked if isinstance(each, Asked)]
     if readable:
         with _LOCK:
             found = model.score([each.prompt for each in readable], [each.text for each in readable])
-        values[:, places] = found.members.T
+        values[:, places], variances[places] = found.members.T, found.noise**2
         for place, reason in zip(places, found.reasons, strict=True):
             reasons[place] = reasons[place] or reason
-    return values
+    return values, variances
 
 
 def _message(each: Any) -> Any:

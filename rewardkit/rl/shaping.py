@@ -36,7 +36,9 @@ class Shaping(Section):
         description="The reward that counts as 0: one number, or one for each member. Measured once, on other texts.",
     )
     uncertainty: float = Field(
-        0.0, ge=0.0, description="With an ensemble: how many standard deviations between its members are taken off."
+        0.0,
+        ge=0.0,
+        description="How many standard deviations are taken off: of an ensemble's members, and of a variance head.",
     )
     clip: tuple[float, float] | None = Field(None, description="Least and greatest reward that a model may give.")
     length_budget: int | None = Field(None, ge=0, description="Characters of a response that cost nothing.")
@@ -53,13 +55,21 @@ class Shaping(Section):
             raise ValueError("length_penalty: say with length_budget from where on")
         return self
 
-    def apply(self, members: npt.ArrayLike, *, texts: Sequence[str], groups: Sequence[Hashable]) -> Array:
+    def apply(
+        self,
+        members: npt.ArrayLike,
+        *,
+        texts: Sequence[str],
+        groups: Sequence[Hashable],
+        noise: npt.ArrayLike = 0.0,
+    ) -> Array:
         """Shape rewards.
 
         Args:
             members: Raw rewards of each member of an ensemble, (members, n); NaN where there is none.
             texts: The responses, n of them.
             groups: The prompt of each, n names.
+            noise: What variance heads say, (n,).
 
         Returns:
             Shaped rewards, (n,).
@@ -67,7 +77,7 @@ class Shaping(Section):
         Raises:
             DataError: `centre` has neither one number nor one for each model.
         """
-        rewards = penalise_uncertainty(centre(members, self.centre or (0.0,)), self.uncertainty)
+        rewards = penalise_uncertainty(centre(members, self.centre or (0.0,)), self.uncertainty, noise)
         if self.clip is not None:
             rewards = np.clip(rewards, *self.clip)
         # After the clip: a response at the upper bound still pays for its length.
@@ -93,15 +103,17 @@ def centre(members: npt.ArrayLike, at: Sequence[float]) -> Array:
     return rewards - np.asarray(at, dtype=np.float64)[:, None]
 
 
-def penalise_uncertainty(members: npt.ArrayLike, weight: float) -> Array:
-    """Return mean − weight · standard deviation over members.
+def penalise_uncertainty(members: npt.ArrayLike, weight: float, noise: npt.ArrayLike = 0.0) -> Array:
+    """Return mean − weight · standard deviation, over members and within them.
 
     The penalty is the standard deviation and not, as in the source, the variance, so that `weight` has no unit. A
     reward that one model cannot give is missing: the others' agreement would say nothing about it.
 
     Args:
         members: (members, n), of one zero: the distance between the zeros of two models is no disagreement.
-        weight: In standard deviations; with one model there are none.
+        weight: In standard deviations.
+        noise: Standard deviations that the model itself tells, (n,): variances add up (Lakshminarayanan et al. 2017,
+            arXiv:1612.01474, section 2.4).
 
     Returns:
         (n,).
@@ -111,7 +123,7 @@ def penalise_uncertainty(members: npt.ArrayLike, weight: float) -> Array:
     """
     rewards = np.asarray(members, dtype=np.float64)
     spread = rewards.std(axis=0, ddof=1) if len(rewards) > 1 else 0.0
-    return np.asarray(rewards.mean(axis=0) - weight * spread)
+    return np.asarray(rewards.mean(axis=0) - weight * np.hypot(spread, noise))
 
 
 def penalise_length(rewards: npt.ArrayLike, texts: Sequence[str], *, budget: int, penalty: float) -> Array:

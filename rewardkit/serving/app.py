@@ -80,6 +80,7 @@ class Routes:
                 truncated=scored.truncated,
                 reasons=scored.reasons,
                 spread=scored.spread if about.members > 1 else None,
+                noise=scored.noise if about.variance_head else None,
                 criteria=scored.ratings(about.criteria) if about.criteria else None,
                 unlike=tuple(known.unlike(*each) for each in asked) if known else None,
                 comparison=None if told.responses is None else self._comparison(scored),

@@ -28,6 +28,7 @@ class About:
         calibration: Margins to probabilities, where it has any.
         members: Of its ensemble.
         criteria: On which it rates, too.
+        variance_head: Whether it says how far people may be apart.
     """
 
     name: str
@@ -37,6 +38,7 @@ class About:
     calibration: Calibration | None = None
     members: int = 1
     criteria: tuple[str, ...] = ()
+    variance_head: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,12 @@ class Reading:
     Attributes:
         members: Raw reward by each member.
         criteria: Ratings from 0 to 1.
+        noise: How far people may be apart about it.
     """
 
     members: tuple[float, ...]
     criteria: tuple[float, ...] = ()
+    noise: float = 0.0
 
     @property
     def reward(self) -> float:
@@ -59,7 +63,7 @@ class Reading:
     @property
     def finite(self) -> bool:
         """Whether all of it are numbers."""
-        return all(map(isfinite, (*self.members, *self.criteria)))
+        return all(map(isfinite, (*self.members, *self.criteria, self.noise)))
 
 
 class Engine(Protocol):
@@ -97,6 +101,7 @@ class ModelEngine:
             model.calibration,
             members=model.members,
             criteria=tuple(each.name for each in card.criteria),
+            variance_head=card.config.variance_head,
         )
         self._texts = WholeTexts(renderer.chat)
 
@@ -116,8 +121,9 @@ class ModelEngine:
 
     def read(self, sequences: Sequence[list[int]]) -> list[Reading]:
         """Return what the model says of each sequence of a group."""
-        from rewardkit.reward_model.scoring import forward, ratings
+        from rewardkit.reward_model.scoring import forward, noise, ratings
 
         outputs = forward(self._model, sequences)
-        told = zip(outputs[:, :, 0].tolist(), ratings(self._model, outputs).tolist(), strict=True)
-        return [Reading(tuple(members), tuple(criteria)) for members, criteria in told]
+        told = outputs[:, :, 0], ratings(self._model, outputs), noise(self._model, outputs)
+        rows = zip(*(each.tolist() for each in told), strict=True)
+        return [Reading(tuple(members), tuple(criteria), apart) for members, criteria, apart in rows]

@@ -48,6 +48,11 @@ class Scored:
         """(n,) standard deviations between members; None where there is a reason."""
         return tuple(stdev(reading.members) if reading else None for reading in self.readings)
 
+    @property
+    def noise(self) -> tuple[float | None, ...]:
+        """How far people may be apart, (n,); None where there is a reason."""
+        return tuple(reading.noise if reading else None for reading in self.readings)
+
     def ratings(self, criteria: Sequence[str]) -> tuple[dict[str, float] | None, ...]:
         """Return ratings by criterion, (n,); None where there is a reason."""
         told = (dict(zip(criteria, each.criteria, strict=True)) if each else None for each in self.readings)

@@ -80,6 +80,7 @@ class RewardsAnswer(Record):
         truncated: Where a text was cut to the model's length.
         reasons: Why there is no reward; null where there is one.
         spread: How far the members of an ensemble are apart; null for one model.
+        noise: How far people may be apart about each text; null for a model without a variance head.
         criteria: Ratings from 0 to 1 by criterion; null for a model that has learned none.
         unlike: How each text differs from those of the calibration; null where nobody knows.
         comparison: For two responses to a prompt, both with a reward, by a calibrated model.
@@ -92,6 +93,7 @@ class RewardsAnswer(Record):
     truncated: tuple[bool, ...]
     reasons: tuple[str | None, ...]
     spread: tuple[Finite | None, ...] | None = None
+    noise: tuple[Finite | None, ...] | None = None
     criteria: tuple[dict[str, Finite] | None, ...] | None = None
     unlike: tuple[tuple[str, ...], ...] | None = None
     comparison: Comparison | None

@@ -45,7 +45,7 @@ def model(folder, monkeypatch):
         lengths = np.array([[float(len(text))] for _, text in conversations])
         reasons = tuple("nothing is left" if text == "?" else "" for _, text in conversations)
         count = len(lengths)
-        return scoring.Rewards(lengths, np.zeros((count, 0)), np.zeros(count, dtype=bool), reasons)
+        return scoring.Rewards(lengths, np.zeros((count, 0)), np.zeros(count, dtype=bool), reasons, np.zeros(count))
 
     monkeypatch.setattr(scoring, "reward", reward)
     return RewardModel(SimpleNamespace(), calibration(), folder)
@@ -116,7 +116,9 @@ def test_members_that_disagree_by_hand(model, monkeypatch):
 
     from rewardkit.reward_model import scoring
 
-    found = scoring.Rewards(np.array([[3.0, 1.0], [0.0, 2.0]]), np.zeros((2, 0)), np.zeros(2, dtype=bool), ("", ""))
+    found = scoring.Rewards(
+        np.array([[3.0, 1.0], [0.0, 2.0]]), np.zeros((2, 0)), np.zeros(2, dtype=bool), ("", ""), np.zeros(2)
+    )
     monkeypatch.setattr(scoring, "reward", lambda *_: found)
     said = model.compare(PROMPT, "x", "y")
     assert (said.reward_a, said.reward_b) == (2.0, 1.0)

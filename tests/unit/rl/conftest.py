@@ -24,7 +24,7 @@ class KnownModel:
             np.nan if reason else len(text) + self.offset for text, reason in zip(responses, reasons, strict=True)
         ]
         members, count = np.array(values, dtype=float)[:, None] + self.apart, len(values)
-        return Rewards(members, np.zeros((count, 0)), np.zeros(count, dtype=bool), reasons)
+        return Rewards(members, np.zeros((count, 0)), np.zeros(count, dtype=bool), reasons, np.zeros(count))
 
 
 @pytest.fixture
