@@ -274,7 +274,7 @@ def score(settings: dict, way: str) -> dict:
         return {"texts_a_second": len(texts) / (time.perf_counter() - started), "rewards": values}
     plain = model.network.model.merge_and_unload().eval()
     # Plain models have a head of the base's dtype.
-    plain.score.to(plain.dtype)
+    plain.score.to(plain.dtype)._forward_pre_hooks.clear()
     if way == "pipeline":
         return _by_pipeline(plain, model, texts)
     return _by_sorted_batches(torch, plain, model, texts)
@@ -371,6 +371,7 @@ def main() -> None:
             found[part] = measure(options, part, "both")
             print(f"curve: losses of {len(found[part]['trl'])} steps at most {found[part]['apart']:.1e} apart")
             reached &= found[part]["apart"] <= CURVE
+            write_json(options.out, found)
             continue
         ways = [way for way in WAYS[part] if way in (options.ways or [way])]
         unit = "texts_a_second" if part == "scoring" else "pairs_a_second"
@@ -394,8 +395,9 @@ def main() -> None:
                 )
                 print(f"{part}: {ours}: {ratio:.2f} times {peer}: {verdict} ({target})")
                 reached &= ratio >= target
-    found |= {"command": " ".join(["python", *sys.argv]), "machine": machine(threads=options.threads)}
-    write_json(options.out, found)
+        # What was measured is kept if a later part fails.
+        found |= {"command": " ".join(["python", *sys.argv]), "machine": machine(threads=options.threads)}
+        write_json(options.out, found)
     sys.exit(0 if reached else 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from typing import Any
 
 from rewardkit.extras import require
 from rewardkit.launching import launched
+
+# peft loads it where it is installed, and on a CPU it warns of a package that would speed up what is not used here.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 NF4 = "nf4"
 """Weights in four bits."""

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from rewardkit.config import TrainConfig
-from rewardkit.errors import ModelError
+from rewardkit.errors import ConfigError, ModelError
 from rewardkit.reward_model import folder, merging
 from rewardkit.reward_model.rendering import Unrendered
 from rewardkit.reward_model.scoring import reward
+from rewardkit.reward_model.sharding import check_shardable
 from rewardkit.reward_model.training import train
 from rewardkit.types import Message
 
@@ -92,3 +93,9 @@ def test_it_learns(encoder, tmp_path):
 def test_the_last_layers_alone_are_for_models_that_have_a_list_of_them(encoder):
     with pytest.raises(ModelError, match="cannot be trained alone"):
         create(encoder, train_layers=1)
+
+
+def test_an_encoder_cannot_be_in_parts(encoder):
+    model = folder.create(TrainConfig(model=str(encoder), max_length=64), seed=0)
+    with pytest.raises(ConfigError, match="has its layers elsewhere"):
+        check_shardable(model.network, model.card.config)

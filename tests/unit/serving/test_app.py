@@ -91,6 +91,7 @@ def test_a_failed_text_is_data(http):
         "truncated": [False, True, False],
         "reasons": ["it asks", None, "the model gives it no finite reward"],
         "spread": None,
+        "noise": None,
         "criteria": None,
         "unlike": None,
         "comparison": None,
