@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from rewardkit.launching import launched
@@ -19,11 +21,17 @@ class Advance(Protocol):
 
 
 def log(message: str) -> None:
-    """Write one line to stderr; of several processes that one command started, the first writes it."""
+    """Write one line to stderr; of several processes that one command started, the first writes it.
+
+    Where whoever read it has left, the work goes on without a word: a server could not end well any more.
+    """
     if launched().index > 0:
         return
-    sys.stderr.write(message + "\n")
-    sys.stderr.flush()
+    try:
+        sys.stderr.write(message + "\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        sys.stderr = Path(os.devnull).open("w")
 
 
 @contextmanager

@@ -162,6 +162,13 @@ def metric(address, name):
     return float(re.search(rf"^{name} (\S+)$", page, re.MULTILINE)[1])
 
 
+def test_it_ends_well_though_nobody_reads_what_it_says(serve, tiny_rewards):
+    process, address = serve(tiny_rewards)
+    process.stderr.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+
+
 def test_told_twice_it_ends_at_once(serve, tiny_rewards):
     process, address = serve(tiny_rewards, "--drain-seconds", "1000")
     host, port = address.removeprefix("http://").split(":")
