@@ -7,7 +7,7 @@ comparisons in the same order, and are compared pair by pair.
     python benchmarks/reward_learning.py --data ../shared/data [--part endings stories] [--seeds 0]
 
 endings: 300 pairs of story plots with three noisy votes each (scratchplot_endings). hard: the side of the majority is
-taken for certain; soft: how probable it is, given how often people agree.
+taken for certain; soft: how probable it is, given how often people agree; variance: soft, with a variance head.
 stories: pairs of short stories formed of two experts' ratings on creativity (creative_story_gen), a quarter of them
 ties. ties: Davidson's loss; criteria: ratings on four criteria learned beside; one and five: an ensemble of five whose
 members share all but the last six layers, and one such model; encoder: MiniLM as the base, for four epochs.
@@ -56,7 +56,7 @@ PARTS = {
     "endings": {
         "import": {"files": ["scratchplot_endings.jsonl"]},
         "train": {"epochs": 1},
-        "ways": {"hard": {}, "soft": {}, "encoder": ENCODER},
+        "ways": {"hard": {}, "soft": {}, "variance": {"variance_head": True}, "encoder": ENCODER},
     },
     "stories": {
         "import": {"files": ["creative_story_gen.jsonl"], "pairs": {"criterion": "creativity"}},
@@ -71,7 +71,10 @@ PARTS = {
         },
     },
 }
-AGAINST = {"endings": [("soft", "hard")], "stories": [("ties", "soft"), ("criteria", "soft"), ("five", "one")]}
+AGAINST = {
+    "endings": [("soft", "hard"), ("variance", "soft")],
+    "stories": [("ties", "soft"), ("criteria", "soft"), ("five", "one")],
+}
 
 
 def arguments() -> argparse.Namespace:
