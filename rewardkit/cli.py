@@ -7,6 +7,7 @@ user can fix, 130 interrupted (the same command resumes). Jobs are imported insi
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,8 @@ app = typer.Typer(
 def _root(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
 ) -> None:
+    # peft loads it where it is installed, and on a CPU it warns of a package that would speed up what is not used here.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if version:
         typer.echo(__version__)
         raise typer.Exit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -13,9 +12,6 @@ from typing import Any
 
 from rewardkit.extras import require
 from rewardkit.launching import launched
-
-# peft loads it where it is installed, and on a CPU it warns of a package that would speed up what is not used here.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 NF4 = "nf4"
 """Weights in four bits."""
@@ -38,8 +34,11 @@ def best_dtype() -> str:
 
 
 def dtype_of(name: str) -> Any:
-    """Return torch's dtype of a name, in which is computed; "auto" is the best one here, and so it is for "nf4"."""
-    return getattr(require("torch", "train"), best_dtype() if name in ("auto", NF4) else name)
+    """Return torch's dtype of a name, in which is computed; "auto" is the best one here.
+
+    What four bits stand for is computed in bfloat16 everywhere: other machines would make other weights of a base.
+    """
+    return getattr(require("torch", "train"), {"auto": best_dtype(), NF4: "bfloat16"}.get(name, name))
 
 
 def device() -> Any:

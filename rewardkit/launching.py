@@ -25,8 +25,8 @@ class Launched:
 
 
 def fsdp_asked() -> bool:
-    """Say whether the launcher wants the base in parts, and let Trainer not hear it, which would part adapters too."""
-    return os.environ.pop(FSDP, "false").lower() == "true"
+    """Say whether the launcher wants the base in parts."""
+    return os.environ.get(FSDP, "false").lower() == "true"
 
 
 def launched() -> Launched:

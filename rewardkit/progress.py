@@ -25,12 +25,12 @@ def log(message: str) -> None:
 
     Where whoever read it has left, the work goes on without a word: a server could not end well any more.
     """
-    if launched().index > 0:
+    if launched().index > 0 or sys.stderr is None:
         return
     try:
         sys.stderr.write(message + "\n")
         sys.stderr.flush()
-    except BrokenPipeError:
+    except OSError:
         sys.stderr = Path(os.devnull).open("w")
 
 

@@ -166,7 +166,7 @@ def _columns(rewards: Rewards, part: slice, model: RewardModel) -> dict[str, lis
     found: dict[str, list[Any]] = {"reward": rewards.values[part].tolist()}
     if model.members > 1:
         found["spread"] = rewards.spread[part].tolist()
-    if model.model.card.config.variance_head:
+    if rewards.noise is not None:
         found["noise"] = rewards.noise[part].tolist()
     if names:
         found["criteria"] = [dict(zip(names, each, strict=True)) for each in rewards.criteria[part].tolist()]

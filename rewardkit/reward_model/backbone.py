@@ -1,9 +1,9 @@
 """The network: a language model or an encoder, LoRA adapters, and a float32 head.
 
-The head's first output is the reward, the others are criteria. An ensemble has several sets of adapters and heads over
-one base. `RewardNetwork` holds a peft model over `AutoModelForSequenceClassification`, so that what it saves is
-what plain transformers + peft load. It reads the reward at a sequence's own last token; the library's own
-pooling looks for the pad id, which is wrong wherever the pad token also ends a turn.
+The head's first output is the reward, the others are criteria and what stands for the variance. An ensemble has several
+sets of adapters and heads over one base. `RewardNetwork` holds a peft model over `AutoModelForSequenceClassification`,
+so that what it saves is what plain transformers + peft load. It reads the reward at a sequence's own last token; the
+library's own pooling looks for the pad id, which is wrong wherever the pad token also ends a turn.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class RewardNetwork(nn.Module):
             passes: How often the model is run at least, for nothing where the sequences need less (see `sharding`).
 
         Returns:
-            In float32, (members, sequences, outputs): the reward, then the criteria.
+            In float32, (members, sequences, outputs): the reward, the criteria, and what stands for the variance.
         """
         members = range(len(self.members)) if member is None else [member]
         groups = self.batches(sequences, self.tokens)
@@ -353,7 +353,8 @@ def load_classifier(path: Path, tokenizer: Any, *, dtype: str, outputs: int = 1)
         MissingExtraError: It is to have four bits, and bitsandbytes is not installed.
     """
     transformers, safetensors = require("transformers", "train"), require("safetensors", "train")
-    more = {"quantization_config": four_bits.settings(SPARED)} if dtype == NF4 else {}
+    # Weights are brought into four bits where they are to stay: of several processes, each on a device of its own.
+    more = {"quantization_config": four_bits.settings(SPARED), "device_map": {"": device()}} if dtype == NF4 else {}
     try:
         with quiet_loading():
             model = transformers.AutoModelForSequenceClassification.from_pretrained(

@@ -35,7 +35,7 @@ from rewardkit.types import SCHEMA_VERSION, Record
 CARD = "rewardkit.json"
 ADAPTERS = "adapter_model.safetensors"
 README = "README.md"
-IN_FOUR_BITS = """quantization_config={
+IN_FOUR_BITS = """dtype="bfloat16", quantization_config={
         "quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4",
         "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "bfloat16",
     }"""

@@ -49,10 +49,12 @@ class Objective:
         """
         group = group.to(outputs.device)
         a, b = outputs[group.row_a, 0], outputs[group.row_b, 0]
-        higher = a + self.length * group.doublings
+        higher = a
         if self.variance:
             uncertain = variances(outputs)
-            higher = b + (higher - b) / (1 + math.pi / 8 * (uncertain[group.row_a] + uncertain[group.row_b])).sqrt()
+            higher = b + (a - b) / (1 + math.pi / 8 * (uncertain[group.row_a] + uncertain[group.row_b])).sqrt()
+        # The slope of length was fitted to labels as they are, so nothing divides it.
+        higher = higher + self.length * group.doublings
         loss = self.preference(higher, b, group.p_a, group.sample_weight, group.p_tie)
         if self.centring:
             loss = loss + self.centring * group.sample_weight * (a + b).square()

@@ -25,15 +25,15 @@ class Rewards:
         criteria: Rating on each criterion that was learned, the mean over members, (n, criteria), from 0 to 1.
         truncated: Where a text was cut to the model's length, (n,).
         reasons: Why there is no reward, (n,); empty where there is one.
-        noise: How far people may be apart about a text, as a standard deviation of its reward, (n,); 0 for a model
-            without a variance head.
+        noise: How far people may be apart about a text, as a standard deviation of its reward, (n,); None for a
+            model without a variance head.
     """
 
     members: NDArray[np.float64]
     criteria: NDArray[np.float64]
     truncated: NDArray[np.bool_]
     reasons: tuple[str, ...]
-    noise: NDArray[np.float64]
+    noise: NDArray[np.float64] | None = None
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -102,10 +102,10 @@ def ratings(model: LoadedModel, outputs: NDArray[np.float64]) -> NDArray[np.floa
     return found
 
 
-def noise(model: LoadedModel, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+def noise(model: LoadedModel, outputs: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Return how far people may be apart, as `Rewards` has it, of outputs as `forward` gives them."""
     if not model.card.config.variance_head:
-        return np.where(np.isnan(outputs[:, 0, 0]), np.nan, 0.0)
+        return None
     found: NDArray[np.float64] = np.sqrt(variances(torch.from_numpy(outputs)).mean(dim=1).numpy())
     return found
 

@@ -3,7 +3,7 @@
 What learns (adapters, heads) is small: every process has all of it, and gradients are added up as without parts. So
 what is saved, resumed and clipped is the same with parts as without. All processes must put together the same layers in
 the same order, so they agree on how often they run the model: one that has less to run runs a token that counts for
-nothing.
+nothing. Each process reads the whole base into its own memory first, and gives away what is not its part.
 
 References:
     Zhao et al. 2023, PyTorch FSDP (arXiv:2304.11277).

@@ -8,6 +8,7 @@ their own; a step's gradients are the mean of theirs.
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ConfigError, DataError
-from rewardkit.launching import launched
+from rewardkit.launching import FSDP, launched
 from rewardkit.progress import log
 from rewardkit.reward_model.backbone import FIRST, RewardNetwork
 from rewardkit.reward_model.collation import (
@@ -105,6 +106,10 @@ def train(
         )
     if config.sharded:
         check_shardable(model.network, config)
+        # Trainer would put adapters in parts too.
+        os.environ.pop(FSDP, None)
+        if launched().count == 1:
+            log("train: the base stays whole in one process; torchrun or accelerate launch starts several")
     training = _encode(examples, "train", model, config)
     validation = _encode(examples, "validation", model, config)
     scales = _scales(training, config)

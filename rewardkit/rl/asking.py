@@ -106,7 +106,10 @@ def ask(models: Sequence[RewardModel], shaping: Shaping, prompts: Sequence[Any],
     asked = [read(prompt, completion) for prompt, completion in zip(prompts, completions, strict=True)]
     reasons = [each if isinstance(each, str) else "" for each in asked]
     told = [_values(model, asked, reasons) for model in models]
-    raw, noise = np.vstack([rewards for rewards, _ in told]), np.mean([variance for _, variance in told], axis=0) ** 0.5
+    raw = np.vstack([rewards for rewards, _ in told])
+    # Every member counts as much as another one; models without a variance head say nothing of it.
+    known = [np.broadcast_to(variance, rewards.shape) for rewards, variance in told if variance is not None]
+    noise = np.sqrt(np.vstack(known).mean(axis=0)) if known else 0.0
     texts = ["" if isinstance(each, str) else each.text for each in asked]
     # What is asked, and not what the completion's own messages made of it, is what a group shares.
     groups = [repr(prompt) for prompt in prompts]
@@ -114,18 +117,21 @@ def ask(models: Sequence[RewardModel], shaping: Shaping, prompts: Sequence[Any],
     return Answers(values, raw, tuple(reasons), spread_within(values, groups))
 
 
-def _values(model: RewardModel, asked: Sequence[Asked | str], reasons: list[str]) -> tuple[Array, Array]:
-    """Return the rewards by each member of a model, (members, n), and the variances of its variance head, (n,).
+def _values(model: RewardModel, asked: Sequence[Asked | str], reasons: list[str]) -> tuple[Array, Array | None]:
+    """Return the rewards by each member of a model, (members, n), and what its variance head says, (n,), if it has one.
 
     What it cannot read is added to the reasons.
     """
-    values, variances = np.full((model.members, len(asked)), np.nan), np.full(len(asked), np.nan)
+    values, variances = np.full((model.members, len(asked)), np.nan), None
     places = [place for place, each in enumerate(asked) if isinstance(each, Asked)]
     readable = [each for each in asked if isinstance(each, Asked)]
     if readable:
         with _LOCK:
             found = model.score([each.prompt for each in readable], [each.text for each in readable])
-        values[:, places], variances[places] = found.members.T, found.noise**2
+        values[:, places] = found.members.T
+        if found.noise is not None:
+            variances = np.full(len(asked), np.nan)
+            variances[places] = found.noise**2
         for place, reason in zip(places, found.reasons, strict=True):
             reasons[place] = reasons[place] or reason
     return values, variances

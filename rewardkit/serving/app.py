@@ -112,6 +112,7 @@ class Routes:
                 max_length=about.max_length,
                 too_long=about.too_long,
                 members=about.members,
+                variance_head=about.variance_head,
                 criteria=about.criteria,
                 calibration=calibration and CalibrationAnswer(**calibration.model_dump(include=set(fields))),
                 version=__version__,

@@ -48,12 +48,12 @@ class Reading:
     Attributes:
         members: Raw reward by each member.
         criteria: Ratings from 0 to 1.
-        noise: How far people may be apart about it.
+        noise: How far people may be apart about it; None for a model without a variance head.
     """
 
     members: tuple[float, ...]
     criteria: tuple[float, ...] = ()
-    noise: float = 0.0
+    noise: float | None = None
 
     @property
     def reward(self) -> float:
@@ -63,7 +63,7 @@ class Reading:
     @property
     def finite(self) -> bool:
         """Whether all of it are numbers."""
-        return all(map(isfinite, (*self.members, *self.criteria, self.noise)))
+        return all(map(isfinite, (*self.members, *self.criteria, self.noise or 0.0)))
 
 
 class Engine(Protocol):
@@ -124,6 +124,7 @@ class ModelEngine:
         from rewardkit.reward_model.scoring import forward, noise, ratings
 
         outputs = forward(self._model, sequences)
-        told = outputs[:, :, 0], ratings(self._model, outputs), noise(self._model, outputs)
-        rows = zip(*(each.tolist() for each in told), strict=True)
-        return [Reading(tuple(members), tuple(criteria), apart) for members, criteria, apart in rows]
+        apart = noise(self._model, outputs)
+        told = outputs[:, :, 0].tolist(), ratings(self._model, outputs).tolist()
+        rows = zip(*told, [None] * len(outputs) if apart is None else apart.tolist(), strict=True)
+        return [Reading(tuple(members), tuple(criteria), each) for members, criteria, each in rows]

@@ -53,7 +53,7 @@ class Request:
             _settle(self.future, self.answers)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Text:
     """One text that waits.
 
@@ -167,16 +167,22 @@ class Line:
         Returns:
             The texts; None once the line is closed.
         """
-        with self._changed:
-            while not self._texts:
-                if self._closed:
-                    return None
-                self._changed.wait()
-            seen = list(islice(self._texts, MOST_SEEN))
-            places = sorted(choose([text.ids for text in seen]))
-            for place in reversed(places):
-                del self._texts[place]
-            return [seen[place] for place in places]
+        taken: list[Text] = []
+        while not taken:
+            with self._changed:
+                while not self._texts:
+                    if self._closed:
+                        return None
+                    self._changed.wait()
+                seen = list(islice(self._texts, MOST_SEEN))
+            # Not while requests that come and go would have to wait for it.
+            chosen = [seen[place] for place in sorted(choose([text.ids for text in seen]))]
+            with self._changed:
+                standing = set(self._texts)
+                taken = [text for text in chosen if text in standing]
+                gone = set(taken)
+                self._texts = deque(text for text in self._texts if text not in gone)
+        return taken
 
     def close(self, why: str) -> None:
         """Refuse whoever comes, and whoever is not answered yet."""

@@ -23,7 +23,7 @@ class ModelThread:
     """
 
     def __init__(self) -> None:
-        self._tasks: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self._tasks: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         Thread(target=self._run, name="rewards", daemon=True).start()
 
     def run(self, task: Callable[[], T]) -> Future[T]:
@@ -32,9 +32,17 @@ class ModelThread:
         self._tasks.put((task, found))
         return found
 
+    def end(self) -> None:
+        """End after the tasks that are there."""
+        self._tasks.put(None)
+
     def _run(self) -> None:
         while True:
-            task, found = self._tasks.get()
+            if (next_ := self._tasks.get()) is None:
+                return
+            task, found = next_
+            if not found.set_running_or_notify_cancel():
+                continue
             try:
                 told = task()
             except BaseException as error:
@@ -42,4 +50,4 @@ class ModelThread:
             else:
                 found.set_result(told)
             # What a task held is not kept while the next is waited for.
-            del task, found
+            del next_, task, found

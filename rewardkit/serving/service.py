@@ -84,6 +84,7 @@ class Service:
     def __init__(self, engine: Engine, most_waiting: int, thread: ModelThread) -> None:
         self.engine, self.line = engine, Line(most_waiting)
         self.figures = Figures(lambda: self.line.tokens)
+        self._thread = thread
         self.worker = Worker(engine, self.line, thread, self.figures.passed)
         # One thread: a tokenizer is told by its own state whether control tokens are text, and two would mix that up.
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encoding")
@@ -104,6 +105,7 @@ class Service:
         """Refuse whoever still waits, and end the threads."""
         self.line.close(ENDING)
         self._encoder.shutdown(wait=False, cancel_futures=True)
+        self._thread.end()
         self.worker.join(seconds)
 
     async def score(self, asked: Sequence[Conversation | Whole], size: int) -> Scored:

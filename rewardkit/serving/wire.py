@@ -120,6 +120,7 @@ class ModelAnswer(Record):
         too_long: What happens to a longer one.
         members: Of its ensemble; 1 for one model.
         criteria: On which it rates, too.
+        variance_head: Whether its rewards come with `noise`.
         calibration: None for a model that was never calibrated.
         version: Of rewardkit.
     """
@@ -131,5 +132,6 @@ class ModelAnswer(Record):
     too_long: str
     members: int
     criteria: tuple[str, ...]
+    variance_head: bool
     calibration: CalibrationAnswer | None
     version: str

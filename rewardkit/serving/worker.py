@@ -74,7 +74,9 @@ class Worker:
                 self._failed(texts[0], error)
                 return
             for text in texts:
-                self._read([text])
+                # Clients may have left while the others were read.
+                if text.wanted:
+                    self._read([text])
             return
         self._failures = 0
         tokens = sum(len(text.ids) for text in texts)

@@ -75,7 +75,13 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"members": 2, "train_layers": 1}, {"sharded": True}, {"sharded": True, "members": 2}]
+    "fields",
+    [
+        {},
+        {"members": 2, "train_layers": 1},
+        {"sharded": True, "lora": {"r": 4, "variant": "dora"}, "gradient_accumulation": 2},
+        {"sharded": True, "members": 2},
+    ],
 )
 def test_two_processes_learn_what_one_does_with_their_batches_together(
     launch, rewardkit, settings, write, finished, here, fields
@@ -116,12 +122,17 @@ def test_processes_with_parts_keep_step_where_one_has_more_to_run(launch, reward
     assert_same(outcome(here), alone)
 
 
-def test_what_fsdp_of_the_launcher_means_is_parts(launch, settings, write, finished, monkeypatch):
+def test_what_fsdp_of_accelerate_means_is_parts(launch, rewardkit, settings, write, finished, here, monkeypatch):
+    """Its launcher says so by a variable; on CPUs it starts no two processes itself."""
+    settings["train"] |= {"max_examples": 16, "batch_size": 8}
+    assert rewardkit("train", write(settings)).code == 0
+    alone = outcome(here)
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    settings["train"] |= {"max_examples": 16, "batch_size": 4}
+    settings["train"] |= {"batch_size": 4}
     ended = launch("train", write(settings))
     assert ended.returncode == 0, ended.stderr
     assert "in parts" in ended.stderr
+    assert_same(outcome(here), alone)
 
 
 @pytest.mark.parametrize(("fields", "why"), [({"train_layers": 1}, "frozen layers"), ({"dtype": "nf4"}, "four bits")])

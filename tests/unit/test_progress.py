@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,3 +67,16 @@ def test_a_terminal_gets_a_bar_on_stderr(capsys, monkeypatch):
         advance(3, "loss 0.5")
     out, err = capsys.readouterr()
     assert out == "" and "train" in err and "3/3" in err and "loss 0.5" in err
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, OSError(errno.EIO, "the terminal is gone")])
+def test_where_nobody_reads_any_more_the_work_goes_on(monkeypatch, error):
+    def write(_):
+        raise error
+
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=write, flush=lambda: None))
+    log("one")
+    log("two")
+    sys.stderr.close()
+    monkeypatch.setattr(sys, "stderr", None)
+    log("three")

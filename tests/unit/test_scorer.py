@@ -45,7 +45,7 @@ def model(folder, monkeypatch):
         lengths = np.array([[float(len(text))] for _, text in conversations])
         reasons = tuple("nothing is left" if text == "?" else "" for _, text in conversations)
         count = len(lengths)
-        return scoring.Rewards(lengths, np.zeros((count, 0)), np.zeros(count, dtype=bool), reasons, np.zeros(count))
+        return scoring.Rewards(lengths, np.zeros((count, 0)), np.zeros(count, dtype=bool), reasons)
 
     monkeypatch.setattr(scoring, "reward", reward)
     return RewardModel(SimpleNamespace(), calibration(), folder)

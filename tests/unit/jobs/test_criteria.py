@@ -43,9 +43,7 @@ def said(monkeypatch):
         lengths = np.array([len(text) for _, text in texts], dtype=float)
         reasons = tuple("too long" if n == 9 else "" for n in lengths)
         criteria = np.column_stack([lengths, lengths])
-        return scoring.Rewards(
-            lengths[:, None], criteria, np.zeros(len(texts), dtype=bool), reasons, np.zeros(len(texts))
-        )
+        return scoring.Rewards(lengths[:, None], criteria, np.zeros(len(texts), dtype=bool), reasons)
 
     monkeypatch.setattr(scoring, "reward", reward)
 

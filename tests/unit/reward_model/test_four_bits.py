@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import pytest
 import torch
 
+from rewardkit import hardware
 from rewardkit.config import TrainConfig
 from rewardkit.reward_model import folder, merging
 from rewardkit.reward_model.scoring import reward
@@ -65,5 +64,10 @@ def test_it_loads_as_it_was_and_merges_into_the_same_weights(saved, tmp_path):
     assert merged.apart <= 1e-4
 
 
-def test_nothing_is_told_of_a_package_that_is_not_used():
-    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
+def test_the_weights_are_the_same_on_a_machine_that_computes_otherwise(saved, monkeypatch):
+    model, path = saved
+    before = reward(folder.load(path, exact=True), TOLD).values
+    other = "float32" if hardware.best_dtype() == "bfloat16" else "bfloat16"
+    monkeypatch.setattr(hardware, "best_dtype", lambda: other)
+    np.testing.assert_array_equal(reward(folder.load(path), TOLD).values, reward(model, TOLD).values)
+    np.testing.assert_array_equal(reward(folder.load(path, exact=True), TOLD).values, before)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from rewardkit.config import TrainConfig
+from rewardkit.jobs.scoring import score
 from rewardkit.reward_model import folder
 from rewardkit.reward_model.collation import Encoded, Group
 from rewardkit.reward_model.losses import ChosenLoss, bradley_terry
-from rewardkit.reward_model.objective import Objective
+from rewardkit.reward_model.objective import Objective, variances
 from rewardkit.reward_model.scoring import reward
 from rewardkit.reward_model.training import train
 
@@ -24,12 +27,13 @@ def settings(tiny_folder, **fields):
 
 
 def test_the_loss_by_hand():
-    group = Group.of([Encoded([1], [2], 0.8, 2.0, "u")])
+    group = Group.of([Encoded([1], [2], 0.8, 2.0, "u", doublings=1.5)])
     outputs = torch.tensor([[1.5, -0.3], [0.25, 2.0]])
     variance = sum(functional.softplus(torch.tensor([-0.3, 2.0])))
-    margin = (1.5 - 0.25 + 0.5 * 0.0) / torch.sqrt(1 + torch.pi / 8 * variance)
+    # What length explains of labels is explained of labels as they are.
+    margin = (1.5 - 0.25) / torch.sqrt(1 + torch.pi / 8 * variance) + 0.4 * 1.5
     expected = -2.0 * (0.8 * functional.logsigmoid(margin) + 0.2 * functional.logsigmoid(-margin))
-    found = Objective(ChosenLoss(bradley_terry), variance=True)(outputs, group)
+    found = Objective(ChosenLoss(bradley_terry), length=0.4, variance=True)(outputs, group)
     torch.testing.assert_close(found, expected[None])
 
 
@@ -40,6 +44,26 @@ def test_a_probability_is_the_mean_over_the_margins_that_may_be():
     drawn = torch.sigmoid(2.0 + spread * torch.randn(200_000, generator=torch.Generator().manual_seed(0))).mean()
     found = torch.exp(-Objective(ChosenLoss(bradley_terry), variance=True)(outputs, group))
     assert float(found) == pytest.approx(float(drawn), abs=0.01)
+
+
+def test_where_people_are_apart_is_found_from_their_preferences():
+    """Twelve texts, of which half are contested; each meets every other, and each pair's share of votes is known."""
+    draws = torch.Generator().manual_seed(0)
+    rewards, contested = 2 * torch.randn(12, generator=draws), torch.arange(12) % 2 == 1
+    variance = torch.where(contested, 16.0, 0.1)
+    pairs = [(i, j) for i in range(12) for j in range(i)]
+    scale = [(1 + torch.pi / 8 * (variance[i] + variance[j])).sqrt() for i, j in pairs]
+    shares = [float(torch.sigmoid((rewards[i] - rewards[j]) / each)) for (i, j), each in zip(pairs, scale, strict=True)]
+    group = Group.of([Encoded([i], [j], share, 1.0, "u") for (i, j), share in zip(pairs, shares, strict=True)])
+    place = torch.tensor([ids[0] for ids in group.sequences]).argsort()
+    outputs = torch.zeros(12, 2, requires_grad=True)
+    optimizer, loss = torch.optim.Adam([outputs], lr=0.05), Objective(ChosenLoss(bradley_terry), variance=True)
+    for _ in range(1500):
+        optimizer.zero_grad()
+        loss(outputs, group).mean().backward()
+        optimizer.step()
+    found = variances(outputs.detach())[place]
+    assert found[contested].min() > 3 * found[~contested].max()
 
 
 def test_it_is_learned_told_and_kept(tiny_folder, tmp_path):
@@ -53,10 +77,16 @@ def test_it_is_learned_told_and_kept(tiny_folder, tmp_path):
     again = reward(folder.load(tmp_path / "m"), [(ASK, text) for text in TEXTS])
     np.testing.assert_allclose(again.noise, found.noise, atol=1e-5)
     np.testing.assert_allclose(again.values, found.values, atol=1e-5)
+    rows = [{"prompt": "p", "response": "yes"}, {"response_a": "yes", "response_b": "no"}, {"responses": ["yes"]}]
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    one, pair, many = score(tmp_path / "m", str(asked))
+    assert one["noise"] > 0 and pair["noise_a"] > 0 < pair["noise_b"] and many["noises"][0] == pair["noise_a"]
 
 
-def test_a_model_without_one_knows_of_no_noise(tiny_folder):
-    model = folder.create(TrainConfig(model=str(tiny_folder), max_length=20, too_long="drop"), seed=0)
-    found = reward(model, [(ASK, "No."), (ASK, "x" * 90)])
-    dropped = found.dropped.tolist()
-    assert np.isnan(found.noise).tolist() == dropped and True in dropped
+def test_what_cannot_be_read_has_none_and_a_model_without_a_head_knows_of_none(tiny_folder):
+    told = [(ASK, "No."), (ASK, "x" * 190)]
+    fields = {"model": str(tiny_folder), "max_length": 100, "too_long": "drop"}
+    found = reward(folder.create(TrainConfig(**fields, variance_head=True), seed=0), told)
+    assert np.isnan(found.noise).tolist() == found.dropped.tolist() == [False, True]
+    assert reward(folder.create(TrainConfig(**fields), seed=0), told).noise is None

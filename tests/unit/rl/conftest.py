@@ -9,9 +9,9 @@ class KnownModel:
 
     calibration = None
 
-    def __init__(self, offset=0.0, apart=(0.0,)):
-        """Each member adds what sets it apart."""
-        self.offset, self.asked, self.apart = offset, [], np.array(apart)
+    def __init__(self, offset=0.0, apart=(0.0,), noise=None):
+        """Each member adds what sets it apart; the noise is that of all texts, if the model tells any."""
+        self.offset, self.asked, self.apart, self.noise = offset, [], np.array(apart), noise
 
     @property
     def members(self):
@@ -24,7 +24,10 @@ class KnownModel:
             np.nan if reason else len(text) + self.offset for text, reason in zip(responses, reasons, strict=True)
         ]
         members, count = np.array(values, dtype=float)[:, None] + self.apart, len(values)
-        return Rewards(members, np.zeros((count, 0)), np.zeros(count, dtype=bool), reasons, np.zeros(count))
+        return Rewards(members, np.zeros((count, 0)), np.zeros(count, dtype=bool), reasons, self._noise(values))
+
+    def _noise(self, values):
+        return None if self.noise is None else np.where(np.isnan(values), np.nan, self.noise)
 
 
 @pytest.fixture

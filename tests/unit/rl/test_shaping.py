@@ -20,6 +20,14 @@ def test_uncertainty_by_hand():
     assert shaping.penalise_uncertainty([[1.0, 4.0]], 0.5).tolist() == [1.0, 4.0]
 
 
+def test_noise_within_models_adds_to_that_between_them():
+    # Variances 2 and 0 between, 7 and 9 within.
+    found = shaping.penalise_uncertainty([[1.0, 4.0], [3.0, 4.0]], 0.5, [7**0.5, 3.0])
+    assert found.tolist() == pytest.approx([2 - 0.5 * 3, 4 - 0.5 * 3])
+    shaped = Shaping(uncertainty=2.0).apply([[1.0, 4.0]], texts=["", ""], groups="pp", noise=[0.5, 0.0])
+    assert shaped.tolist() == [0.0, 4.0]
+
+
 def test_what_one_model_cannot_say_is_missing():
     assert np.isnan(shaping.penalise_uncertainty([[1.0], [NAN]], 1.0)).all()
 

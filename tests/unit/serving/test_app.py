@@ -104,10 +104,12 @@ class Pair(SERVED["ByHand"]):
 
     def __init__(self, calibration):
         super().__init__(calibration=calibration)
-        self.about = replace(self.about, members=2, criteria=("wit",))
+        self.about = replace(self.about, members=2, criteria=("wit",), variance_head=True)
 
     def read(self, sequences):
-        return [replace(each, members=(*each.members, 1.0), criteria=(0.5,)) for each in super().read(sequences)]
+        return [
+            replace(each, members=(*each.members, 1.0), criteria=(0.5,), noise=0.25) for each in super().read(sequences)
+        ]
 
 
 def test_an_ensemble_tells_how_far_its_members_are_apart(calibration):
@@ -119,12 +121,13 @@ def test_an_ensemble_tells_how_far_its_members_are_apart(calibration):
         found = ask(http, "/v1/rewards", responses=["four", "of"])
         # Rewards of 4 and 1, and of 2 and 1: margins of 2 and 0.
         assert found["rewards"] == [2.5, 1.5] and found["criteria"] == [{"wit": 0.5}, {"wit": 0.5}]
+        assert found["noise"] == [0.25, 0.25]
         assert found["spread"] == pytest.approx([4.5**0.5, 0.5**0.5])
         assert found["comparison"]["disagreement"] == pytest.approx(2**0.5)
         assert "response: other words" in found["unlike"][0] and found["unlike"][1] == []
         assert ask(http, "/v1/rewards", items=[{"response": "?"}])["spread"] == [None]
         told = http.get("/v1/model").json()
-        assert (told["members"], told["criteria"]) == (2, ["wit"])
+        assert (told["members"], told["criteria"], told["variance_head"]) == (2, ["wit"], True)
 
 
 def test_openrlhf_reads_what_it_looks_for(http):

@@ -31,6 +31,17 @@ def test_what_is_chosen_beside_the_first_is_taken_and_the_rest_keeps_its_place()
     assert lengths(line.take(in_order(100))) == [2, 3]
 
 
+def test_who_leaves_while_it_is_chosen_is_not_taken():
+    line = Line(1000)
+    gone, _ = ask(line, 1), ask(line, 2)
+
+    def choose(sequences):
+        gone.cancel()
+        return [0]
+
+    assert lengths(line.take(choose)) == [2]
+
+
 def test_a_long_line_is_chosen_from_at_its_front():
     line = Line(10_000)
     ask(line, *[1] * (MOST_SEEN + 3))

@@ -58,6 +58,25 @@ def test_a_text_that_breaks_a_pass_breaks_no_other(started):
     assert worker.alive and not worker.failed
 
 
+def test_who_leaves_while_a_broken_pass_is_read_text_by_text_is_not_read(started):
+    engine = ByHand()
+    engine.open.clear()
+    _, line, futures = started(engine, ["a"])
+    assert engine.reading.wait(SECONDS)
+    breaks, gone = put(line, "b!"), put(line, "c")
+    inner = engine.read
+
+    def read(sequences):
+        if len(sequences) == 1:
+            gone.cancel()
+        return inner(sequences)
+
+    engine.read = read
+    engine.open.set()
+    assert said(futures[0]) == [1.0] and said(breaks) == ["the model failed on this text"]
+    assert engine.passes == [["a"], ["b!", "c"], ["b!"]]
+
+
 def test_a_reward_that_is_no_number_is_none(started):
     _, _, futures = started(ByHand(), ["a", "~"])
     assert said(futures[0]) == [1.0, "the model gives it no finite reward"]
