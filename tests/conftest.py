@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,9 @@ SKIPPED = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config):
+    # A shell ignores Ctrl-C for what it starts in the background, and what that starts ignores it too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[SKIPPED] = []
     config.pluginmanager.register(_SkipWatch(config.stash[SKIPPED]))
 

@@ -64,8 +64,7 @@ def test_stopped_it_loses_nothing_and_ends_as_an_uninterrupted_run(rewardkit, im
     with Store.open(database, create=False) as one, Store.open("whole/rewardkit.db") as other:
         other.add(one.prompts())
     assert rewardkit("generate", imported, "--set", "workspace=whole").code == 0
-    # Slow enough that it is not done before it hears, on busy cores too.
-    process = start("generate", imported, SLOW_SECONDS="2" if least == 1 else "0.7")
+    process = start("generate", imported, SLOW_SECONDS="0.7")
     kept = wait_for_responses(database, process, least)
     process.send_signal(getattr(signal, sent))
     _, err = process.communicate(timeout=60)

@@ -46,7 +46,7 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", os.pathsep.join([str(THIRD_PARTY), os.environ.get("PYTHONPATH", "")]))
-        patch.setenv("SLOW_SECONDS", "0.4")
+        patch.setenv("SLOW_SECONDS", "0.2")
         from ray.cluster_utils import Cluster
 
         made = Cluster(True, head_node_args={**NODE, "_system_config": QUICK})
