@@ -364,8 +364,7 @@ def main() -> None:
         return
     from rewardkit.runs import write_json
 
-    found = json.loads(options.out.read_text()) if options.out.exists() else {}
-    reached = True
+    found, reached = json.loads(options.out.read_text()) if options.out.exists() else {}, True
     for part in options.parts:
         if part == "curve":
             found[part] = measure(options, part, "both")
@@ -389,13 +388,10 @@ def main() -> None:
             found[part]["apart"] = apart
         for (where, ours, peer), target in TARGETS.items():
             if where == part and {ours, peer} <= speed.keys():
-                ratio, verdict = (
-                    speed[ours] / speed[peer],
-                    "reached" if speed[ours] >= target * speed[peer] else "missed",
-                )
+                ratio = speed[ours] / speed[peer]
+                verdict = "reached" if ratio >= target else "missed"
                 print(f"{part}: {ours}: {ratio:.2f} times {peer}: {verdict} ({target})")
                 reached &= ratio >= target
-        # What was measured is kept if a later part fails.
         found |= {"command": " ".join(["python", *sys.argv]), "machine": machine(threads=options.threads)}
         write_json(options.out, found)
     sys.exit(0 if reached else 1)

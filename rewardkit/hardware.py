@@ -50,7 +50,7 @@ def device() -> Any:
     if not torch.accelerator.is_available():
         keep_memory()
         return torch.device("cpu")
-    if launched().count > 1:
+    if launched().several:
         torch.accelerator.set_device_index(launched().local)
     return torch.device(torch.accelerator.current_accelerator().type, torch.accelerator.current_device_index())
 
@@ -73,7 +73,7 @@ def keep_memory() -> None:
 def part() -> None:
     """Let go of the other processes of a launch."""
     torch = require("torch", "train")
-    if launched().count > 1 and torch.distributed.is_initialized():
+    if launched().several and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 

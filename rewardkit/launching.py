@@ -23,6 +23,11 @@ class Launched:
     count: int
     local: int
 
+    @property
+    def several(self) -> bool:
+        """Whether there are others."""
+        return self.count > 1
+
 
 def fsdp_asked() -> bool:
     """Say whether the launcher wants the base in parts."""

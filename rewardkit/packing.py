@@ -146,6 +146,22 @@ def groups(
     return [*([short[i] for i in group] for group in packed), *([rest[i] for i in group] for group in padded)]
 
 
+def group_of_first(
+    sequences: Sequence[list[int]], budget: int, *, longest: int, turns: Sequence[int] = ()
+) -> list[int]:
+    """Choose what is best read together with the first of some sequences, as `groups` would: packed, or padded.
+
+    Returns:
+        Positions in `sequences`, 0 among them.
+    """
+    short = len(sequences[0]) <= longest
+    places = [i for i, sequence in enumerate(sequences) if (len(sequence) <= longest) == short]
+    same = [sequences[i] for i in places]
+    padded = [] if short else token_budget_batches([len(sequence) for sequence in same], budget, turns)
+    chosen = packed_with_first(same, budget) if short else next(group for group in padded if 0 in group)
+    return [places[i] for i in chosen]
+
+
 def alike(one: Sequence[int], other: Sequence[int]) -> int:
     """Return how many leading tokens two sequences share."""
     shorter = min(len(one), len(other))

@@ -96,7 +96,7 @@ def run(config: JobConfig) -> list[Manifest]:
     Raises:
         RewardkitError: A stage could not be run; what came before it stays, and is skipped next time.
     """
-    if launched().count > 1:
+    if launched().several:
         fix = "launch `rewardkit train CONFIG`, and run the other stages without a launcher"
         raise ConfigError("several processes were launched", where="run", expected="one process", fix=fix)
     job, stages = Job(config), stages_of(config)

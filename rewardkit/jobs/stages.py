@@ -208,7 +208,7 @@ def run_stage(stage: Stage, job: Job, *, force: bool = False) -> runs.Manifest:
         UserError: Something that the stage needs is missing or wrong.
     """
     stage.config(job)
-    if launched().count > 1:
+    if launched().several:
         _along(stage)
     folder = job.folder(stage.name)
     manifest = folder.manifest()

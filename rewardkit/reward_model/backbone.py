@@ -19,14 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from rewardkit.attending import Memory, Packable, inputs, padded, prepare, turns
-from rewardkit.batching import token_budget_batches
 from rewardkit.config import TrainConfig
 from rewardkit.errors import ModelError
 from rewardkit.extras import require
 from rewardkit.hardware import NF4, device, dtype_of, quiet_loading
 from rewardkit.launching import launched
 from rewardkit.models import ModelFolder
-from rewardkit.packing import groups, pack, packed_with_first
+from rewardkit.packing import group_of_first, groups, pack
 from rewardkit.progress import log
 from rewardkit.reward_model import four_bits
 from rewardkit.reward_model.adapters import fuse
@@ -132,13 +131,7 @@ class RewardNetwork(nn.Module):
         Returns:
             Places in `sequences`, 0 among them.
         """
-        packs = len(sequences[0]) <= self._packable.longest
-        alike = [place for place, ids in enumerate(sequences) if (len(ids) <= self._packable.longest) == packs]
-        chosen = [sequences[place] for place in alike]
-        if packs:
-            return [alike[place] for place in packed_with_first(chosen, budget)]
-        groups = token_budget_batches([len(ids) for ids in chosen], budget, turns(self.classifier))
-        return next([alike[place] for place in group] for group in groups if 0 in group)
+        return group_of_first(sequences, budget, longest=self._packable.longest, turns=turns(self.classifier))
 
     def _packs(self, sequences: Sequence[list[int]]) -> bool:
         return max(map(len, sequences)) <= self._packable.longest
@@ -281,7 +274,7 @@ def build_network(folder: ModelFolder, tokenizer: Any, config: TrainConfig, *, s
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     # One that is to be in parts may be too large for any device.
-    place = "cpu" if config.sharded and launched().count > 1 else device()
+    place = "cpu" if config.sharded and launched().several else device()
     return RewardNetwork(wrapped.to(place), frozen=frozen)
 
 

@@ -98,18 +98,7 @@ def train(
         DataError: Nothing is left to train or validate on.
         KeyboardInterrupt: Ctrl-C; a checkpoint was saved at the end of the step.
     """
-    if launched().count > 1 and config.checkpointing and config.members > 1:
-        raise ConfigError(
-            "members cannot learn in several processes with checkpointing",
-            where="train.checkpointing",
-            fix="leave one of the three out",
-        )
-    if config.sharded:
-        check_shardable(model.network, config)
-        # Trainer would put adapters in parts too.
-        os.environ.pop(FSDP, None)
-        if launched().count == 1:
-            log("train: the base stays whole in one process; torchrun or accelerate launch starts several")
+    _check_launch(model, config)
     training = _encode(examples, "train", model, config)
     validation = _encode(examples, "validation", model, config)
     scales = _scales(training, config)
@@ -119,7 +108,7 @@ def train(
         log(f"train: a doubling of length is worth {length:.2f} nats to the annotators, which is left out of rewards")
     sizes = len(training.items), len(validation.items)
     arguments = _arguments(config, folder, sizes=sizes, seed=seed)
-    sharded = config.sharded and launched().count > 1
+    sharded = config.sharded and launched().several
     if sharded:
         shard(model.network)
     trainer = PreferenceTrainer(
@@ -158,6 +147,26 @@ def train(
         tokens=training.tokens,
         best_step=int(best),
     )
+
+
+def _check_launch(model: LoadedModel, config: TrainConfig) -> None:
+    """Check that as many processes as there are can learn as the config says.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    if launched().several and config.checkpointing and config.members > 1:
+        raise ConfigError(
+            "members cannot learn in several processes with checkpointing",
+            where="train.checkpointing",
+            fix="leave one of the three out",
+        )
+    if config.sharded:
+        check_shardable(model.network, config)
+        # Trainer would put adapters in parts too.
+        os.environ.pop(FSDP, None)
+        if not launched().several:
+            log("train: the base stays whole in one process; torchrun or accelerate launch starts several")
 
 
 class PreferenceTrainer(Trainer):  # type: ignore[misc]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewardkit.batching import LARGEST_BATCH
-from rewardkit.packing import Segment, alike, pack, packed_with_first, packs
+from rewardkit.packing import Segment, alike, group_of_first, groups, pack, packed_with_first, packs
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=2, max_size=9), min_size=1, max_size=8)
 
@@ -75,6 +75,15 @@ def test_with_the_first_goes_what_shares_most_with_it():
     assert sorted(packed_with_first(sequences, 4)) == [0, 4]
     assert sorted(packed_with_first(sequences, 6)) == [0, 2, 4]
     assert len(packed_with_first([[1, place] for place in range(40)], 1000)) == LARGEST_BATCH
+
+
+@given(SEQUENCES, st.integers(1, 40), st.integers(0, 9))
+def test_what_is_read_with_the_first_is_packed_or_padded_as_in_groups(sequences, budget, longest):
+    chosen = group_of_first(sequences, budget, longest=longest)
+    assert 0 in chosen and len({len(sequences[place]) <= longest for place in chosen}) == 1
+    if len(sequences[0]) > longest:
+        (whole,) = (group for group in groups(sequences, budget, longest=longest) if 0 in group)
+        assert sorted(chosen) == sorted(whole)
 
 
 def test_how_much_is_alike():

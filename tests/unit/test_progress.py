@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from types import SimpleNamespace
 
@@ -71,12 +72,16 @@ def test_a_terminal_gets_a_bar_on_stderr(capsys, monkeypatch):
 
 @pytest.mark.parametrize("error", [BrokenPipeError, OSError(errno.EIO, "the terminal is gone")])
 def test_where_nobody_reads_any_more_the_work_goes_on(monkeypatch, error):
-    def write(_):
+    tried = []
+
+    def write(line):
+        tried.append(line)
         raise error
 
     monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=write, flush=lambda: None))
     log("one")
     log("two")
+    assert tried == ["one\n"] and sys.stderr.name == os.devnull
     sys.stderr.close()
     monkeypatch.setattr(sys, "stderr", None)
     log("three")
