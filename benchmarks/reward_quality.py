@@ -142,8 +142,7 @@ def run_trl(config, examples, seed):
     from rewardkit.models import resolve
 
     settings = config.train
-    chosen = sorted((e for e in examples if e.preference.split == "train"), key=lambda e: e.preference.unit)
-    rows = [conversation(e) for e in chosen[: settings.max_examples] if e.preference.p_a != 0.5]
+    rows = [conversation(e) for e in learned_from(examples, settings.max_examples) if e.preference.p_a != 0.5]
     steps = len(rows) / (settings.batch_size * settings.gradient_accumulation) * settings.epochs
     with tempfile.TemporaryDirectory() as folder:
         trainer = RewardTrainer(
@@ -231,6 +230,30 @@ def longer_is_better(examples):
     return measure_probabilities(calibrated(values, fitted, calibration), test, 0)
 
 
+def baselines(examples, limit, seed) -> dict:
+    """Return what is reached without a language model of ours; the texts have no prompts that could be shuffled."""
+    return {
+        "longer is better": longer_is_better(examples),
+        "MiniLM, linear": linear_on_embeddings(examples, limit, seed),
+    }
+
+
+def linear_on_embeddings(examples, limit, seed):
+    """Learn from the same comparisons a penalised logistic regression on embeddings by MiniLM."""
+    from reward_learning import embeddings, ridge
+
+    chosen = {e.preference.comparison_id for e in learned_from(examples, limit)}
+    seen = [e for e in examples if e.preference.split != "train" or e.preference.comparison_id in chosen]
+    p_a = ridge(seen, embeddings(seen))
+    test = [e for e in seen if e.preference.comparison_id in p_a]
+    return measure_probabilities([p_a[e.preference.comparison_id] for e in test], test, seed)
+
+
+def learned_from(examples, limit):
+    """Return the training comparisons as training chooses them: those of a unit stand together."""
+    return sorted((e for e in examples if e.preference.split == "train"), key=lambda e: e.preference.unit)[:limit]
+
+
 def digest(examples) -> str:
     """Identify the comparisons, their labels and their splits."""
     text = "\n".join(sorted(e.model_dump_json() for e in examples))
@@ -263,7 +286,10 @@ def main() -> None:
     for seed in options.seeds:
         config, examples = prepare(options.config, overrides, seed)
         stamp = {**code, "data": digest(examples), "train": config.train.model_dump(mode="json")}
-        print(line(f"longer is better, seed {seed}", longer_is_better(examples)))
+        if options.only is None:
+            for name, measured in baselines(examples, options.examples, seed).items():
+                print(line(f"{name}, seed {seed}", measured), flush=True)
+                found.setdefault("baselines", {})[f"{name}, seed {seed}"] = measured
         for name, way in ways.items():
             key = f"{name}, seed {seed}"
             if found["runs"].get(key, {}).get("stamp") != stamp and not alone:

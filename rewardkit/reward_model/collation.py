@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from random import Random
 from statistics import fmean, pstdev
 
@@ -253,7 +253,7 @@ class GroupCollator:
     """Cuts a batch into groups that fit a budget of tokens: what a large batch takes is a group's memory.
 
     Args:
-        budget: Tokens of a group; what texts begin with in common counts once.
+        budget: Tokens of a group; a text, and what texts begin with in common, counts once.
     """
 
     def __init__(self, budget: int) -> None:
@@ -262,48 +262,74 @@ class GroupCollator:
     def __call__(self, items: Sequence[Encoded]) -> dict[str, list[Group]]:
         """Return the groups of a batch; those of one unit stand together as far as the budget lets them."""
         groups: list[list[Encoded]] = []
-        tokens, before = 0, list[int]()
-        for item in items:
-            more = _own(before, item.texts)
-            if not groups or tokens + more > self.budget:
-                groups.append([])
-                tokens, more = 0, _own([], item.texts)
-            groups[-1].append(item)
-            tokens, before = tokens + more, item.texts[-1]
+        for _, unit in groupby(items, key=lambda item: item.unit):
+            whole = list(unit)
+            # A unit that needs several groups is cut wherever one is full.
+            for part in [whole] if _rows(whole) <= self.budget else [[item] for item in whole]:
+                if groups and _rows([*groups[-1], *part]) <= self.budget:
+                    groups[-1] += part
+                else:
+                    groups.append(part)
         return {"groups": [Group.of(group) for group in groups]}
 
 
-def _own(before: list[int], texts: Sequence[list[int]]) -> int:
-    """Return how many tokens texts have that the one before each does not begin with."""
-    return sum(len(ids) - alike(other, ids) for other, ids in pairwise([before, *texts]))
+def _rows(items: Sequence[Encoded]) -> int:
+    """Return how many tokens the texts of comparisons have together when what they begin with in common counts once."""
+    texts = sorted(ids for item in items for ids in item.texts)
+    return sum(len(ids) - alike(before, ids) for before, ids in pairwise([[], *texts]))
 
 
 class UnitSampler(Sampler[int]):
-    """Shuffles units, and the comparisons within each, so that those of one unit come one after the other.
+    """Shuffles units, and the comparisons within each, so that a batch holds few different texts.
+
+    The comparisons of a unit come one after the other, those among its first texts first. A batch begins with the unit
+    whose turn it is; what is left of it is filled with the largest unit that has room in it, so that few are cut.
 
     Args:
-        units: The unit of each item.
+        items: The comparisons.
         seed: Of the order; every epoch has its own.
+        batch: Comparisons of a batch, those of all processes together.
     """
 
-    def __init__(self, units: Sequence[str], seed: int) -> None:
-        self.units, self.seed, self.epoch = units, seed, 0
+    def __init__(self, items: Sequence[Encoded], seed: int, batch: int) -> None:
+        self.items, self.seed, self.batch, self.epoch = items, seed, batch, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch; a resumed run finds the one it was in."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.units)
+        return len(self.items)
 
     def __iter__(self) -> Iterator[int]:
         """Yield the items' indices in the epoch's order."""
         random = Random(f"{self.seed}:{self.epoch}")
+        # By size, each with its place in the shuffled order.
+        waiting: dict[int, deque[tuple[int, list[int]]]] = {}
+        for place, unit in enumerate(self._units(random)):
+            waiting.setdefault(len(unit), deque()).append((place, unit))
+        room = self.batch
+        while waiting:
+            fitting = [size for size in waiting if size <= room < self.batch]
+            size = max(fitting) if fitting else min(waiting, key=lambda size: waiting[size][0][0])
+            yield from waiting[size].popleft()[1]
+            if not waiting[size]:
+                del waiting[size]
+            room = (room - size) % self.batch or self.batch
+
+    def _units(self, random: Random) -> list[list[int]]:
+        """Return the units in a random order, each with its comparisons by the random places of their texts."""
         members: dict[str, list[int]] = {}
-        for index, unit in enumerate(self.units):
-            members.setdefault(unit, []).append(index)
-        order = list(members)
-        random.shuffle(order)
-        for unit in order:
-            random.shuffle(members[unit])
-            yield from members[unit]
+        for index, item in enumerate(self.items):
+            members.setdefault(item.unit, []).append(index)
+        units = list(members.values())
+        random.shuffle(units)
+        return [self._ordered(unit, random) for unit in units]
+
+    def _ordered(self, unit: list[int], random: Random) -> list[int]:
+        """Return comparisons so that the first of them, however many, are among few texts."""
+        sides = {index: (tuple(self.items[index].ids_a), tuple(self.items[index].ids_b)) for index in unit}
+        texts = list(dict.fromkeys(ids for pair in sides.values() for ids in pair))
+        random.shuffle(texts)
+        place = {ids: number for number, ids in enumerate(texts)}
+        return sorted(unit, key=lambda index: sorted((place[ids] for ids in sides[index]), reverse=True))

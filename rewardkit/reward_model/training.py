@@ -218,7 +218,8 @@ class PreferenceTrainer(Trainer):  # type: ignore[misc]
         return found
 
     def _get_train_sampler(self, train_dataset: Any = None) -> UnitSampler:
-        return UnitSampler([item.unit for item in train_dataset or self.train_dataset], self.args.data_seed)
+        batch = self.args.per_device_train_batch_size * self.args.world_size
+        return UnitSampler(train_dataset or self.train_dataset, self.args.data_seed, batch)
 
     def prediction_step(
         self,

@@ -92,23 +92,52 @@ def test_weights_are_scaled_to_mean_one():
     assert [i.sample_weight for i in unit_mean_weights(items)] == pytest.approx([0.5, 1.0, 1.5])
 
 
-@given(st.lists(st.sampled_from("abcd"), max_size=30), st.integers(0, 5))
-def test_units_stay_together_and_every_epoch_has_its_own_order(units, seed):
-    sampler = UnitSampler(units, seed)
+def ring(units):
+    """One comparison for each unit named: of those of a unit each shares a text with the next."""
+    return [Encoded([ord(unit), i], [ord(unit), i + 1], 0.5, 1.0, unit) for i, unit in enumerate(units)]
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=30), st.integers(0, 5), st.integers(1, 12))
+def test_units_stay_together_and_every_epoch_has_its_own_order(units, seed, batch):
+    sampler = UnitSampler(ring(units), seed, batch)
     order = list(sampler)
     assert sorted(order) == list(range(len(units)))
     met = [units[i] for i in order]
     assert len([u for u, before in zip(met, ["", *met], strict=False) if u != before]) == len(set(units))
-    assert list(UnitSampler(units, seed)) == order
+    assert list(UnitSampler(ring(units), seed, batch)) == order
     sampler.set_epoch(1)
     assert sorted(sampler) == sorted(order)
 
 
 def test_epochs_differ():
-    sampler = UnitSampler([str(i) for i in range(50)], 0)
+    sampler = UnitSampler(ring([str(i % 10) for i in range(50)]), 0, 8)
     first = list(sampler)
     sampler.set_epoch(1)
     assert list(sampler) != first
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_units_that_fill_a_batch_together_are_not_cut(seed):
+    units = "".join(name * size for name, size in zip("abcdefgh", [8, 4, 7, 5, 8, 4, 6, 6], strict=True))
+    order = [units[i] for i in UnitSampler(ring(units), seed, 12)]
+    assert [len(set(order[i : i + 12])) for i in range(0, 48, 12)] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_batch_that_cuts_a_unit_is_among_few_of_its_texts(seed):
+    """All 45 pairs of ten texts: the first ten are those of five texts, and no ten are among fewer."""
+    items = [Encoded([a], [b], 0.5, 1.0, "u") for a in range(10) for b in range(a)]
+    first = list(UnitSampler(items, seed, 10))[:10]
+    assert len({text[0] for i in first for text in items[i].texts}) == 5
+
+
+def test_a_text_counts_once_in_a_group_and_a_unit_that_fits_is_not_cut():
+    """Six pairs of four texts of ten tokens are forty tokens, not a hundred and twenty."""
+    texts = {name: [[ord(name) * 1000 + 100 * i + k for k in range(10)] for i in range(4)] for name in "xy"}
+    items = [Encoded(t[a], t[b], 0.5, 1.0, name) for name, t in texts.items() for a in range(4) for b in range(a)]
+    assert [len(group) for group in GroupCollator(40)(items)["groups"]] == [6, 6]
+    assert [len(group) for group in GroupCollator(79)(items)["groups"]] == [6, 6]
+    assert [len(group) for group in GroupCollator(80)(items)["groups"]] == [12]
 
 
 def test_what_length_alone_explains_by_hand():
