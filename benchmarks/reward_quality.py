@@ -287,9 +287,13 @@ def main() -> None:
         config, examples = prepare(options.config, overrides, seed)
         stamp = {**code, "data": digest(examples), "train": config.train.model_dump(mode="json")}
         if options.only is None:
-            for name, measured in baselines(examples, options.examples, seed).items():
+            beside = baselines(examples, options.examples, seed)
+            for name, measured in beside.items():
                 print(line(f"{name}, seed {seed}", measured), flush=True)
-                found.setdefault("baselines", {})[f"{name}, seed {seed}"] = measured
+            named = {f"{name}, seed {seed}": measured for name, measured in beside.items()}
+            found["baselines"] = {**found.get("baselines", {}), **named}
+            found["command"] = " ".join(["python", *sys.argv])
+            write_json(options.out, found)
         for name, way in ways.items():
             key = f"{name}, seed {seed}"
             if found["runs"].get(key, {}).get("stamp") != stamp and not alone:
@@ -301,7 +305,7 @@ def main() -> None:
             elif found["runs"].get(key, {}).get("stamp") != stamp:
                 result, seconds = way(config, examples, seed)
                 found["runs"][key] = {**result, "train_seconds": round(seconds, 1), "stamp": stamp}
-                found |= {"command": " ".join(["python", *sys.argv]), "machine": machine(threads=options.threads)}
+                found["machine"] = machine(threads=options.threads)
                 write_json(options.out, found)
             print(line(key, found["runs"][key]), f" trained in {found['runs'][key]['train_seconds']} s", flush=True)
     sys.exit(judged(found["runs"], list(ways), options.seeds))
