@@ -62,12 +62,18 @@ class LearningCurve:
         for style, (name, measured) in zip(("--", ":", "-."), self.beside.items(), strict=False):
             if measured.accuracy:
                 ax.axhline(measured.accuracy.value, color=PALETTE["second"], linestyle=style, label=name)
-        ax.set(xscale="log", xlabel="comparisons learned from", ylabel="agreement with the human majority")
+        held_out = max((accuracy.n for _, accuracy in known), default=0)
+        ax.set(
+            xscale="log",
+            xlabel="comparisons learned from",
+            ylabel=f"agreement with people (n = {held_out:,})",
+        )
         ax.set_xticks([n for n, _ in known], minor=False)
         ax.xaxis.set_major_formatter("{x:,.0f}")
         ax.xaxis.set_minor_formatter("")
         ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
-        ax.legend(loc="best")
+        # Above the axes: within them it would lie on one of the lines.
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
         return ax
 
 
