@@ -32,7 +32,7 @@ def admin_page(office: Office, researchers: Researchers) -> Any:
             with gradio.Tab("Progress"):
                 progress_tab(blocks, office, wiring)
             with gradio.Tab("Annotators") as people:
-                people_tab(people, blocks, office, wiring)
+                people_tab(people, office, wiring)
             with gradio.Tab("Data"):
                 data_tab(office, wiring)
             with gradio.Tab("Disagreements") as disagreements:

@@ -83,7 +83,7 @@ def add_somebody(office: Office, name: Any, password: Any, role: Any) -> str:
     return "They can log in at /login now."
 
 
-def people_tab(tab: Any, blocks: Any, office: Office, wiring: Wiring) -> None:  # noqa: PLR0915 - one statement a widget
+def people_tab(tab: Any, office: Office, wiring: Wiring) -> None:  # noqa: PLR0915 - one statement a widget
     """Fill the tab."""
     gradio = require("gradio", "ui")
     table = gradio.HTML(elem_classes="admin", apply_default_css=False)
@@ -117,7 +117,9 @@ def people_tab(tab: Any, blocks: Any, office: Office, wiring: Wiring) -> None:  
     assert set(get_args(State)) == {"active", "paused"}
     wiring.on(pause.click, changing("paused"), inputs=[who, why], outputs=[*shown, why], message=message)
     wiring.on(resume.click, changing("active"), inputs=[who, why], outputs=[*shown, why], message=message)
-    for event in (blocks.load, tab.select, added.then):
+    # Not when the page loads: one event is then on its way, and a second one that begins just when the first ends
+    # may be lost in Gradio's stream.
+    for event in (tab.select, added.then):
         wiring.on(event, people, outputs=shown, message=message, quiet=True)
 
 

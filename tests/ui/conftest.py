@@ -273,7 +273,7 @@ def sites(tmp_path_factory):
 def window(browser):
     """One window for all visitors, so that what the pages consist of is loaded once."""
     context = browser.new_context()
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     yield context
     context.close()
 
