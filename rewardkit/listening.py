@@ -26,6 +26,8 @@ def listening(host: str, port: int, *, fix: str) -> Iterator[socket.socket]:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind((host, port))
+            # With SO_REUSEADDR two may bind: the one that listens has it.
+            bound.listen()
         except OSError as error:
             raise ConfigError(f"cannot listen there ({error})", where=f"{host}:{port}", fix=fix) from error
         yield bound

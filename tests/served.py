@@ -10,8 +10,8 @@ import httpx
 
 from rewardkit.listening import listening
 from rewardkit.reward_model.rendering import Rendered, Unrendered
+from rewardkit.serving.daemon_thread import DaemonThread
 from rewardkit.serving.engine import About, Reading
-from rewardkit.serving.model_thread import ModelThread
 from rewardkit.serving.options import Options
 from rewardkit.serving.server import Server
 from rewardkit.serving.service import Service
@@ -69,7 +69,7 @@ def serving(engine, *, key="", most_waiting=10_000, **options):
     """Serve a model on a free port of loopback; yields the server and its address."""
     chosen = Options(port=0, most_waiting=most_waiting, **options)
     with listening(chosen.host, chosen.port, fix="") as bound:
-        server = Server(Service(engine, chosen.most_waiting, ModelThread()), chosen, key)
+        server = Server(Service(engine, chosen.most_waiting, DaemonThread("rewards")), chosen, key)
         ready = threading.Event()
         thread = threading.Thread(target=server.serve_on, args=(bound, ready.set))
         thread.start()

@@ -2,8 +2,8 @@
 
 A profile holds how long the calibration's texts are and how often each three characters stand in a row in them. A text
 is flagged where it is longer or shorter than all of them, or where its characters are more surprising than those of 99
-in 100 of them are to the others. What is flagged has a wide meaning (another language, code, another kind of task), and
-a broad calibration set knows more.
+in 100 of them are to the others. Other kinds of task, languages and code are often flagged so, and not always: where
+the calibration's own texts are of many kinds, little surprises.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import base64
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +49,13 @@ class TextProfile(Record):
     def unlike(self, text: str) -> tuple[str, ...]:
         """Return how a text differs from all or nearly all of these: longer, shorter, other words."""
         found = ["longer"] if len(text) > self.longest else ["shorter"] if len(text) < self.shortest else []
-        mean, error = _surprise(_places(text), _unpacked(self.trigrams))
+        mean, error = _surprise(_places(text), self._counts)
         # A short text may surprise by chance.
         return (*found, "other words") if mean - error > self.limit else tuple(found)
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        return _unpacked(self.trigrams)
 
 
 class Familiar(Record):
@@ -69,8 +74,17 @@ class Familiar(Record):
 
     def unlike(self, prompt: Sequence[Message], response: str) -> tuple[str, ...]:
         """Return how a prompt and a response differ from the calibration's; a shorter prompt is no news."""
-        of_prompt = (f"prompt: {how}" for how in self.prompts.unlike(_text(prompt)) if how != "shorter")
-        return (*of_prompt, *(f"response: {how}" for how in self.responses.unlike(response)))
+        return self.unlike_each([(prompt, response)])[0]
+
+    def unlike_each(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[tuple[str, ...]]:
+        """Return the same for each of several, (n,); a prompt that they share is looked at once."""
+        texts = [_text(prompt) for prompt, _ in conversations]
+        of_prompt = {text: [how for how in self.prompts.unlike(text) if how != "shorter"] for text in set(texts)}
+        of_response = [self.responses.unlike(response) for _, response in conversations]
+        return [
+            (*(f"prompt: {how}" for how in of_prompt[text]), *(f"response: {how}" for how in found))
+            for text, found in zip(texts, of_response, strict=True)
+        ]
 
 
 def _text(prompt: Sequence[Message]) -> str:

@@ -50,6 +50,7 @@ class Renderer:
         self.chat = ChatTemplate(tokenizer, str(getattr(tokenizer, "name_or_path", "")))
         self.max_length, self.too_long = max_length, too_long
         self._known: dict[tuple[str, ...], list[str] | None] = {}
+        self._latest: tuple[tuple[Message, ...], list[int]] | None = None
 
     @property
     def hash(self) -> str:
@@ -73,15 +74,9 @@ class Renderer:
         if pieces is None:
             return Unrendered(f"the chat template does not show messages of the roles {', '.join(roles)} once each")
         try:
-            # Half a character (a lone surrogate) is text to Python and not to a tokenizer.
-            for text in (response, *(m.content for m in asked)):
-                text.encode()
-            contents = [self.chat.plain(m.content) for m in asked]
-            said = self.chat.plain(response)
+            start, said = self._start(asked, pieces), self._plain(response)
         except (ControlTokenError, UnicodeEncodeError) as error:
             return Unrendered(str(error))
-        start = [i for piece, ids in zip(pieces, contents, strict=False) for i in (*self.chat.control(piece), *ids)]
-        start = self.chat.one_bos(start + self.chat.control(pieces[-2]))
         # What follows the end of the turn (a line break) would only move the reward's place.
         end = self.chat.control(pieces[-1].rstrip())
         excess = len(start) + len(said) + len(end) - self.max_length
@@ -90,6 +85,20 @@ class Renderer:
         if self.too_long == "drop":
             return Unrendered(f"longer than max_length ({self.max_length} tokens)")
         return self._cut(start, said, end, excess)
+
+    def _start(self, asked: tuple[Message, ...], pieces: Sequence[str]) -> list[int]:
+        """Return the ids in front of a response; the latest prompt's are kept, as several responses follow one."""
+        latest = self._latest
+        if latest is None or latest[0] != asked:
+            contents = [self._plain(m.content) for m in asked]
+            start = [i for piece, ids in zip(pieces, contents, strict=False) for i in (*self.chat.control(piece), *ids)]
+            self._latest = latest = asked, self.chat.one_bos(start + self.chat.control(pieces[-2]))
+        return latest[1]
+
+    def _plain(self, text: str) -> list[int]:
+        # Half a character (a lone surrogate) is text to Python and not to a tokenizer.
+        text.encode()
+        return self.chat.plain(text)
 
     def _pieces(self, roles: tuple[str, ...]) -> list[str] | None:
         if roles not in self._known:

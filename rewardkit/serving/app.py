@@ -68,11 +68,11 @@ class Routes:
 
     async def rewards(self, request: Request) -> Response:
         """Answer in rewardkit's own form."""
-        told, size = await self._read(request, RewardsRequest)
+        told = await self._read(request, RewardsRequest)
         self._check_name(told.model)
         asked = [(messages_of(prompt), text) for prompt, text in told.asked()]
-        scored, about = await self._score(request, asked, size), self._about
-        known = about.calibration and about.calibration.texts
+        scored, about = await self._score(request, asked), self._about
+        unlike = await _unless_gone(request, self._service.unlike(asked))
         return _json(
             RewardsAnswer(
                 model=self._about.name,
@@ -82,7 +82,7 @@ class Routes:
                 spread=scored.spread if about.members > 1 else None,
                 noise=scored.noise if about.variance_head else None,
                 criteria=scored.ratings(about.criteria) if about.criteria else None,
-                unlike=tuple(known.unlike(*each) for each in asked) if known else None,
+                unlike=unlike,
                 comparison=None if told.responses is None else self._comparison(scored),
                 tokens=scored.tokens,
             )
@@ -90,8 +90,8 @@ class Routes:
 
     async def get_reward(self, request: Request) -> Response:
         """Answer OpenRLHF."""
-        told, size = await self._read(request, GetRewardRequest)
-        return _json(GetRewardAnswer.of((await self._score(request, told.asked(), size)).whole()))
+        told = await self._read(request, GetRewardRequest)
+        return _json(GetRewardAnswer.of((await self._score(request, told.asked())).whole()))
 
     async def classify(self, request: Request) -> Response:
         """Answer clients of vLLM's /classify."""
@@ -129,16 +129,15 @@ class Routes:
         return Response(self._service.figures.page(), media_type=CONTENT_TYPE)
 
     async def _pooled(self, request: Request) -> tuple[tuple[float, ...], int]:
-        told, size = await self._read(request, PoolingRequest)
+        told = await self._read(request, PoolingRequest)
         self._check_name(told.model)
-        scored = await self._score(request, told.asked(), size)
+        scored = await self._score(request, told.asked())
         return tuple(told.shown(reward) for reward in scored.whole()), scored.tokens
 
-    async def _read(self, request: Request, kind: type[Read]) -> tuple[Read, int]:
-        """Read what a request asks, and how many bytes that is."""
-        body = await request.body()
+    async def _read(self, request: Request, kind: type[Read]) -> Read:
+        """Read what a request asks."""
         try:
-            return kind.model_validate_json(body), len(body)
+            return kind.model_validate_json(await request.body())
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             # Which of several types was tried is nothing that its sender knows of.
@@ -146,8 +145,8 @@ class Routes:
             status = 400 if first["type"] == "json_invalid" else 422
             raise Refusal(status, f"{where}: {complaint(first)}" if where else complaint(first)) from error
 
-    async def _score(self, request: Request, asked: Sequence[Conversation | Whole], size: int) -> Scored:
-        return await _unless_gone(request, self._service.score(asked, size))
+    async def _score(self, request: Request, asked: Sequence[Conversation | Whole]) -> Scored:
+        return await _unless_gone(request, self._service.score(asked))
 
     def _check_name(self, name: str | None) -> None:
         if name not in (None, "", self._about.name):

@@ -133,7 +133,9 @@ class Gate:
             raise Refusal(401, "the key is missing or wrong: send Authorization: Bearer KEY")
         if int(headers.get(b"content-length", b"0")) > self._rules.most_bytes:
             raise _too_large(self._rules.most_bytes)
-        if scope["method"] == "POST" and (trouble := self._service.trouble):
+        if scope["method"] != "POST":
+            return
+        if trouble := self._service.trouble:
             raise Refusal(503, trouble)
         if self._held > MOST_HELD * self._rules.most_bytes:
             raise Refusal(429, "too much is being received at this moment", retry_after=1)

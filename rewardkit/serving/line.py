@@ -120,13 +120,7 @@ class Line:
             Refusal: The line is full, or closed.
         """
         self._check_open()
-        # Whoever comes when nobody waits is let in: a guess must not keep anybody out for good.
-        if self.tokens and self.tokens + guess > self.most:
-            raise Refusal(
-                429,
-                f"{self.tokens:,} tokens wait already, of {self.most:,} that may",
-                retry_after=(self.tokens + guess - self.most) / self.rate,
-            )
+        self._check_room(self.tokens, guess)
         held = Place(guess)
         self.tokens += guess
         try:
@@ -141,13 +135,11 @@ class Line:
             Their rewards in the same order, each or the reason why there is none.
 
         Raises:
-            Refusal: They are more tokens than may ever wait, or the line is closed.
+            Refusal: They are more tokens than may ever wait, others wait and both are too many, or the line is closed.
         """
         tokens = sum(map(len, sequences))
-        if tokens > self.most:
-            raise Refusal(
-                413, f"the request has {tokens:,} tokens and {self.most:,} may wait: send fewer texts at a time"
-            )
+        self.check_size(tokens)
+        self._check_room(self.tokens - held.tokens, tokens)
         self.tokens += tokens - held.tokens
         held.tokens = tokens
         request = Request([""] * len(sequences), len(sequences))
@@ -203,6 +195,26 @@ class Line:
             self._requests.discard(request)
             if request.future.cancelled():
                 self._texts = deque(text for text in self._texts if text.request is not request)
+
+    def check_size(self, tokens: int) -> None:
+        """Check that a request could ever wait.
+
+        Raises:
+            Refusal: It is more tokens than may wait.
+        """
+        if tokens > self.most:
+            raise Refusal(
+                413, f"the request has {tokens:,} tokens or more and {self.most:,} may wait: send fewer texts at a time"
+            )
+
+    def _check_room(self, others: int, tokens: int) -> None:
+        # Whoever comes when nobody waits is let in: a guess must not keep anybody out for good.
+        if others and others + tokens > self.most:
+            raise Refusal(
+                429,
+                f"{others:,} tokens wait already, of {self.most:,} that may",
+                retry_after=(others + tokens - self.most) / self.rate,
+            )
 
     def _check_open(self) -> None:
         if self._closed:

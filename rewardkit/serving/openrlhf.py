@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rewardkit.serving.vllm import sigmoid
 from rewardkit.serving.whole_texts import Whole
 from rewardkit.serving.wire import MOST_TEXTS
 from rewardkit.types import Finite, Record
@@ -43,7 +44,11 @@ class GetRewardRequest(BaseModel):
 
 
 class GetRewardAnswer(Record):
-    """Raw rewards, under the names that its versions look for."""
+    """Raw rewards, and what dynamic filtering wants of them: numbers from 0 to 1.
+
+    It keeps the prompts whose mean score lies between two bounds, 0 and 1 if nobody says otherwise, so that raw rewards
+    would drop whatever is below 0.
+    """
 
     rewards: tuple[Finite, ...]
     scores: tuple[Finite, ...]
@@ -52,4 +57,4 @@ class GetRewardAnswer(Record):
     @classmethod
     def of(cls, rewards: tuple[float, ...]) -> Self:
         """Return the answer that tells these rewards."""
-        return cls(rewards=rewards, scores=rewards)
+        return cls(rewards=rewards, scores=tuple(map(sigmoid, rewards)))

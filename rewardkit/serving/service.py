@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import stdev
+from typing import TypeVar
 
 from rewardkit.reward_model.rendering import Rendered
+from rewardkit.serving.daemon_thread import DaemonThread
 from rewardkit.serving.engine import Encoded, Engine, Reading
 from rewardkit.serving.figures import Figures
 from rewardkit.serving.line import Answer, Line
-from rewardkit.serving.model_thread import ModelThread
 from rewardkit.serving.refusals import Refusal
 from rewardkit.serving.whole_texts import Conversation, Whole
 from rewardkit.serving.worker import DIED, Worker
 
-BYTES_A_TOKEN = 4
-"""Of a request's body, roughly: what it takes in the line until its texts are encoded."""
+T = TypeVar("T")
+CHARACTERS_A_TOKEN = 4
+"""Roughly: what a request takes in the line until its texts are encoded."""
+PORTION = 200_000
+"""Characters that are encoded at a time: then others have their turn, and whoever left asks for no more."""
 ENDING = "the server is about to end: ask another one, or later"
 
 
@@ -81,13 +85,13 @@ class Service:
         thread: In which the model was loaded.
     """
 
-    def __init__(self, engine: Engine, most_waiting: int, thread: ModelThread) -> None:
+    def __init__(self, engine: Engine, most_waiting: int, thread: DaemonThread) -> None:
         self.engine, self.line = engine, Line(most_waiting)
         self.figures = Figures(lambda: self.line.tokens)
         self._thread = thread
         self.worker = Worker(engine, self.line, thread, self.figures.passed)
         # One thread: a tokenizer is told by its own state whether control tokens are text, and two would mix that up.
-        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encoding")
+        self._encoder = DaemonThread("encoding")
         self.ending = False
 
     @property
@@ -104,29 +108,71 @@ class Service:
     def stop(self, seconds: float) -> None:
         """Refuse whoever still waits, and end the threads."""
         self.line.close(ENDING)
-        self._encoder.shutdown(wait=False, cancel_futures=True)
+        self._encoder.end()
         self._thread.end()
         self.worker.join(seconds)
 
-    async def score(self, asked: Sequence[Conversation | Whole], size: int) -> Scored:
+    async def score(self, asked: Sequence[Conversation | Whole]) -> Scored:
         """Compute the reward of each text; cancelled, what waits of them leaves the line.
 
         Args:
             asked: Conversations, or whole texts.
-            size: Bytes of the request.
 
         Raises:
             Refusal: Too much waits, the request is too large, or nothing is answered any more.
         """
-        with self.line.place(size // BYTES_A_TOKEN) as held:
-            loop = asyncio.get_running_loop()
-            encoded = await loop.run_in_executor(self._encoder, self.engine.encode, asked)
+        longest = self.engine.about.max_length
+        guess = sum(min(_characters(each) // CHARACTERS_A_TOKEN, longest) for each in asked)
+        with self.line.place(guess) as held:
+            encoded: list[Encoded] = []
+            for portion in _portions(asked):
+                encoded += await self._encoding(partial(self.engine.encode, portion))
+                self.line.check_size(_tokens(encoded))
             sequences = [each.ids for each in encoded if isinstance(each, Rendered)]
             answers = await asyncio.wrap_future(self.line.put(held, sequences))
         scored = _scored(encoded, answers)
         failed = sum(reason is not None for reason in scored.reasons)
         self.figures.texts(len(encoded) - failed, failed)
         return scored
+
+    async def unlike(self, asked: Sequence[Conversation]) -> tuple[tuple[str, ...], ...] | None:
+        """Return how each conversation differs from the calibration's; None without one that remembers its texts."""
+        calibration = self.engine.about.calibration
+        if calibration is None or (known := calibration.texts) is None:
+            return None
+        found: list[tuple[str, ...]] = []
+        for portion in _portions(asked):
+            found += await self._encoding(partial(known.unlike_each, portion))
+        return tuple(found)
+
+    async def _encoding(self, work: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self._encoder.run(work))
+
+
+def _characters(asked: Conversation | Whole) -> int:
+    if isinstance(asked, Whole):
+        return len(asked.text)
+    prompt, response = asked
+    return sum(len(message.content) for message in prompt) + len(response)
+
+
+Asked = TypeVar("Asked", bound=Conversation | Whole)
+
+
+def _portions(asked: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
+    """Yield some at a time, in order: one, or as many as are encoded at a time."""
+    start = room = 0
+    for place, each in enumerate(asked):
+        room += _characters(each)
+        if room > PORTION and place > start:
+            yield asked[start:place]
+            start, room = place, _characters(each)
+    if len(asked) > start:
+        yield asked[start:]
+
+
+def _tokens(encoded: Sequence[Encoded]) -> int:
+    return sum(len(each.ids) for each in encoded if isinstance(each, Rendered))
 
 
 def _scored(encoded: Sequence[Encoded], answers: Sequence[Answer]) -> Scored:
@@ -136,5 +182,5 @@ def _scored(encoded: Sequence[Encoded], answers: Sequence[Answer]) -> Scored:
         readings=tuple(None if isinstance(answer, str) else answer for answer in found),
         truncated=tuple(isinstance(each, Rendered) and each.truncated for each in encoded),
         reasons=tuple(answer if isinstance(answer, str) else None for answer in found),
-        tokens=sum(len(each.ids) for each in encoded if isinstance(each, Rendered)),
+        tokens=_tokens(encoded),
     )

@@ -24,7 +24,14 @@ from rewardkit.types import Finite, Record
 
 LABEL = "LABEL_0"
 """What transformers call the only label of a model whose labels have no names."""
-UNSUPPORTED = ("truncate_prompt_tokens", "chat_template", "continue_final_message", "dimensions")
+UNSUPPORTED = (
+    "truncate_prompt_tokens",
+    "chat_template",
+    "chat_template_kwargs",
+    "add_generation_prompt",
+    "continue_final_message",
+    "dimensions",
+)
 """Fields that change the answer there, and that this server does not follow."""
 
 
@@ -38,6 +45,7 @@ class PoolingRequest(BaseModel):
     messages: Messages | None = None
     use_activation: bool | None = Field(None, validation_alias=AliasChoices("use_activation", "activation", "softmax"))
     encoding_format: Literal["float"] = "float"
+    task: Literal["classify"] | None = None
 
     @model_validator(mode="before")
     @classmethod

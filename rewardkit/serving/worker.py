@@ -7,9 +7,9 @@ from concurrent.futures import Future, wait
 from time import perf_counter
 
 from rewardkit.progress import log
+from rewardkit.serving.daemon_thread import DaemonThread
 from rewardkit.serving.engine import Engine
 from rewardkit.serving.line import Line, Text
-from rewardkit.serving.model_thread import ModelThread
 
 MOST_FAILURES = 8
 """Texts in a row on which the model fails before it is given up: a device that is lost does not come back."""
@@ -34,7 +34,7 @@ class Worker:
     """
 
     def __init__(
-        self, engine: Engine, line: Line, thread: ModelThread, on_pass: Callable[[int], None] = lambda _: None
+        self, engine: Engine, line: Line, thread: DaemonThread, on_pass: Callable[[int], None] = lambda _: None
     ) -> None:
         self._engine, self._line, self._thread, self._on_pass = engine, line, thread, on_pass
         self._failures = 0

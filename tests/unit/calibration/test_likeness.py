@@ -57,6 +57,8 @@ def test_a_shorter_prompt_is_no_news():
     found = Familiar.of([(asked, "It rains."), (asked, "It rains a lot.")], ["u", "v"])
     assert found.unlike((Message(role="user", content=""),), "It rains.") == ()
     assert "prompt: longer" in found.unlike((*asked, *asked), "It rains.")
+    several = [(asked, "It rains."), ((*asked, *asked), "It rains."), (asked, "Zwölf Boxkämpfer jagen Viktor.")]
+    assert found.unlike_each(several) == [found.unlike(*each) for each in several]
 
 
 @given(st.text())

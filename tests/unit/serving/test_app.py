@@ -132,7 +132,7 @@ def test_an_ensemble_tells_how_far_its_members_are_apart(calibration):
 
 def test_openrlhf_reads_what_it_looks_for(http):
     asked = {"query": ["abc", "de"], "prompts": ["a", "d"], "labels": ["x", None]}
-    expected = {"rewards": [3.0, 2.0], "scores": [3.0, 2.0], "extra_logs": {}}
+    expected = {"rewards": [3.0, 2.0], "scores": [1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-2))], "extra_logs": {}}
     assert ask(http, "/get_reward", **asked) == expected
     # As its versions before labels did.
     assert ask(http, "/get_reward", query=["abc", "de"]) == expected
@@ -199,6 +199,8 @@ BAD = [
     ("/classify", {"input": [[1, 2]]}, 422, "input"),
     ("/classify", {"input": ["a"] * (MOST_TEXTS + 1)}, 422, f"expected {MOST_TEXTS} at most"),
     ("/pooling", {"input": "a", "truncate_prompt_tokens": 5}, 422, "truncate_prompt_tokens is not supported"),
+    ("/classify", {"input": "a", "add_generation_prompt": True}, 422, "add_generation_prompt is not supported"),
+    ("/pooling", {"input": "a", "task": "token_classify"}, 422, "task"),
     ("/pooling", {"input": "a", "encoding_format": "base64"}, 422, "encoding_format: "),
     ("/pooling", {"input": "a", "model": "other"}, 404, "there is no model 'other'"),
     ("/pooling", [], 422, ""),

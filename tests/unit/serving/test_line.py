@@ -114,6 +114,17 @@ def test_what_can_never_wait_is_refused_for_good():
     assert (refused.value.status, refused.value.retry_after, line.tokens) == (413, None, 0)
 
 
+def test_what_was_guessed_too_low_waits_for_others():
+    line = Line(100)
+    with line.place(5) as one, line.place(5) as other:
+        line.put(one, [[0] * 70])
+        with pytest.raises(Refusal, match="70 tokens wait already, of 100") as refused:
+            line.put(other, [[0] * 31])
+        assert refused.value.status == 429 and line.tokens == 75
+        line.put(other, [[0] * 30])
+        assert line.tokens == 100
+
+
 def test_a_rate_forgets():
     line = Line(1)
     assert line.rate == FIRST_RATE

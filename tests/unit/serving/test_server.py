@@ -74,7 +74,7 @@ def test_too_much_is_refused_with_the_time_to_come_again_and_then_answered(pool)
         waits = pool.submit(rewards, address, "x" * 90)
         until(lambda: server.service.line.tokens == 90)
         refused = rewards(address, "y" * 60)
-        # The body is taken for 20 tokens or so until it is read: ten too many at 20 a second.
+        # The text is taken for 15 tokens until it is encoded: five too many at 20 a second.
         assert refused.status_code == 429 and int(refused.headers["retry-after"]) == 1
         assert "90 tokens wait already" in refused.json()["error"]["message"]
         engine.open.set()
@@ -93,10 +93,53 @@ def test_more_than_memory_holds_is_refused_for_a_moment(pool, monkeypatch):
         monkeypatch.setattr("rewardkit.serving.gate.MOST_HELD", 0)
         refused = rewards(address, "y")
         assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
+        with client(address) as http:
+            # Whoever asks whether it lives is answered meanwhile.
+            assert http.get("/health").is_success and http.get("/metrics").is_success
         engine.open.set()
         assert waits.result(PATIENCE).is_success
         until(lambda: server.gate.inside == 0)
         assert rewards(address, "y").is_success
+
+
+class Reads(ByHand):
+    """Encodes a portion when it is let."""
+
+    def __init__(self):
+        super().__init__()
+        self.portions, self.let = [], threading.Semaphore(0)
+
+    def encode(self, asked):
+        self.portions.append(len(asked))
+        assert self.let.acquire(timeout=PATIENCE)
+        return super().encode(asked)
+
+
+def test_a_large_request_is_encoded_by_portions_and_not_to_its_end_when_its_client_left(pool, monkeypatch):
+    monkeypatch.setattr("rewardkit.serving.service.PORTION", 10)
+    engine = Reads()
+    with serving(engine) as (server, address):
+        with pytest.raises(httpx.ReadTimeout), client(address) as http:
+            http.post("/v1/rewards", json={"responses": ["four"] * 9}, timeout=0.2)
+        until(lambda: server.gate.inside == 0)
+        other = pool.submit(rewards, address, "a text of more than ten letters")
+        engine.let.release(2)
+        assert other.result(PATIENCE).is_success
+        assert engine.portions == [2, 1]
+        # Nothing is encoded beyond what may wait.
+        engine.let.release(100)
+        with client(address) as http:
+            refused = http.post("/v1/rewards", json={"responses": ["x" * 4000, "y" * 4000, "z" * 4000, "q" * 4000]})
+        assert refused.status_code == 413 and engine.portions == [2, 1, 1, 1, 1]
+
+
+def test_texts_that_are_still_encoded_keep_no_process():
+    engine = Reads()
+    with serving(engine, drain_seconds=0.1) as (_, address), pytest.raises(httpx.ReadTimeout), client(address) as http:
+        http.post("/v1/rewards", json={"responses": ["gone"]}, timeout=0.2)
+    encoding = [each for each in threading.enumerate() if each.name == "encoding"]
+    assert encoding and all(each.daemon for each in encoding)
+    engine.let.release()
 
 
 def test_whoever_leaves_makes_room(pool):
@@ -216,6 +259,15 @@ def test_without_a_key_nobody_else_reaches_it(host):
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
 def test_alone_it_needs_no_key(host):
     check_open(host, "")
+
+
+def test_an_address_is_taken_as_soon_as_it_is_chosen():
+    with (
+        listening("127.0.0.1", 0, fix="") as bound,
+        pytest.raises(ConfigError, match="cannot listen"),
+        listening(*bound.getsockname(), fix="--port 0"),
+    ):
+        pass
 
 
 def test_an_address_that_is_taken():

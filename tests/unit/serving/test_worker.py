@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rewardkit.serving.daemon_thread import DaemonThread
 from rewardkit.serving.line import Line
-from rewardkit.serving.model_thread import ModelThread
 from rewardkit.serving.refusals import Refusal
 from rewardkit.serving.worker import MOST_FAILURES, Worker
 
@@ -22,7 +22,7 @@ def started():
     def start(engine, *requests):
         line = Line(100_000)
         futures = [put(line, *each) for each in requests]
-        worker = Worker(engine, line, ModelThread())
+        worker = Worker(engine, line, DaemonThread("rewards"))
         lines.append((line, worker))
         worker.start()
         return worker, line, futures

@@ -1,9 +1,4 @@
-"""The one thread in which a server's model is loaded and computes.
-
-OpenMP keeps a team of threads for every thread that ever computed. Once the teams are more threads than there are
-cores, those of a team no longer wait for each other awake: a model that was loaded by the main thread and then computed
-in another read a quarter fewer texts a second (two cores).
-"""
+"""A thread that runs one task after the other, and keeps no process from ending: a server's model, its tokenizer."""
 
 from __future__ import annotations
 
@@ -16,15 +11,18 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class ModelThread:
+class DaemonThread:
     """Runs one task after the other, all in one thread.
 
     A daemon, which an executor's are not: a model in the middle of a pass does not keep a process that is told to end.
+
+    Args:
+        name: Of the thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._tasks: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
-        Thread(target=self._run, name="rewards", daemon=True).start()
+        Thread(target=self._run, name=name, daemon=True).start()
 
     def run(self, task: Callable[[], T]) -> Future[T]:
         """Run a task after those before it; the future has what it returns or raises."""

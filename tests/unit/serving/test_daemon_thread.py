@@ -4,13 +4,13 @@ import threading
 
 import pytest
 
-from rewardkit.serving.model_thread import ModelThread
+from rewardkit.serving.daemon_thread import DaemonThread
 
 SECONDS = 60
 
 
 def test_one_thread_runs_one_task_after_the_other():
-    thread, done = ModelThread(), []
+    thread, done = DaemonThread("rewards"), []
     found = [thread.run(lambda place=place: done.append(place) or threading.get_ident()) for place in range(5)]
     assert len({each.result(SECONDS) for each in found}) == 1 and done == [0, 1, 2, 3, 4]
     assert found[0].result() != threading.get_ident()
@@ -18,7 +18,7 @@ def test_one_thread_runs_one_task_after_the_other():
 
 
 def test_what_a_task_raises_is_the_asker_s():
-    thread = ModelThread()
+    thread = DaemonThread("rewards")
     with pytest.raises(ZeroDivisionError):
         thread.run(lambda: 1 / 0).result(SECONDS)
     assert thread.run(lambda: "goes on").result(SECONDS) == "goes on"
@@ -26,7 +26,7 @@ def test_what_a_task_raises_is_the_asker_s():
 
 
 def test_who_does_not_want_it_any_more_stops_nobody_else():
-    thread, free = ModelThread(), threading.Event()
+    thread, free = DaemonThread("rewards"), threading.Event()
     busy, gone, stays = thread.run(lambda: free.wait(SECONDS)), thread.run(lambda: "gone"), thread.run(lambda: "stays")
     assert gone.cancel()
     free.set()
@@ -35,7 +35,7 @@ def test_who_does_not_want_it_any_more_stops_nobody_else():
 
 
 def test_it_ends_after_what_is_there():
-    thread = ModelThread()
+    thread = DaemonThread("rewards")
     running = thread.run(threading.current_thread)
     thread.end()
     ended = running.result(SECONDS)
