@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from rewardkit.types import Message
 if TYPE_CHECKING:
     from rewardkit.reward_model.folder import LoadedModel
     from rewardkit.reward_model.scoring import Rewards
+    from rewardkit.reward_model.whole_texts import WholeTexts
 
 PromptLike = str | Sequence[Message | Mapping[str, Any]]
 """A prompt: its messages, or the text of one user message; nothing is an empty prompt."""
@@ -134,6 +136,13 @@ class RewardModel:
         path = Path(path)
         model = folder.load(path)
         return cls(model, Calibration.load(path) if (path / CALIBRATION_FILE).exists() else None, path)
+
+    @cached_property
+    def whole_texts(self) -> WholeTexts:
+        """Reads texts that were rendered with the model's chat template."""
+        from rewardkit.reward_model.whole_texts import WholeTexts
+
+        return WholeTexts(self.model.renderer.chat)
 
     @property
     def members(self) -> int:

@@ -10,12 +10,12 @@ import httpx
 
 from rewardkit.listening import listening
 from rewardkit.reward_model.rendering import Rendered, Unrendered
+from rewardkit.reward_model.whole_texts import Whole
 from rewardkit.serving.daemon_thread import DaemonThread
 from rewardkit.serving.engine import About, Reading
 from rewardkit.serving.options import Options
 from rewardkit.serving.server import Server
 from rewardkit.serving.service import Service
-from rewardkit.serving.whole_texts import Whole
 
 PATIENCE = 60
 

@@ -102,7 +102,9 @@ class OverOptimisationMonitor(TrainerCallback):  # type: ignore[misc]  # transfo
         if self.watching.stop and args.world_size > 1:
             fix = "leave stop out, and watch for the alarm"
             raise ConfigError("an alarm stops one process only", where="stop", expected="one process", fix=fix)
-        looks = math.ceil((state.max_steps - state.global_step) / self.watching.every)
+        # At each multiple, and at the end; a training that goes on may begin between two.
+        every, end = self.watching.every, state.max_steps
+        looks = max(end // every - state.global_step // every + bool(end % every), 1)
         self.history = History(self.watching.rule, Levels.of(self.watching.rule, looks))
         self._look(args, state, kwargs)
 
@@ -136,9 +138,10 @@ class OverOptimisationMonitor(TrainerCallback):  # type: ignore[misc]  # transfo
 
     def _seen(self, args: Any, step: int, model: Any, tokenizer: Any) -> Look:
         watching, count = self.watching, self.watching.samples
-        drawing = Drawing(
-            max_new_tokens=watching.max_new_tokens or getattr(args, "max_completion_length", None) or 256,
-            temperature=watching.temperature or getattr(args, "temperature", None) or 1.0,
+        drawing = Drawing.as_trained(
+            args,
+            max_new_tokens=watching.max_new_tokens,
+            temperature=watching.temperature,
             batch=watching.batch,
             # The same chance at each look: what differs is the policy.
             seed=watching.seed,

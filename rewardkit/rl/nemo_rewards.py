@@ -24,8 +24,11 @@ from pydantic import ValidationError
 from rewardkit.complaints import complaint
 from rewardkit.errors import ConfigError
 from rewardkit.extras import require
+from rewardkit.reward_model.rendering import Unrendered
+from rewardkit.reward_model.whole_texts import Whole
 from rewardkit.rl.asking import ask, loaded, refuse_groups
 from rewardkit.rl.shaping import Shaping
+from rewardkit.scorer import RewardModel
 from rewardkit.section import Section
 
 if TYPE_CHECKING:
@@ -92,9 +95,9 @@ class RewardEnvironment:
     ) -> EnvironmentReturn:
         """Compute the rewards of conversations, each a list of messages that ends with the policy's."""
         torch = require("torch", "train")
-        prompts, said = [log[:-1] for log in message_log_batch], [log[-1:] for log in message_log_batch]
-        answers = ask((self.model,), self.shaping, prompts, said)
-        told = zip(answers.reasons, said, strict=True)
+        read = [conversation(self.model, log) for log in message_log_batch]
+        answers = ask((self.model,), self.shaping, [prompt for prompt, _ in read], [said for _, said in read])
+        told = zip(answers.reasons, message_log_batch, strict=True)
         rewards, count = answers.replaced(self.settings.unreadable), len(message_log_batch)
         return EnvironmentReturn(
             observations=[{"role": "environment", "content": f"reward: {reward:.4f}"} for reward in rewards],
@@ -115,6 +118,23 @@ class RewardEnvironment:
 
     def shutdown(self) -> None:
         """Let go of nothing: the model lives as long as its process."""
+
+
+def conversation(model: RewardModel, log: Sequence[Mapping[str, Any]]) -> tuple[Sequence[Any], Sequence[Any] | None]:
+    """Return prompt and completion of a log; no completion where it cannot be told what they are.
+
+    NeMo-RL's own processors put the whole prompt, rendered with the policy's chat template, into the content of the
+    user's message. Where a content holds control tokens, all of them together are taken for a rendered conversation.
+    """
+    contents = [each.get("content") for each in log]
+    texts = [each for each in contents if isinstance(each, str)]
+    if len(texts) < len(contents) or not any(map(model.whole_texts.holds_control, texts[:-1])):
+        return log[:-1], log[-1:]
+    found = model.whole_texts.read(Whole("".join(texts)))
+    if isinstance(found, Unrendered):
+        return log[:-1], None
+    prompt, answer = found
+    return prompt, [{"role": "assistant", "content": answer}]
 
 
 def __getattr__(name: str) -> Any:

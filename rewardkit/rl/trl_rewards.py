@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from rewardkit.errors import ConfigError
+from rewardkit.launching import launched
 from rewardkit.rl.asking import Answers, ask, loaded
 from rewardkit.rl.shaping import Shaping
 from rewardkit.scorer import RewardModel
@@ -38,12 +40,23 @@ def trl_reward(model: ModelLike, shaping: Shaping | None = None, *, name: str = 
         shaping: What is done to its rewards.
         name: Under which TRL logs.
 
+    Raises:
+        ConfigError: The shaping looks at groups, and several processes train. The standard deviation within a prompt is
+            that of each process's own completions then.
+
     Example:
         >>> from trl import GRPOTrainer  # doctest: +SKIP
         >>> reward = trl_reward("workspace/my/runs/my/train/model")  # doctest: +SKIP
         >>> GRPOTrainer(model="…", reward_funcs=reward, train_dataset=prompts).train()  # doctest: +SKIP
     """
     models, shape = models_of(model), shaping or Shaping()
+    if shape.per_group and launched().several:
+        raise ConfigError(
+            "each process rewards a part of a group, and would normalise that",
+            where="per_group",
+            expected="false in a training of several processes",
+            fix="leave it out, and let TRL's scale_rewards normalise",
+        )
 
     def reward(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
         answers = ask(models, shape, prompts, completions)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from rewardkit import __version__
 from rewardkit.complaints import complaint
+from rewardkit.reward_model.whole_texts import Conversation, Whole
 from rewardkit.scorer import compared, messages_of
 from rewardkit.serving.figures import CONTENT_TYPE
 from rewardkit.serving.gate import LEFT
@@ -21,7 +22,6 @@ from rewardkit.serving.openrlhf import GetRewardAnswer, GetRewardRequest
 from rewardkit.serving.refusals import Gone, Refusal
 from rewardkit.serving.service import Scored, Service
 from rewardkit.serving.vllm import PoolingRequest, classified, pooled
-from rewardkit.serving.whole_texts import Conversation, Whole
 from rewardkit.serving.wire import CalibrationAnswer, Comparison, ModelAnswer, RewardsAnswer, RewardsRequest
 
 Read = TypeVar("Read", bound=BaseModel)

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from rewardkit.calibration.calibrators import Calibration
 from rewardkit.reward_model.rendering import Rendered, Unrendered
+from rewardkit.reward_model.whole_texts import Conversation, Whole
 from rewardkit.scorer import RewardModel
-from rewardkit.serving.whole_texts import Conversation, Whole, WholeTexts
 
 Encoded = Rendered | Unrendered
 
@@ -103,7 +103,7 @@ class ModelEngine:
             criteria=tuple(each.name for each in card.criteria),
             variance_head=card.config.variance_head,
         )
-        self._texts = WholeTexts(renderer.chat)
+        self._texts = model.whole_texts
 
     def encode(self, asked: Sequence[Conversation | Whole]) -> list[Encoded]:
         """Return the ids of each conversation, or why it has none."""

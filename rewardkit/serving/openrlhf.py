@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rewardkit.reward_model.whole_texts import Whole
 from rewardkit.serving.vllm import sigmoid
-from rewardkit.serving.whole_texts import Whole
 from rewardkit.serving.wire import MOST_TEXTS
 from rewardkit.types import Finite, Record
 

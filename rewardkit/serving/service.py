@@ -10,12 +10,12 @@ from statistics import stdev
 from typing import TypeVar
 
 from rewardkit.reward_model.rendering import Rendered
+from rewardkit.reward_model.whole_texts import Conversation, Whole
 from rewardkit.serving.daemon_thread import DaemonThread
 from rewardkit.serving.engine import Encoded, Engine, Reading
 from rewardkit.serving.figures import Figures
 from rewardkit.serving.line import Answer, Line
 from rewardkit.serving.refusals import Refusal
-from rewardkit.serving.whole_texts import Conversation, Whole
 from rewardkit.serving.worker import DIED, Worker
 
 T = TypeVar("T")

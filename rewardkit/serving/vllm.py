@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from rewardkit.serving.whole_texts import Conversation, Whole
+from rewardkit.reward_model.whole_texts import Conversation, Whole
 from rewardkit.serving.wire import MOST_TEXTS, Messages
 from rewardkit.types import Finite, Record
 

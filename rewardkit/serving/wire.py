@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from rewardkit.serving.whole_texts import MOST_MESSAGES
+from rewardkit.reward_model.whole_texts import MOST_MESSAGES
 from rewardkit.types import SCHEMA_VERSION, Finite, Message, Probability, Record
 
 MOST_TEXTS = 4096

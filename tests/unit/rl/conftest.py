@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ class KnownModel:
     """A reward model whose rewards are known: the length of a response, and nothing for "?"."""
 
     calibration = None
+    whole_texts = SimpleNamespace(holds_control=lambda text: False)
 
     def __init__(self, offset=0.0, apart=(0.0,), noise=None):
         """Each member adds what sets it apart; the noise is that of all texts, if the model tells any."""

@@ -8,6 +8,7 @@ import pytest
 from rewardkit.errors import ConfigError, DataError
 
 pytest.importorskip("transformers")
+from rewardkit.rl.history import Levels  # noqa: E402
 from rewardkit.rl.monitor import OverOptimisationMonitor, Watching  # noqa: E402
 
 PROMPTS = [f"prompt {place}" for place in range(8)]
@@ -39,10 +40,10 @@ def text_of(completion):
     return completion if isinstance(completion, str) else completion[-1]["content"]
 
 
-def train(monitor, tmp_path, steps=4, world_size=1):
+def train(monitor, tmp_path, steps=4, world_size=1, begin=0):
     """Call as transformers' CallbackHandler does; return the control and the state."""
     args = SimpleNamespace(output_dir=str(tmp_path), max_completion_length=24, temperature=0.7, world_size=world_size)
-    state = SimpleNamespace(global_step=0, max_steps=steps, log_history=[], is_world_process_zero=True)
+    state = SimpleNamespace(global_step=begin, max_steps=steps, log_history=[], is_world_process_zero=True)
     control = SimpleNamespace(should_training_stop=False)
     policy = SimpleNamespace(step=0)
     kwargs = {"model": policy, "processing_class": None, "optimizer": None}
@@ -72,6 +73,16 @@ def test_a_sound_reward_is_left_alone(tmp_path, capsys):
     assert [look.step for look in monitor.history.looks] == [0, 2, 4, 5]
     assert [look.kl for look in monitor.history.looks] == [None, 0.1, 0.3, 0.4]
     assert "monitor/held_out" in state.log_history[0] and "ALARM" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "every", "looks"), [(0, 5, 2, 3), (15, 31, 10, 3), (0, 20, 10, 2), (8, 8, 4, 1)]
+)
+def test_false_alarms_are_divided_among_the_looks_to_come(tmp_path, begin, end, every, looks):
+    monitor = OverOptimisationMonitor(length, length, PROMPTS, Watching(every=every), sampler=longer_each_step)
+    train(monitor, tmp_path, steps=end, begin=begin)
+    assert monitor.history.levels == Levels.of(monitor.watching.rule, looks)
+    assert len(monitor.history.looks) == 1 + (looks if end > begin else 0)
 
 
 def test_an_alarm_is_told_once_and_a_training_goes_on_by_default(tmp_path, capsys):

@@ -15,7 +15,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from rewardkit.chat import ChatTemplate
 from rewardkit.errors import ConfigError, DataError
+from rewardkit.reward_model.whole_texts import WholeTexts
 from rewardkit.rl.nemo_rewards import RewardEnvironment
 from rewardkit.rl.openrlhf_rewards import openrlhf_reward
 from rewardkit.rl.shaping import Shaping
@@ -144,6 +146,29 @@ def test_nemo_rl(folder):
         {"rewardkit/mean": -1.0, "rewardkit/share_unreadable": 0.5},
     )
     assert environment.global_post_process_and_metrics({}) == ({}, {})
+
+
+def test_nemo_rl_s_rendered_prompts_are_read_as_their_messages(folder, known, byte_tokenizer, monkeypatch):
+    template = (
+        "{% for m in messages %}<|s|>{{ m['role'] }}\n{{ m['content'] }}<|e|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|s|>assistant\n{% endif %}"
+    )
+    tokenizer = byte_tokenizer(template)
+    monkeypatch.setattr(known, "whole_texts", WholeTexts(ChatTemplate(tokenizer, "test")))
+    environment = RewardEnvironment({"model": folder[0], "unreadable": -5.0})
+    asked = [{"role": "system", "content": "Be kind."}, *ASKED]
+    # As nemo_rl/data/processors.py does: what the template makes of the prompt is the content of its messages.
+    system = tokenizer.apply_chat_template(asked[:1], tokenize=False)
+    user = tokenizer.apply_chat_template(asked[1:], tokenize=False, add_generation_prompt=True)
+    log = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    answered = [[*log, {"role": "assistant", "content": text}] for text in ("abc", "abcd<|e|>")]
+    other = [{"role": "user", "content": f"[INST]<|s|>{user}"}, {"role": "assistant", "content": "abc"}]
+    told = environment.step([*answered, other], [None] * 3)
+    assert told.rewards.tolist() == [3.0, 4.0, -5.0] and told.answers[2] is None
+    assert [(tuple((m.role, m.content) for m in prompt), text) for prompt, text in environment.model.asked] == [
+        ((("system", "Be kind."), ("user", "A poem.")), "abc"),
+        ((("system", "Be kind."), ("user", "A poem.")), "abcd"),
+    ]
 
 
 def test_nemo_rl_is_told_what_its_config_lacks(folder):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rewardkit.errors import DataError
+from rewardkit.errors import ConfigError, DataError
 from rewardkit.rl.shaping import Shaping
 from rewardkit.rl.trl_rewards import trl_reward, trl_reward_async
 from rewardkit.types import Message
@@ -45,6 +45,15 @@ class Logged:
 @pytest.fixture
 def logged():
     return Logged()
+
+
+def test_a_group_that_several_processes_share_is_not_normalised_by_parts(known, monkeypatch):
+    trl_reward(known(), Shaping(per_group=True))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="a part of a group") as told:
+        trl_reward(known(), Shaping(per_group=True))
+    assert told.value.where == "per_group"
+    trl_reward(known(), Shaping(centre=(0.5,)))
 
 
 def test_plain_texts_and_conversations_are_asked_alike(known, logged):

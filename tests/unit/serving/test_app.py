@@ -15,7 +15,7 @@ import pytest
 
 from rewardkit.calibration.calibrators import Calibration
 from rewardkit.calibration.likeness import Familiar
-from rewardkit.serving.whole_texts import MOST_MESSAGES
+from rewardkit.reward_model.whole_texts import MOST_MESSAGES
 from rewardkit.serving.wire import MOST_TEXTS
 
 SERVED = runpy.run_path(str(Path(__file__).parents[2] / "served.py"))

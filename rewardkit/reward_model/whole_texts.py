@@ -134,14 +134,14 @@ class WholeTexts:
         for other in ROLES:
             for piece in self._ways(other, role):
                 opening = piece.removeprefix(self._end).lstrip()
-                if opening != piece and self._holds_control(opening):
+                if opening != piece and self.holds_control(opening):
                     yield opening
 
     def _pattern(self, piece: str, before: Role | None) -> str:
         pattern = re.escape(piece).replace(DAY, ANY_DAY)
         rest = piece.removeprefix(self._bos) if before is None else piece
         # Without a control token behind it, BOS is what tells a conversation from plain text.
-        if rest == piece or not self._holds_control(rest):
+        if rest == piece or not self.holds_control(rest):
             return pattern
         bos = re.escape(self._bos)
         return f"(?:{bos})*{pattern.removeprefix(bos)}"
@@ -157,7 +157,7 @@ class WholeTexts:
 
     def _plain(self, whole: Whole) -> Conversation | Unrendered:
         text, prompt = self._bare(whole.text), whole.prompt.removeprefix(self._bos)
-        if self._holds_control(text):
+        if self.holds_control(text):
             return Unrendered("it holds control tokens, and is not rendered with the model's own chat template")
         if prompt and text.startswith(prompt):
             return (Message(role="user", content=prompt),), text[len(prompt) :]
@@ -170,5 +170,6 @@ class WholeTexts:
             text = text.removesuffix(next(token for token in self._control if text.endswith(token)))
         return text
 
-    def _holds_control(self, text: str) -> bool:
+    def holds_control(self, text: str) -> bool:
+        """Tell whether a control token stands in a text."""
         return any(token in text for token in self._control)

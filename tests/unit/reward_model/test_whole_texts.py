@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rewardkit.chat import ChatTemplate
 from rewardkit.reward_model.rendering import Renderer, Unrendered
-from rewardkit.serving.whole_texts import MOST_MESSAGES, Whole, WholeTexts
+from rewardkit.reward_model.whole_texts import MOST_MESSAGES, Whole, WholeTexts
 from rewardkit.types import Message
 
 OPENED = "<|s|>"
