@@ -66,12 +66,9 @@ class _Plan:
 
     @classmethod
     def of(cls, config: JobConfig, section: ProposalsConfig) -> _Plan:
-        from rewardkit.generation.proposals import Proposals, load_proposals
-
-        path = Path(section.file)
-        there = load_proposals(path) if path.exists() else Proposals()
         with Store.open(config.database, create=False) as store:
-            plan = cls(config, section, there, [each for each in store.prompts() if each.task == section.task])
+            prompts = [each for each in store.prompts() if each.task == section.task]
+        plan = cls(config, section, _there(section), prompts)
         if not plan.seeds:
             raise DataError(
                 f"no prompt of one message has the task {section.task!r}",
@@ -116,7 +113,8 @@ def _proposed(plan: _Plan, policy: Policy, asked: Sequence[Asked], cache: Answer
         alike += len(texts) - len(new)
         found += proposals_of(question, new, task=plan.section.task, model=policy.backend.model, now=now)
     found = found[: plan.section.count]
-    joined = plan.there.joined(found)
+    # As it is now: while the model wrote, people may have decided on what was there.
+    joined = _there(plan.section).joined(found)
     _write(plan.section, joined)
     failures = [answer.failure for answer in answers if answer.failure]
     failed = {f"failed: {reason}": failures.count(reason) for reason in dict.fromkeys(failures)}
@@ -193,6 +191,13 @@ def _writer(config: JobConfig) -> PolicyConfig:
     """Return the policy that is asked for prompts."""
     policies, named = _generate(config).policies, _section(config).policy
     return next(each for each in policies if named in (None, each.name))
+
+
+def _there(section: ProposalsConfig) -> Proposals:
+    from rewardkit.generation.proposals import Proposals, load_proposals
+
+    path = Path(section.file)
+    return load_proposals(path) if path.exists() else Proposals()
 
 
 def _write(section: ProposalsConfig, proposals: Proposals) -> None:

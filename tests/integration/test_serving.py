@@ -96,7 +96,7 @@ def check_all_forms(folder_, address, pairs, tolerance):
         found = [
             post("/v1/rewards", items=items)["rewards"],
             post("/get_reward", query=texts, prompts=prompts, labels=[""] * len(texts))["rewards"],
-            post("/get_reward", query=texts)["scores"],
+            [np.log(score / (1 - score)) for score in post("/get_reward", query=texts)["scores"]],
             [each["probs"][0] for each in post("/classify", input=texts, use_activation=False)["data"]],
             [each["data"][0] for each in post("/pooling", input=texts)["data"]],
         ]
